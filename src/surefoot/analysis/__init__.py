@@ -1,0 +1,1 @@
+"""Offline instruments: one file or sub-package a question. Pure functions of tensors; no state, no hooks."""

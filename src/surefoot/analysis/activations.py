@@ -1,0 +1,82 @@
+"""What an activation says about its layer: moments, dead units, saturation."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+FLAT = 0.02
+"""An output is in the flat part where the derivative is below this share of its maximum: a gradient that passes three
+such layers is scaled by less than 1e-5."""
+
+# The outputs beyond which the derivative is below FLAT of its maximum, as (low, high).
+# tanh' = 1 - y², maximum 1;  sigmoid' = y (1 - y), maximum 1/4;  the hard versions are flat exactly at their ends.
+_TANH = (1 - FLAT) ** 0.5
+_SIGMOID = (1 + (1 - FLAT) ** 0.5) / 2
+_FLAT_OUTSIDE = {
+    "tanh": (-_TANH, _TANH),
+    "sigmoid": (1 - _SIGMOID, _SIGMOID),
+    "hardtanh": (-1.0, 1.0),
+    "hardsigmoid": (0.0, 1.0),
+    "softsign": (-1 + FLAT**0.5, 1 - FLAT**0.5),
+}
+BOUNDED = frozenset(_FLAT_OUTSIDE)
+"""Activations that saturate on both sides."""
+
+RECTIFIED = frozenset({"relu", "relu6"})
+"""Activations whose output and derivative are exactly 0 on one side."""
+
+
+def moments(output: Float[Tensor, "..."]) -> tuple[Tensor, Tensor]:
+    """Mean and root mean square over all elements, as 0-d float32 tensors.
+
+    Non-finite elements make both non-finite; integers and half types are computed in float32.
+    """
+    output = output.detach()
+    if output.dtype != torch.float32:
+        output = output.float()
+    return output.mean(), torch.linalg.vector_norm(output) / max(1, output.numel()) ** 0.5
+
+
+def active_units(output: Float[Tensor, "..."], unit_dim: int = -1) -> Bool[Tensor, " units"]:
+    """Which units were non-zero for at least one row.
+
+    A unit of a rectified layer that is zero for every row passes no gradient to its weights: if it is so for all data
+    it can't come back (a dying ReLU; Lu et al. 2019, arXiv 1903.06733).
+
+    Parameters
+    ----------
+    output : rectified output of a layer, any shape
+    unit_dim : the dimension that holds units (features or channels); all others are rows
+    """
+    output = output.detach()
+    if output.dim() == 0:
+        return (output != 0).reshape(1)
+    others = [d for d in range(output.dim()) if d != unit_dim % output.dim()]
+    return output.amax(dim=others) != 0 if others else output != 0
+
+
+def saturated_share(output: Float[Tensor, "..."], kind: str) -> Tensor:
+    """Share of the outputs of a bounded activation that lie in its flat part, as a 0-d float32 tensor.
+
+    Flat is where the derivative is below :data:`FLAT` of its maximum: |tanh| > 0.990, sigmoid outside (0.005, 0.995).
+
+    Parameters
+    ----------
+    output : the activation's output, any shape
+    kind : one of :data:`BOUNDED`
+
+    Raises
+    ------
+    ValueError
+        for a kind that does not saturate on both sides.
+    """
+    if kind not in _FLAT_OUTSIDE:
+        raise ValueError(f"kind must be one of {', '.join(sorted(BOUNDED))}; got {kind!r}")
+    low, high = _FLAT_OUTSIDE[kind]
+    output = output.detach()
+    if output.dtype != torch.float32:
+        output = output.float()
+    # one pass each, no boolean temporaries of the input's size kept
+    return 1 - ((output > low) & (output < high)).float().mean()

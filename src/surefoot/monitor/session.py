@@ -1,0 +1,201 @@
+"""One live run: what observe sees goes to the record and to the rules, and at the end to diagnosis and report."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+from torch.optim import Optimizer
+
+from surefoot.findings import Engine
+from surefoot.monitor import diagnosis
+from surefoot.monitor.environment import mask_arguments, surroundings
+from surefoot.observe.budget import Budget
+from surefoot.observe.observer import Observer
+from surefoot.observe.patches import Patches
+from surefoot.runs import Event, RunWriter
+from surefoot.runs.schema import Family, Finding
+
+
+class Session:
+    """Watches this process until :meth:`close`.
+
+    Parameters
+    ----------
+    folder : the run's folder; made if missing
+    script, argv : what is told of the command line; secrets among the arguments are masked
+    budget : share of step time that watching may cost
+    look_every : look at every how-manieth step, whatever it costs; None keeps to the budget
+    means : force one means of looking at activations
+    resume : continue the record in ``folder``
+    models, optimizers : watch these only; None finds what the script trains
+    on_finding : called with each finding that is new or has risen to a higher severity
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        script: str,
+        argv: Sequence[str] = (),
+        budget: float = 0.02,
+        look_every: int | None = None,
+        means: str | None = None,
+        resume: bool = False,
+        models: Sequence[nn.Module] | None = None,
+        optimizers: Sequence[Optimizer] | None = None,
+        on_finding: Callable[[Finding], None] | None = None,
+        started: float | None = None,
+    ) -> None:
+        begin = time.perf_counter() if started is None else started
+        self.folder = Path(folder)
+        self.script = script
+        self.argv = mask_arguments(argv)
+        self.on_finding = on_finding
+        self.budget = Budget(budget, look_every)
+        self.engine = Engine()
+        self.closed = False
+        self._told: dict[str, str] = {}
+        self._rows: list[tuple[int, Family, np.ndarray]] = []
+        self._events: list[Event] = []
+        self._pid = os.getpid()
+        about = surroundings()
+        world = int(about["world_size"])
+        self.writer = RunWriter(self.folder, rank=int(about["rank"]) if world > 1 else 0, resume=resume)
+        self.writer.meta(
+            script=script,
+            argv=self.argv,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            budget=budget,
+            look_every=look_every,
+            means=means,
+            **about,
+        )
+        self.writer.flush()
+        self.observer = Observer(self, self.budget, means, models, optimizers)
+        self._patches = Patches(self.observer)
+        os.register_at_fork(after_in_child=self._forget)
+        self.startup_s = time.perf_counter() - begin
+
+    # -- what the observer hands over --------------------------------------------------------------------------------
+
+    def row(self, step: int, family: Family, values: np.ndarray) -> None:
+        """Take one finished row."""
+        self.writer.row(step, family, values)
+        self._rows.append((step, family, values))
+
+    def event(self, step: int, kind: str, **data: Any) -> None:
+        """Take one event."""
+        self.writer.event(step, kind, **data)
+        self._events.append(Event(step, kind, data))
+
+    def flush(self) -> None:
+        """Commit the record and let the rules see what is new."""
+        self.writer.flush()
+        self._judge(self._rows[-1][0] if self._rows else 0)
+
+    def _judge(self, until: int | None) -> None:
+        """Feed complete steps to the rules, in the order in which a reader of the record would meet them."""
+        rows, self._rows = self._rows, []
+        events, self._events = self._events, []
+        if until is not None:
+            self._events = [e for e in events if e.step > until]
+            events = [e for e in events if e.step <= until]
+        self.engine.feed_all(rows, events)
+        if self.on_finding is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        for finding in self.engine.findings:
+            if self._told.get(finding.id) != finding.severity:
+                self._told[finding.id] = finding.severity
+                try:
+                    self.on_finding(finding)  # type: ignore[misc]
+                except Exception as error:
+                    self.on_finding = None
+                    self.observer.note(f"on_finding raised {type(error).__name__}: {error}; it is not called again")
+                    return
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        """This process is a fork of the watched one: leave it alone."""
+        if not self.closed:
+            self.closed = True
+            self.observer.drop()
+            self._patches.remove()
+
+    def close(self, code: int | None = 0, exception: str | None = None, report: bool = True) -> dict[str, Any] | None:
+        """End the run: last words, diagnosis, report. Returns the diagnosis; None when it was closed before."""
+        if self.closed or os.getpid() != self._pid:
+            return None
+        self.closed = True
+        begin = time.perf_counter()
+        self._patches.remove()
+        self.observer.close()
+        self.event(self.observer.clock.steps, "exit", code=code, exception=exception)
+        self._judge(None)
+        self.writer.close()
+        result = self._write_diagnosis(code, exception, begin)
+        if report:
+            with self._told_if_failing("report"):
+                from surefoot.report import html
+                from surefoot.runs import open_run
+
+                html.write(open_run(self.folder), self.folder / "report.html")
+            result = self._write_diagnosis(code, exception, begin)
+        return result
+
+    def save(self) -> None:
+        """Commit what there is, quickly: the process is about to be ended by a signal."""
+        if not self.closed and os.getpid() == self._pid:
+            self.observer.close()
+            self.flush()
+            self.writer.close()
+            self.closed = True
+
+    def _write_diagnosis(self, code: int | None, exception: str | None, begin: float) -> dict[str, Any]:
+        budget = self.budget
+        result = diagnosis.build(
+            script=self.script,
+            argv=self.argv,
+            steps=self.observer.clock.steps,
+            code=code,
+            exception=exception,
+            overhead={
+                "budget": budget.fraction,
+                "startup_s": round(self.startup_s, 3),
+                "credit_s": round(budget.credit_spent, 3),
+                "steady": round(budget.steady, 5),
+                "closing_s": round(time.perf_counter() - begin, 3),
+                "looks": dict(self.observer.looks),
+            },
+            findings=self.engine.findings,
+        )
+        with self._told_if_failing("diagnosis.json"):
+            diagnosis.write(self.folder, result)
+        return result
+
+    @contextlib.contextmanager
+    def _told_if_failing(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            print(f"surefoot: {what} was not written: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def free_folder(parent: Path, script: str) -> Path:
+    """``parent/<script>-<time>``, with a number behind it where that exists."""
+    base = parent / f"{Path(script).stem or 'run'}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder, number = base, 2
+    while folder.exists():
+        folder, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return folder

@@ -1,0 +1,73 @@
+"""What one step is: the outermost ``step()`` of an optimiser, counted for each; the largest count is the run's step."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+from torch.optim import Optimizer
+
+
+@dataclass(slots=True)
+class OptimizerState:
+    """What is known of one optimiser: its name in signals ("" where there is one) and how many steps it took."""
+
+    ref: weakref.ref[Optimizer]
+    name: str
+    count: int = 0
+
+
+class Clock:
+    """Counts steps through nesting: a wrapper optimiser that steps an inner one is one step, a closure is inside."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self._states: dict[int, OptimizerState] = {}
+        self._open: list[int] = []  # optimisers whose step() is running, outermost first
+
+    @property
+    def inside_step(self) -> bool:
+        """Whether an optimiser's ``step()`` is running, e.g. one that calls a closure."""
+        return bool(self._open)
+
+    @property
+    def states(self) -> list[OptimizerState]:
+        """The optimisers known so far, in the order they were met; those that were deleted are left out."""
+        return [s for s in self._states.values() if s.ref() is not None]
+
+    def known(self, optimizer: Optimizer) -> OptimizerState | None:
+        """The state of an optimiser that was added."""
+        state = self._states.get(id(optimizer))
+        # an id is given again after its owner died
+        return state if state is not None and state.ref() is optimizer else None
+
+    def add(self, optimizer: Optimizer, name: str) -> OptimizerState:
+        """Begin to count for ``optimizer``."""
+        state = OptimizerState(weakref.ref(optimizer), name)
+        self._states[id(optimizer)] = state
+        return state
+
+    def enter(self, optimizer: Optimizer) -> bool:
+        """``step()`` begins; whether it is an outermost one."""
+        key = id(optimizer)
+        if key in self._open:
+            # its last step() raised, so its end was never seen: this is a new one
+            del self._open[self._open.index(key) :]
+        self._open.append(key)
+        return len(self._open) == 1
+
+    def leave(self, optimizer: Optimizer) -> bool:
+        """``step()`` ended; whether it was an outermost one."""
+        key = id(optimizer)
+        if key not in self._open:
+            return False
+        del self._open[self._open.index(key) :]
+        return not self._open
+
+    def tick(self, state: OptimizerState) -> bool:
+        """Count a step of ``state``; whether the run's own count advanced with it."""
+        state.count += 1
+        if state.count > self.steps:
+            self.steps = state.count
+            return True
+        return False

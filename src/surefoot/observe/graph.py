@@ -1,0 +1,204 @@
+"""Read the autograd graph of a loss just before the script's own backward: what computed it, and from what.
+
+Nothing is computed on the graph and nothing is put on it: nodes are followed through ``next_functions`` and the tensors
+they saved are read. So this serves module and functional activations alike, also in scripts that have no ``nn.Module``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
+
+Node = Any  # torch.autograd.graph.Node; its saved tensors are attributes that no type stub knows
+
+ACCUMULATE = "torch::autograd::AccumulateGrad"
+
+# Ops between a parameter and the op that uses it, e.g. the transpose of a weight or its cast under autocast.
+_WEIGHT_PLUMBING = frozenset(
+    "TBackward0 PermuteBackward0 TransposeBackward0 ViewBackward0 ReshapeAliasBackward0 ToCopyBackward0 "
+    "UnsqueezeBackward0 ExpandBackward0 SelectBackward0 SliceBackward0 SplitBackward0 UnsafeViewBackward0".split()
+)
+# Ops between a layer's output and the loss function that do not change its numbers.
+_SHAPE_ONLY = frozenset(
+    "ViewBackward0 ReshapeAliasBackward0 UnsafeViewBackward0 SqueezeBackward0 SqueezeBackward1 UnsqueezeBackward0 "
+    "TransposeBackward0 PermuteBackward0 TBackward0 ToCopyBackward0 SliceBackward0 SelectBackward0 IndexBackward0 "
+    "CloneBackward0 AliasBackward0 FlattenBackward0 ExpandBackward0".split()
+)
+# Activation ops that save their output, and the name under which a signal knows them.
+ACTIVATIONS = {
+    "ReluBackward0": "relu",
+    "TanhBackward0": "tanh",
+    "SigmoidBackward0": "sigmoid",
+}
+# Loss ops: the name of the function in torch.nn.functional that builds them.
+LOSSES = {
+    "NllLossBackward0": "nll_loss",
+    "NllLoss2DBackward0": "nll_loss",
+    "BinaryCrossEntropyBackward0": "binary_cross_entropy",
+    "BinaryCrossEntropyWithLogitsBackward0": "binary_cross_entropy_with_logits",
+    "MseLossBackward0": "mse_loss",
+    "SmoothL1LossBackward0": "smooth_l1_loss",
+    "HuberLossBackward0": "huber_loss",
+}
+_SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0": 3}
+
+
+@dataclass(slots=True)
+class Site:
+    """One activation in the graph: what kind, which parameter feeds it, and the node that saved its output."""
+
+    kind: str
+    producer: Parameter
+    node: Node
+    hidden: bool  # a layer with parameters comes after it, so it is not the model's output
+    gate: bool  # it is multiplied with something: saturation is its job
+
+
+@dataclass(slots=True)
+class LossSite:
+    """The loss function in the graph: its name, its node, and the node that made its input."""
+
+    name: str
+    node: Node
+    input_node: Node | None
+    squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of the loss function
+
+
+@dataclass(slots=True)
+class GraphView:
+    """What was read: leaf parameters in the order of their first use, activations, the loss function."""
+
+    leaves: list[Tensor] = field(default_factory=list)
+    sites: list[Site] = field(default_factory=list)
+    loss: LossSite | None = None
+    nodes: list[Node] = field(default_factory=list)  # in order of execution in the forward
+    complete: bool = True  # False where the graph was larger than `limit`
+
+
+def saved(node: Node, *names: str) -> Tensor | None:
+    """The first of the saved tensors that can be read, detached; None where it was freed or changed in place."""
+    for name in names:
+        try:
+            tensor = getattr(node, f"_saved_{name}")
+        except (AttributeError, RuntimeError):
+            continue
+        if isinstance(tensor, Tensor):
+            return tensor.detach()
+    return None
+
+
+def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
+    """Walk the graph behind ``roots``; stops after ``limit`` nodes.
+
+    Nodes are ordered by the sequence number that autograd gave them in the forward. The view holds nodes, and nodes hold
+    the graph: drop it before the script's backward returns.
+    """
+    view = GraphView()
+    nodes: list[Node] = []
+    children: dict[Node, list[Node]] = {}
+    names: dict[Node, str] = {}
+    stack: list[Node] = []
+    for root in roots:
+        if root.grad_fn is not None:
+            stack.append(root.grad_fn)
+        elif isinstance(root, Parameter):
+            view.leaves.append(root)
+    while stack:
+        node = stack.pop()
+        if node in children:
+            continue
+        if len(nodes) >= limit:
+            view.complete = False
+            break
+        nodes.append(node)
+        names[node] = node.name()
+        below = [child for child, _ in node.next_functions if child is not None]
+        children[node] = below
+        stack.extend(below)
+
+    nodes = [node for node in nodes if names[node] != ACCUMULATE]
+    nodes.sort(key=lambda node: node._sequence_nr())
+    view.nodes = nodes
+
+    direct: dict[Node, list[Tensor]] = {}  # the parameters that a node itself uses
+    leaves: dict[int, Tensor] = {id(leaf): leaf for leaf in view.leaves}
+    producer: dict[Node, Tensor] = {}  # the parameter of the layer whose output flows through a node
+    for node in nodes:
+        own: list[Tensor] = []
+        for child in children.get(node, ()):
+            leaf = _leaf(child, names, children)
+            if leaf is not None:
+                own.append(leaf)
+                leaves.setdefault(id(leaf), leaf)
+        direct[node] = own
+        if own and names[node] not in _WEIGHT_PLUMBING:
+            producer[node] = own[0]
+            continue
+        # the newest layer upstream: with a residual sum, the branch that was computed last
+        upstream = [child for child in children.get(node, ()) if child in producer]
+        if upstream:
+            producer[node] = producer[max(upstream, key=lambda child: child._sequence_nr())]
+    view.leaves = list(leaves.values())
+
+    covered: set[Node] = set()  # some layer with parameters comes after
+    gated: set[Node] = set()
+    for node in reversed(nodes):
+        after = node in covered or (bool(direct[node]) and names[node] not in _WEIGHT_PLUMBING)
+        multiplies = names[node] == "MulBackward0"
+        for child in children.get(node, ()):
+            if after:
+                covered.add(child)
+            if multiplies:
+                gated.add(child)
+        kind = ACTIVATIONS.get(names[node])
+        if kind is not None and isinstance(producer.get(node), Parameter):
+            view.sites.append(Site(kind, producer[node], node, node in covered, node in gated))  # type: ignore[arg-type]
+    view.sites.reverse()
+    view.loss = _find_loss(nodes, names, children)
+    return view
+
+
+def _leaf(node: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> Tensor | None:
+    """The leaf tensor behind ``node`` if only plumbing lies between."""
+    for _ in range(4):
+        name = names.get(node)
+        if name == ACCUMULATE:
+            return node.variable
+        below = children.get(node, [])
+        if name not in _WEIGHT_PLUMBING or len(below) != 1:
+            return None
+        node = below[0]
+    return None
+
+
+def _find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:
+    """The loss function nearest to the end of the graph."""
+    for node in reversed(nodes):
+        name = LOSSES.get(names[node])
+        if name is None:
+            continue
+        source, squashed = _through_shapes(children.get(node, []), names, children)
+        if name == "nll_loss" and source is not None and names[source] == "LogSoftmaxBackward0":
+            # F.cross_entropy is log_softmax then nll_loss; a script that writes the two itself means the same
+            before, squashed = _through_shapes(children.get(source, []), names, children)
+            return LossSite("cross_entropy", node, before, squashed)
+        return LossSite(name, node, source, squashed)
+    for node in reversed(nodes):  # soft targets, KL and hand-written likelihoods end in a log-softmax all the same
+        if names[node] == "LogSoftmaxBackward0":
+            return LossSite("log_softmax", node, *_through_shapes(children.get(node, []), names, children))
+    return None
+
+
+def _through_shapes(
+    below: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]
+) -> tuple[Node | None, int]:
+    """Follow ops that only reshape; the node found and the kind of squashing it does."""
+    node = below[0] if below else None
+    while node is not None and names.get(node) in _SHAPE_ONLY:
+        below = children.get(node, [])
+        node = below[0] if below else None
+    return node, _SQUASHING.get(names.get(node, ""), 0) if node is not None else 0

@@ -1,0 +1,138 @@
+"""The rows being filled: which signals a run has, where each value goes, and when a step is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from surefoot.runs.schema import Family
+
+# Signals of each family, in the order of their columns: those that have a value a layer, an optimiser, a run.
+PER_LAYER = {
+    "activations": ("activation_mean", "activation_rms", "dead_share", "saturated_share", "called"),
+    "gradients": ("gradient_rms", "gradient_share", "gradient_nonfinite"),
+    "weights": ("weight_rms", "update_rms"),
+}
+PER_OPTIMIZER = {
+    "gradients": ("gradient_norm",),
+    "step": ("loss", "learning_rate", "constant_loss"),
+    "weights": ("weight_norm", "update_norm", "predicted_decrease"),
+    "wiring": ("stale_gradient_share",),
+}
+PER_RUN = {"step": ("step_time",), "wiring": ("missed_parameters",)}
+PER_LOSS = {
+    "logits": (
+        "softmax_collapse_share",
+        "logit_max",
+        "logit_rms",
+        "row_sum_error",
+        "nonnegative_share",
+        "num_classes",
+        "activation_before",
+    )
+}
+
+
+class Sink(Protocol):
+    """Where rows and events go."""
+
+    def row(self, step: int, family: Family, values: np.ndarray) -> None:
+        """Take one finished row."""
+
+    def event(self, step: int, kind: str, **data: Any) -> None:
+        """Take one event."""
+
+    def flush(self) -> None:
+        """A good moment to commit and to judge."""
+
+
+class Rows:
+    """Collects values of the newest steps and hands each step to the sink, oldest first, once it is complete."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._layers: tuple[str, ...] = ()
+        self._wheres: dict[str, list[str]] = {"optimizer": [], "loss": []}
+        self._families: dict[str, Family] = {}
+        self._place: dict[str, dict[tuple[str, str], int]] = {}
+        self._open: dict[int, dict[str, np.ndarray]] = {}
+
+    def set_layers(self, names: Sequence[str]) -> None:
+        """The layers in order of depth; rows begun under another set are closed first."""
+        if tuple(names) != self._layers:
+            self._relayout()
+            self._layers = tuple(names)
+
+    def optimizer(self, name: str) -> None:
+        """Make room for an optimiser."""
+        self._where("optimizer", name)
+
+    def _where(self, kind: str, name: str) -> None:
+        if name not in self._wheres[kind]:
+            self._relayout()
+            self._wheres[kind].append(name)
+
+    def _relayout(self) -> None:
+        self.complete(None)
+        self._families.clear()
+        self._place.clear()
+
+    def _family(self, name: str) -> Family:
+        family = self._families.get(name)
+        if family is None:
+            columns = [
+                (signal, where)
+                for signals, wheres in (
+                    (PER_LAYER, self._layers),
+                    (PER_OPTIMIZER, self._wheres["optimizer"]),
+                    (PER_LOSS, self._wheres["loss"]),
+                    (PER_RUN, ("",)),
+                )
+                for signal in signals.get(name, ())
+                for where in wheres
+            ]
+            family = self._families[name] = Family(name, tuple(columns))
+            self._place[name] = {column: place for place, column in enumerate(columns)}
+        return family
+
+    def _values(self, step: int, family: str) -> np.ndarray:
+        families = self._open.setdefault(step, {})
+        values = families.get(family)
+        if values is None:
+            values = families[family] = np.full(len(self._family(family).columns), np.nan, dtype=np.float32)
+        return values
+
+    def put(self, step: int, family: str, where: str, **signals: float) -> None:
+        """Values of one optimiser, loss function or run (``where`` = its name)."""
+        if family in PER_LOSS:
+            self._where("loss", where)
+        values = self._values(step, family)
+        place = self._place[family]
+        for signal, value in signals.items():
+            values[place[signal, where]] = value
+
+    def put_layers(self, step: int, family: str, **signals: np.ndarray) -> None:
+        """Values of all layers, in their order; NaN leaves what is there."""
+        if not self._layers:
+            return
+        values = self._values(step, family)
+        place = self._place[family]
+        for signal, new in signals.items():
+            start = place[signal, self._layers[0]]
+            part = values[start : start + len(self._layers)]
+            np.copyto(part, new, where=~np.isnan(new), casting="same_kind")
+
+    def complete(self, before: int | None) -> None:
+        """Hand over the steps before ``before`` (all if None)."""
+        for step in sorted(self._open):
+            if before is not None and step >= before:
+                break
+            for name, values in sorted(self._open.pop(step).items()):
+                self._sink.row(step, self._families[name], values)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any step is open."""
+        return bool(self._open)

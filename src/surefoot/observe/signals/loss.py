@@ -1,0 +1,40 @@
+"""The loss as the script's backward gets it, and what a constant prediction would get on the same batch."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from surefoot.analysis.baselines import constant_binary_cross_entropy, constant_cross_entropy, constant_mse
+from surefoot.observe.graph import LossSite, saved
+
+
+def loss_value(tensors: object) -> float | None:
+    """The number that is differentiated, if it is one number that can be read without waiting for a device."""
+    if isinstance(tensors, (tuple, list)) and len(tensors) == 1:
+        tensors = tensors[0]
+    if isinstance(tensors, Tensor) and tensors.numel() == 1 and tensors.device.type == "cpu":
+        return tensors.item()
+    return None
+
+
+def constant_loss(loss: LossSite) -> float:
+    """The best constant prediction's loss on the batch in the graph; NaN where the loss function has none we know."""
+    targets = saved(loss.node, "target")
+    if targets is None or targets.numel() == 0 or targets.device.type != "cpu":
+        return math.nan
+    if loss.name in ("cross_entropy", "nll_loss"):
+        log_probabilities = saved(loss.node, "self")
+        if log_probabilities is None:
+            return math.nan
+        ignore = getattr(loss.node, "_saved_ignore_index", -100)
+        # autograd stores the signed index as an unsigned 64-bit number
+        ignore = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
+        classes = log_probabilities.shape[1] if log_probabilities.dim() > 1 else log_probabilities.shape[0]
+        return constant_cross_entropy(targets, classes, ignore)
+    if loss.name.startswith("binary_cross_entropy"):
+        return constant_binary_cross_entropy(targets)
+    if loss.name == "mse_loss" and targets.dim() and targets.shape[0] > 1:
+        return constant_mse(targets)
+    return math.nan
