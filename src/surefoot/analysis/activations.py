@@ -28,7 +28,7 @@ RECTIFIED = frozenset({"relu", "relu6"})
 """Activations whose output and derivative are exactly 0 on one side."""
 
 
-def moments(output: Float[Tensor, "..."]) -> tuple[Tensor, Tensor]:
+def moments(output: Float[Tensor, ...]) -> tuple[Tensor, Tensor]:
     """Mean and root mean square over all elements, as 0-d float32 tensors.
 
     Non-finite elements make both non-finite; integers and half types are computed in float32.
@@ -39,7 +39,7 @@ def moments(output: Float[Tensor, "..."]) -> tuple[Tensor, Tensor]:
     return output.mean(), torch.linalg.vector_norm(output) / max(1, output.numel()) ** 0.5
 
 
-def active_units(output: Float[Tensor, "..."], unit_dim: int = -1) -> Bool[Tensor, " units"]:
+def active_units(output: Float[Tensor, ...], unit_dim: int = -1) -> Bool[Tensor, " units"]:
     """Which units were non-zero for at least one row.
 
     A unit of a rectified layer that is zero for every row passes no gradient to its weights: if it is so for all data
@@ -57,7 +57,7 @@ def active_units(output: Float[Tensor, "..."], unit_dim: int = -1) -> Bool[Tenso
     return output.amax(dim=others) != 0 if others else output != 0
 
 
-def saturated_share(output: Float[Tensor, "..."], kind: str) -> Tensor:
+def saturated_share(output: Float[Tensor, ...], kind: str) -> Tensor:
     """Share of the outputs of a bounded activation that lie in its flat part, as a 0-d float32 tensor.
 
     Flat is where the derivative is below :data:`FLAT` of its maximum: |tanh| > 0.990, sigmoid outside (0.005, 0.995).

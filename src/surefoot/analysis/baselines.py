@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def constant_cross_entropy(targets: Int[Tensor, "..."], num_classes: int, ignore_index: int = -100) -> float:
+def constant_cross_entropy(targets: Int[Tensor, ...], num_classes: int, ignore_index: int = -100) -> float:
     """Entropy in nats of the label frequencies in a batch; NaN where no label counts.
 
     No constant prediction has a lower cross-entropy on this batch.
@@ -20,7 +20,7 @@ def constant_cross_entropy(targets: Int[Tensor, "..."], num_classes: int, ignore
     return float(-torch.xlogy(frequency, frequency).sum())
 
 
-def constant_binary_cross_entropy(targets: Float[Tensor, "..."]) -> float:
+def constant_binary_cross_entropy(targets: Float[Tensor, ...]) -> float:
     """Binary entropy in nats of the mean target: the lowest binary cross-entropy of one constant for all outputs."""
     mean = targets.detach().double().mean()
     return float(-torch.xlogy(mean, mean) - torch.xlogy(1 - mean, 1 - mean))

@@ -92,7 +92,7 @@ class Session:
         self.writer.row(step, family, values)
         self._rows.append((step, family, values))
 
-    def event(self, step: int, kind: str, **data: Any) -> None:
+    def event(self, step: int, kind: str, /, **data: Any) -> None:
         """Take one event."""
         self.writer.event(step, kind, **data)
         self._events.append(Event(step, kind, data))

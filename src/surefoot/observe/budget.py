@@ -7,14 +7,19 @@ import math
 CREDIT_LOOKS = 8
 CREDIT_SECONDS = 0.5
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the slower
-# call path of a hooked module, caches that a look leaves cold, the interpreter's work around our own entry points.
-PLANNED_SHARE = 0.5
+# call path of a hooked module, and the caches that a look leaves cold for the step after it.
+PLANNED_SHARE = 0.4
 # What reading the loss and the clock may cost, as a share of the budget: where steps are short, not every step is read.
-SCALAR_SHARE = 0.25
+SCALAR_SHARE = 0.2
+# Seconds that surefoot takes in a step where nothing is due: three calls that return at once, but after a step's
+# arithmetic their code is in no cache (ten times what a tight loop shows).
+IDLE_STEP = 8e-6
+# Seconds that reading the scalars of one step is expected to take, until it has been measured.
+SCALARS = 6e-5
 
 
 class Budget:
-    """Decides before each step whether it is looked at, from what looks have cost and what steps have taken.
+    """Decides before a step whether it is looked at, from what looks have cost and what steps have taken.
 
     Parameters
     ----------
@@ -29,9 +34,9 @@ class Budget:
         self.spent = 0.0  # seconds of ours, opening credit apart
         self.credit_spent = 0.0
         self.credit_looks = 0
-        self.look_cost = 0.0  # what a look is expected to cost, seconds
+        self.look_cost = 0.0  # seconds that a look is expected to take
         self.step_time = 0.0  # running mean of the run's own step, seconds
-        self.scalar_cost = 0.0  # running mean of reading the scalars of one step
+        self.scalar_cost = SCALARS
         self._burst = 0
 
     @property
@@ -39,11 +44,13 @@ class Budget:
         """Share of the run's own step time that watching has cost, opening credit apart."""
         return self.spent / self.elapsed if self.elapsed > 0 else 0.0
 
-    def step_taken(self, seconds: float) -> None:
-        """A step of the run's own took ``seconds``."""
+    def steps_taken(self, count: int, seconds: float) -> None:
+        """``count`` steps of the run's own took ``seconds`` together."""
         self.elapsed += seconds
-        # a short memory follows changes of batch size; a pause between epochs must not look like a slow step for long
-        self.step_time += (min(seconds, 10 * self.step_time or seconds) - self.step_time) * 0.1
+        each = seconds / count
+        # a pause between epochs must not look like slow steps for long
+        each = min(each, 10 * self.step_time) if self.step_time else each
+        self.step_time += (each - self.step_time) * (0.2 if self.step_time else 1.0)
 
     def look_taken(self, seconds: float, on_credit: bool) -> None:
         """A look cost ``seconds``."""
@@ -52,11 +59,13 @@ class Budget:
             self.credit_looks += 1
         else:
             self.spent += seconds
-        # pessimistic: quick to believe in dear looks, slow to believe in cheap ones
-        self.look_cost = seconds if seconds > self.look_cost else self.look_cost + (seconds - self.look_cost) * 0.2
+        # the first look also finds the models, once; after that: quick to believe in dear looks, slow in cheap ones
+        if self.credit_looks == 1 and on_credit:
+            return
+        self.look_cost = seconds if seconds > self.look_cost else self.look_cost + (seconds - self.look_cost) * 0.3
 
     def burst(self, looks: int = 3) -> None:
-        """Something odd was seen: the next ``looks`` steps may be looked at ahead of time, on later steps' account."""
+        """Something odd was seen: the next ``looks`` looks may draw on the whole budget at once."""
         self._burst = max(self._burst, looks)
 
     def on_credit(self, step: int) -> bool:
@@ -71,19 +80,25 @@ class Budget:
     def allows(self, step: int) -> bool:
         """Whether ``step`` is to be looked at."""
         if self.every is not None:
-            return step % self.every == 0 or step == 1
+            return step % self.every == 0
         if self.on_credit(step):
             return True
         allowance = self.fraction * self.elapsed
-        if self._burst > 0:
-            # a burst draws on the whole budget, and may run ahead of it by one look
+        if self._burst > 0 and self.spent < allowance:
             self._burst -= 1
-            return self.spent <= allowance
-        return self.spent + self.look_cost <= PLANNED_SHARE * allowance
+            return True
+        return self.spent + self.look_cost <= PLANNED_SHARE * allowance + IDLE_STEP * self._idle_steps
+
+    _idle_steps = 0
+
+    def idle(self, steps: int) -> None:
+        """``steps`` went by in which nothing was due."""
+        self._idle_steps += steps
+        self.spent += IDLE_STEP * steps
 
     def scalar_stride(self) -> int:
         """Read the scalars at every how-manieth step; a power of two, 1 where steps are long enough."""
-        if self.every is not None or self.step_time <= 0 or self.scalar_cost <= 0:
+        if self.every is not None or self.step_time <= 0:
             return 1
         affordable = SCALAR_SHARE * self.fraction * self.step_time
         return 1 << max(0, math.ceil(math.log2(self.scalar_cost / affordable)))

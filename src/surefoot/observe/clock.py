@@ -50,6 +50,9 @@ class Clock:
     def enter(self, optimizer: Optimizer) -> bool:
         """``step()`` begins; whether it is an outermost one."""
         key = id(optimizer)
+        if not self._open:
+            self._open.append(key)
+            return True
         if key in self._open:
             # its last step() raised, so its end was never seen: this is a new one
             del self._open[self._open.index(key) :]
@@ -59,6 +62,9 @@ class Clock:
     def leave(self, optimizer: Optimizer) -> bool:
         """``step()`` ended; whether it was an outermost one."""
         key = id(optimizer)
+        if self._open == [key]:
+            self._open.clear()
+            return True
         if key not in self._open:
             return False
         del self._open[self._open.index(key) :]

@@ -58,10 +58,9 @@ def find_culprit(view: GraphView, models: Models, loss_value: str, read_saved: b
             name, value = found
             if name in _OWN_OUTPUT:
                 return Culprit("activation", layer_of.get(node, ""), _operation(node), value)
-            before = [c for c, _ in node.next_functions if c is not None and _computes(c, layer_of)]
-            if not before:
+            source = _source(node, name)
+            if source is None:
                 return Culprit("input", layer_of.get(node, ""), _operation(node), value)
-            source = max(before, key=lambda n: n._sequence_nr())
             return Culprit("activation", layer_of.get(source, ""), _operation(source), value)
     return Culprit("loss", "", "", loss_value)
 
@@ -96,7 +95,17 @@ def _layers(view: GraphView, models: Models) -> dict[Node, str]:
     return layer_of
 
 
-def _computes(node: Node, layer_of: dict[Node, str]) -> bool:
+def _source(node: Node, name: str) -> Node | None:
+    """The op of the forward that made the saved input ``name`` of a node; None where no op did: it is data."""
+    inputs = [child for child, _ in node.next_functions]
+    place = 1 if name in ("_saved_other", "_saved_mat2", "_saved_weight", "_saved_vec2") else 0
+    ops = [child if child is not None and _computes(child) else None for child in inputs]
+    if len(inputs) == 2:
+        return ops[place]
+    return max((op for op in ops if op is not None), key=lambda op: op._sequence_nr(), default=None)
+
+
+def _computes(node: Node) -> bool:
     """Whether a node is an op of the forward, not a weight or the plumbing that brings one."""
     if node.name() == ACCUMULATE:
         return False

@@ -200,7 +200,7 @@ def find_models(modules: Iterable[nn.Module], parameters: Sequence[Tensor]) -> M
 
 
 def _names_of(tops: list[nn.Module]) -> list[str]:
-    """"" for a single model; else the script's own global names, or class names, made unique."""
+    """ "" for a single model; else the script's own global names, or class names, made unique."""
     if len(tops) <= 1:
         return [""] * len(tops)
     names: list[str] = []

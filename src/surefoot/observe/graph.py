@@ -19,14 +19,42 @@ ACCUMULATE = "torch::autograd::AccumulateGrad"
 
 # Ops between a parameter and the op that uses it, e.g. the transpose of a weight or its cast under autocast.
 _WEIGHT_PLUMBING = frozenset(
-    "TBackward0 PermuteBackward0 TransposeBackward0 ViewBackward0 ReshapeAliasBackward0 ToCopyBackward0 "
-    "UnsqueezeBackward0 ExpandBackward0 SelectBackward0 SliceBackward0 SplitBackward0 UnsafeViewBackward0".split()
+    [
+        "TBackward0",
+        "PermuteBackward0",
+        "TransposeBackward0",
+        "ViewBackward0",
+        "ReshapeAliasBackward0",
+        "ToCopyBackward0",
+        "UnsqueezeBackward0",
+        "ExpandBackward0",
+        "SelectBackward0",
+        "SliceBackward0",
+        "SplitBackward0",
+        "UnsafeViewBackward0",
+    ]
 )
 # Ops between a layer's output and the loss function that do not change its numbers.
 _SHAPE_ONLY = frozenset(
-    "ViewBackward0 ReshapeAliasBackward0 UnsafeViewBackward0 SqueezeBackward0 SqueezeBackward1 UnsqueezeBackward0 "
-    "TransposeBackward0 PermuteBackward0 TBackward0 ToCopyBackward0 SliceBackward0 SelectBackward0 IndexBackward0 "
-    "CloneBackward0 AliasBackward0 FlattenBackward0 ExpandBackward0".split()
+    [
+        "ViewBackward0",
+        "ReshapeAliasBackward0",
+        "UnsafeViewBackward0",
+        "SqueezeBackward0",
+        "SqueezeBackward1",
+        "UnsqueezeBackward0",
+        "TransposeBackward0",
+        "PermuteBackward0",
+        "TBackward0",
+        "ToCopyBackward0",
+        "SliceBackward0",
+        "SelectBackward0",
+        "IndexBackward0",
+        "CloneBackward0",
+        "AliasBackward0",
+        "FlattenBackward0",
+        "ExpandBackward0",
+    ]
 )
 # Activation ops that save their output, and the name under which a signal knows them.
 ACTIVATIONS = {

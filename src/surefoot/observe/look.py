@@ -140,6 +140,11 @@ class Replay:
         self._start: dict[str, Any] | None = None
         self._output: Any = None
 
+    @property
+    def ready(self) -> bool:
+        """Whether the script's forward was seen from beginning to end."""
+        return self._start is not None and self._output is not None
+
     def put_on(self, root: nn.Module) -> None:
         """Remember what the script's next forward starts from."""
         self.take_off()

@@ -28,13 +28,13 @@ class Listener(Protocol):
     def before_clip(self, parameters: Any) -> None:
         """Gradients are about to be clipped."""
 
-    def scaled_by(self, scaler: Any, optimizer: Optimizer) -> None:
+    def scaled_by(self, scaler: Any) -> None:
         """A gradient scaler is about to step an optimiser."""
 
-    def before_step(self, optimizer: Optimizer) -> None:
+    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step begins."""
 
-    def after_step(self, optimizer: Optimizer) -> None:
+    def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step ended without an exception."""
 
 
@@ -66,20 +66,15 @@ class Patches:
 
         @functools.wraps(scaler_step)
         def step(self: Any, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-            listener.scaled_by(self, optimizer)
+            listener.scaled_by(self)
             return scaler_step(self, optimizer, *args, **kwargs)
 
         self._put(scaler, "step", step)
 
-        def before(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            if not compiling():
-                listener.before_step(optimizer)
-
-        def after(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-            if not compiling():
-                listener.after_step(optimizer)
-
-        self._handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
+        self._handles = [
+            register_optimizer_step_pre_hook(listener.before_step),
+            register_optimizer_step_post_hook(listener.after_step),
+        ]
 
     def _put(self, home: Any, name: str, wrapper: Any) -> None:
         self._restore.append((home, name, getattr(home, name), wrapper))

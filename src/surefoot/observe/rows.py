@@ -41,7 +41,7 @@ class Sink(Protocol):
     def row(self, step: int, family: Family, values: np.ndarray) -> None:
         """Take one finished row."""
 
-    def event(self, step: int, kind: str, **data: Any) -> None:
+    def event(self, step: int, kind: str, /, **data: Any) -> None:
         """Take one event."""
 
     def flush(self) -> None:
@@ -58,6 +58,7 @@ class Rows:
         self._families: dict[str, Family] = {}
         self._place: dict[str, dict[tuple[str, str], int]] = {}
         self._open: dict[int, dict[str, np.ndarray]] = {}
+        self._later: list[tuple[int, str, str, dict[str, float]]] = []
 
     def set_layers(self, names: Sequence[str]) -> None:
         """The layers in order of depth; rows begun under another set are closed first."""
@@ -105,13 +106,21 @@ class Rows:
         return values
 
     def put(self, step: int, family: str, where: str, **signals: float) -> None:
-        """Values of one optimiser, loss function or run (``where`` = its name)."""
-        if family in PER_LOSS:
-            self._where("loss", where)
-        values = self._values(step, family)
-        place = self._place[family]
-        for signal, value in signals.items():
-            values[place[signal, where]] = value
+        """Values of one optimiser, loss function or run (``where`` = its name).
+
+        They are only noted: rows are made of them all at once when steps are completed, a third of the cost.
+        """
+        self._later.append((step, family, where, signals))
+
+    def _place_noted(self) -> None:
+        noted, self._later = self._later, []
+        for step, family, where, signals in noted:
+            if family in PER_LOSS:
+                self._where("loss", where)
+            values = self._values(step, family)
+            place = self._place[family]
+            for signal, value in signals.items():
+                values[place[signal, where]] = value
 
     def put_layers(self, step: int, family: str, **signals: np.ndarray) -> None:
         """Values of all layers, in their order; NaN leaves what is there."""
@@ -126,13 +135,10 @@ class Rows:
 
     def complete(self, before: int | None) -> None:
         """Hand over the steps before ``before`` (all if None)."""
+        if self._later:
+            self._place_noted()
         for step in sorted(self._open):
             if before is not None and step >= before:
                 break
             for name, values in sorted(self._open.pop(step).items()):
                 self._sink.row(step, self._families[name], values)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether any step is open."""
-        return bool(self._open)

@@ -12,11 +12,11 @@ from surefoot.observe.graph import LossSite, saved
 
 def loss_value(tensors: object) -> float | None:
     """The number that is differentiated, if it is one number that can be read without waiting for a device."""
-    if isinstance(tensors, (tuple, list)) and len(tensors) == 1:
+    if type(tensors) is not Tensor and not isinstance(tensors, Tensor):
+        if not isinstance(tensors, (tuple, list)) or len(tensors) != 1 or not isinstance(tensors[0], Tensor):
+            return None
         tensors = tensors[0]
-    if isinstance(tensors, Tensor) and tensors.numel() == 1 and tensors.device.type == "cpu":
-        return tensors.item()
-    return None
+    return tensors.item() if tensors.is_cpu and tensors.numel() == 1 else None
 
 
 def constant_loss(loss: LossSite) -> float:

@@ -36,26 +36,22 @@ class WeightReading:
 
 
 class Snapshot:
-    """A sample of the weights and gradients just before a step, to be compared with what the step made of them."""
+    """A sample of weights and gradients before a step (and before clipping), to be compared with what it made of them.
 
-    def __init__(self, parameters: Sequence[Tensor], models: Models) -> None:
+    ``scale`` is what the gradients are multiplied by.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], models: Models, scale: float = 1.0) -> None:
         self._models = models
+        self._scale = scale
         self._parameters = [p for p in parameters if models.place(p) is not None]
         self._weights = [_sample(p).clone() for p in self._parameters]
-        self._gradients: list[Tensor | None] = []
+        self._gradients = [
+            None if p.grad is None or p.grad.is_sparse else _sample(p.grad).clone() for p in self._parameters
+        ]
 
-    def keep_gradients(self) -> None:
-        """Keep the gradients as they are now: before they are clipped."""
-        if not self._gradients:
-            self._gradients = [None if p.grad is None else self._gradient(p) for p in self._parameters]
-
-    @staticmethod
-    def _gradient(parameter: Tensor) -> Tensor | None:
-        assert parameter.grad is not None
-        return None if parameter.grad.is_sparse else _sample(parameter.grad).clone()
-
-    def compare(self, scale: float = 1.0) -> WeightReading:
-        """What the step changed; ``scale`` is what the gradients were multiplied by."""
+    def compare(self) -> WeightReading:
+        """What the step changed."""
         now = [_sample(p) for p in self._parameters]
         updates = list(torch._foreach_sub(now, self._weights)) if now else []
         weight_lengths, update_lengths = norms(self._weights), norms(updates)
@@ -74,14 +70,14 @@ class Snapshot:
             sizes[place] += whole
             weight_square += w
             update_square += u
-            gradient = self._gradients[i] if self._gradients else None
+            gradient = self._gradients[i]
             if gradient is not None and gradient.dtype == updates[i].dtype:
-                promised -= float(torch.dot(gradient, updates[i])) * whole / sampled / scale
+                promised -= float(torch.dot(gradient, updates[i])) * whole / sampled / self._scale
         with np.errstate(invalid="ignore", divide="ignore"):
             return WeightReading(
                 np.where(sizes > 0, np.sqrt(weight / sizes), np.nan),
                 np.where(sizes > 0, np.sqrt(update / sizes), np.nan),
                 weight_square**0.5,
                 update_square**0.5,
-                promised if self._gradients else float("nan"),
+                promised,
             )

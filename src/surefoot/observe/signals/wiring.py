@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Sequence
 
@@ -53,15 +52,10 @@ class StaleProbe:
         gradient = None if parameter is None else parameter.grad
         return gradient is not None and gradient.data_ptr() == pointer and gradient._version == version
 
-    def before_zeroing(self) -> None:
-        """Gradients cleared between two backwards of one step don't count: forget those that changed meanwhile."""
-        if self._kept:
-            self._kept = [w for w in self._kept if self._unchanged(*w)]
-
     @property
-    def share(self) -> float:
-        """Share of the probes whose old gradient was added to; NaN before the next backward."""
-        return self._added / len(self._watched) if self._watched and self._kept is not None else math.nan
+    def share(self) -> float | None:
+        """Share of the probes whose old gradient was added to; None if no backward was seen."""
+        return self._added / len(self._watched) if self._watched and self._kept is not None else None
 
 
 class MissedParameters:

@@ -1,0 +1,227 @@
+"""What one look gathers, from the forward to the end of the optimiser's step, and the rows it makes of that."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.optim import Optimizer
+
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.graph import GraphView, LossSite, read_graph
+from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
+from surefoot.observe.rows import Rows
+from surefoot.observe.scene import Scene
+from surefoot.observe.signals.activations import ActivationReader
+from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
+from surefoot.observe.signals.logits import read_logits
+from surefoot.observe.signals.loss import constant_loss
+from surefoot.observe.signals.weights import Snapshot
+from surefoot.observe.signals.wiring import MissedParameters, StaleProbe
+
+MEANS = ("hooks", "borrow", "replay")
+
+
+class Gatherer:
+    """Looks at one step. Call in the order of a training step: ``prepare``, ``at_backward``, ``at_clip``,
+    ``at_step_begin``, ``at_step_end``; what does not happen in a step is left out.
+
+    Parameters
+    ----------
+    scene : models and optimisers
+    rows : takes the values
+    tell : takes an event ``(kind, **data)``
+    guard : ``guard(signal, function, *args)`` runs a function; its exceptions turn the signal off
+    means : force one means of looking at activations; None takes the first that serves
+    """
+
+    def __init__(
+        self, scene: Scene, rows: Rows, tell: Callable[..., None], guard: Callable[..., Any], means: str | None
+    ) -> None:
+        self.looks = dict.fromkeys(MEANS, 0)
+        self.probes: dict[int, StaleProbe] = {}
+        self.went_by = ""  # the means that this look's activations came by
+        self._scene = scene
+        self._rows = rows
+        self._tell = tell
+        self._guard = guard
+        self._means = means
+        self._activations = ActivationReader()
+        self._hooks = Hooks(guard)
+        self._replay = Replay(guard)
+        self._replay_refused = False
+        self._reader: ModuleReader | None = None
+        self._missed = MissedParameters()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._gradients: GradientReading | None = None
+        self._clipped: set[int] = set()
+        self._snapshot: Snapshot | None = None
+        self._logits: tuple[str, dict[str, float]] | None = None
+        self._missing: list[str] | None = None
+        self.constant_loss: float | None = None
+
+    def prepare(self) -> None:
+        """A step that will be looked at is about to begin: put on what its forward needs."""
+        self.went_by = ""
+        if not self._scene.discovered:
+            return
+        roots = self._scene.roots()
+        means = self._means
+        if means is None:
+            means = "hooks" if roots and not _anything_compiled() else "borrow"
+        if means == "replay" and (self._replay_refused or not roots):
+            return
+        self._activations.begin(knows_called=means != "borrow")
+        if means != "borrow":
+            self._reader = ModuleReader(self._scene.models, self._activations)
+            if means == "hooks":
+                self._hooks.put_on(roots, self._reader)
+            else:
+                self._replay.put_on(roots[0])
+        self.went_by = means
+
+    def withdraw(self) -> None:
+        """Take off everything that was put on."""
+        if self._reader is not None:
+            self._hooks.take_off()
+            self._replay.take_off()
+            self._reader = None
+
+    def at_backward(self, tensors: Any) -> None:
+        """The first backward of the step begins: the graph is complete, the weights are what the forward used."""
+        roots = [tensors] if isinstance(tensors, Tensor) else [t for t in tensors or () if isinstance(t, Tensor)]
+        view = self._guard("graph", read_graph, roots)
+        if view is None:
+            return
+        self._guard("discovery", self._scene.update, view.leaves)
+        if self._reader is not None and self._replay.ready:
+            self._guard("replay", self._run_replay, self._reader)
+        self._guard("activations", self._read_activations, view)
+        if view.loss is not None:
+            self._guard("logits", self._read_loss_site, view.loss)
+        self._missing = self._guard("wiring", self._find_missed, view.leaves)
+
+    def at_clip(self, parameters: Sequence[Tensor]) -> None:
+        """Gradients are about to be clipped."""
+        if self._scene.discovered and self._gradients is None:
+            self._read_gradients(parameters, None)
+            self._clipped = {id(p) for p in parameters}
+
+    def at_step_begin(self, optimizer: Optimizer) -> None:
+        """An optimiser's step begins."""
+        parameters = parameters_of(optimizer)
+        if self._gradients is None or not {id(p) for p in parameters} <= self._clipped:
+            self._guard("gradients", self._read_gradients, parameters, optimizer)
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState, backwards: int) -> None:
+        """An optimiser's step is over: write what was gathered as its step's rows."""
+        step = state.count
+        if backwards and (self._gradients is None or not np.isfinite(self._gradients.gradient_share).any()):
+            # a closure computed the gradients inside the step: they are still there, the step itself went unseen
+            self._snapshot = None
+            self._guard("gradients", self._read_gradients, parameters_of(optimizer), optimizer)
+            self._snapshot = None
+        if self._gradients is not None:
+            self._guard("gradients", self._write_gradients, self._gradients, state, step)
+        if self._snapshot is not None:
+            self._guard("weights", self._write_weights, self._snapshot, optimizer, state, step)
+        if self._logits is not None:
+            self._rows.put(step, "logits", self._logits[0], **self._logits[1])
+        if not self._activations.empty:
+            self._rows.put_layers(step, "activations", **self._activations.finish(self._scene.layer_names()))
+            if self.went_by:
+                self.looks[self.went_by] += 1
+        if self._missing is not None:
+            self._rows.put(step, "wiring", "", missed_parameters=float(len(self._missing)))
+            if self._missing:
+                self._tell("missed", parameters=self._missing[:50])
+        self._guard("wiring", self._plant_probe, optimizer)
+        self._forget()
+
+    def harvest(self, probe: StaleProbe, state: OptimizerState) -> None:
+        """The step after a look is over: had its backward added to gradients of the step before?"""
+        if probe.share is not None:
+            self._rows.put(state.count, "wiring", state.name, stale_gradient_share=probe.share)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _run_replay(self, reader: ModuleReader) -> None:
+        refused = self._replay.run(reader)
+        if refused is not None:
+            self._replay_refused = True
+            self.went_by = ""
+            self._activations.begin(knows_called=False)
+            self._tell("note", text=f"replay is off: {refused}")
+
+    def _read_activations(self, view: GraphView) -> None:
+        scene = self._scene
+        if self._reader is not None and self._reader.saved_hooks_seen:
+            scene.checkpointing = True
+        if not self.went_by and self._means in (None, "borrow"):
+            self.went_by = "borrow"
+            self._activations.begin(knows_called=False)
+        if scene.checkpointing or self._means in ("hooks", "replay"):
+            return
+        if self.went_by == "hooks":
+            # only activations that are plain functions are left for the graph to show
+            seen = self._activations.with_activation
+            borrow(view, scene.models, self._activations, seen, with_moments=False)
+        else:
+            borrow(view, scene.models, self._activations, set(), with_moments=True)
+
+    def _read_loss_site(self, loss: LossSite) -> None:
+        made_by = loss.input_node
+        output = next((o for o in self._hooks.outputs if made_by is not None and o.grad_fn is made_by), None)
+        self._logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
+        self.constant_loss = constant_loss(loss)
+
+    def _find_missed(self, leaves: Sequence[Tensor]) -> list[str] | None:
+        return self._missed.missed(leaves, self._scene.held(), self._scene.models)
+
+    def _read_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer | None) -> None:
+        scene = self._scene
+        self._gradients = read_gradients(parameters, scene.models, scene.gradient_scale(optimizer))
+        self._snapshot = Snapshot(parameters, scene.models, scene.gradient_scale(optimizer))
+
+    def _write_gradients(self, reading: GradientReading, state: OptimizerState, step: int) -> None:
+        self._rows.put_layers(
+            step,
+            "gradients",
+            gradient_rms=reading.gradient_rms,
+            gradient_share=reading.gradient_share,
+            gradient_nonfinite=reading.gradient_nonfinite,
+        )
+        self._rows.put(step, "gradients", state.name, gradient_norm=reading.gradient_norm)
+        broken = np.flatnonzero(np.nan_to_num(reading.gradient_nonfinite) > 0)
+        if len(broken) and not self._scene.nonfinite_told:
+            # a backward runs from the last layer to the first: the last one that is broken broke first
+            self._scene.nonfinite_told = True
+            where = self._scene.models.layers[broken[-1]].name
+            value = "nan" if np.isnan(reading.gradient_rms[broken[-1]]) else "inf"
+            self._tell("nonfinite", kind="gradient", where=where, operation="", value=value)
+
+    def _write_weights(self, snapshot: Snapshot, optimizer: Optimizer, state: OptimizerState, step: int) -> None:
+        reading = snapshot.compare()
+        self._rows.put_layers(step, "weights", weight_rms=reading.weight_rms, update_rms=reading.update_rms)
+        self._rows.put(
+            step,
+            "weights",
+            state.name,
+            weight_norm=reading.weight_norm,
+            update_norm=reading.update_norm,
+            predicted_decrease=reading.predicted_decrease,
+        )
+
+    def _plant_probe(self, optimizer: Optimizer) -> None:
+        self.probes[id(optimizer)] = StaleProbe(optimizer)
+
+
+def _anything_compiled() -> bool:
+    """Whether torch.compile has compiled something in this process: a hook inside it would compile it again."""
+    counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", None)
+    return bool(counters and counters["frames"].get("total", 0))

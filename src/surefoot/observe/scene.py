@@ -1,0 +1,151 @@
+"""Who takes part in the run: its models and optimisers, kept up to date as new ones turn up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot.observe.clock import Clock, OptimizerState
+from surefoot.observe.discover import Models, census, find_models, optimizer_name
+from surefoot.observe.rows import Rows
+from surefoot.observe.signals.gradients import parameters_of
+
+
+class Scene:
+    """Models and optimisers of the run.
+
+    Parameters
+    ----------
+    rows : told of layers and optimisers, which are the columns of its families
+    tell : takes an event ``(kind, **data)``
+    models, optimizers : keep to these; None takes whatever the script trains
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        tell: Callable[..., None],
+        models: Sequence[nn.Module] | None,
+        optimizers: Sequence[Optimizer] | None,
+    ) -> None:
+        self.clock = Clock()
+        self.models = Models()
+        self.discovered = False
+        self.checkpointing = False  # the graph of a checkpointed model can't be read without running its forward again
+        self.scaler: Any = None
+        self.nonfinite_told = False  # the first culprit was named; what follows are its consequences
+        self._rows = rows
+        self._tell = tell
+        self._given_models = None if models is None else list(models)
+        self._given_optimizers = None if optimizers is None else {id(o) for o in optimizers}
+        self._strangers: set[int] = set()  # parameters of models that are not to be watched
+
+    def follows(self, optimizer: Optimizer) -> bool:
+        """Whether this optimiser's steps count."""
+        return self._given_optimizers is None or id(optimizer) in self._given_optimizers
+
+    def roots(self) -> list[nn.Module]:
+        """The live models that run eagerly."""
+        return [m for r in self.models.roots if not r.compiled and (m := r.module()) is not None]
+
+    def layer_names(self) -> list[str]:
+        """Names of the layers in order of execution."""
+        return [layer.name for layer in self.models.layers]
+
+    def held(self) -> set[int]:
+        """Ids of all parameters that a known optimiser holds."""
+        optimizers = [o for s in self.clock.states if (o := s.ref()) is not None]
+        return {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+
+    def update(self, leaves: Sequence[Tensor], parameters: Sequence[Tensor] = ()) -> None:
+        """Make sure that everything in a loss's graph, or in an optimiser, is known."""
+        unknown = {id(x) for x in leaves if isinstance(x, nn.Parameter) and self.models.find(x) is None}
+        if not self.discovered or not unknown <= self._strangers:
+            self._discover(leaves, parameters)
+            self._strangers = {id(x) for x in leaves if self.models.find(x) is None}
+
+    def state_of(self, optimizer: Optimizer) -> OptimizerState:
+        """What is known of an optimiser, met for the first time or not."""
+        state = self.clock.known(optimizer)
+        if state is None and not self.discovered:
+            self._discover((), parameters_of(optimizer))
+            state = self.clock.known(optimizer)
+        if state is None:
+            states = self.clock.states
+            name = "" if not states else optimizer_name(optimizer, [s.name for s in states])
+            state = self._add(optimizer, name)
+        return state
+
+    def gradient_scale(self, optimizer: Optimizer | None) -> float:
+        """What gradients are multiplied by at this moment; ``optimizer`` is the one whose step is running, if any."""
+        scaler = self.scaler
+        if scaler is None or not scaler.is_enabled() or scaler._scale is None:
+            return 1.0
+        if optimizer is not None:
+            # inside its step gradients are unscaled, but for optimisers that do it themselves
+            scale = getattr(optimizer, "grad_scale", None)
+            return float(scale) if isinstance(scale, Tensor) else 1.0
+        stages = [s.get("stage") for s in scaler._per_optimizer_states.values()]
+        unscaled = any(getattr(stage, "name", "") == "UNSCALED" for stage in stages)
+        return 1.0 if unscaled else scaler.get_scale()
+
+    def loss_scale(self) -> float:
+        """What the loss is multiplied by when its backward begins."""
+        scaler = self.scaler
+        return scaler.get_scale() if scaler.is_enabled() and scaler._scale is not None else 1.0
+
+    def _discover(self, leaves: Sequence[Tensor], parameters: Sequence[Tensor]) -> None:
+        self.discovered = True  # or failed to be: it is not tried at every step
+        found = census()
+        self.checkpointing = self.checkpointing or found.checkpointing
+        modules = found.modules
+        optimizers = [o for o in found.optimizers if self.follows(o)]
+        if self.scaler is None and len(found.scalers) == 1:
+            self.scaler = found.scalers[0]
+        wanted = [p for o in optimizers for p in parameters_of(o)]
+        if self._given_models is None:
+            wanted += [x for x in leaves if isinstance(x, nn.Parameter)]
+        else:
+            modules = [m for given in self._given_models for m in given.modules()]
+            wanted += [p for m in self._given_models for p in m.parameters()]
+        self.models = find_models(modules, list({id(p): p for p in (*wanted, *parameters)}.values()))
+        first_use: dict[str, int] = {}
+        for place, leaf in enumerate(leaves):
+            owned = self.models.find(leaf)
+            if owned is not None:
+                first_use.setdefault(owned.layer.name, place)
+        self.models.order_by(first_use)
+        fresh = [o for o in optimizers if self.clock.known(o) is None]
+        single = not self.clock.states and len(fresh) == 1
+        for optimizer in fresh:
+            taken = [s.name for s in self.clock.states]
+            self._add(optimizer, "" if single else optimizer_name(optimizer, taken))
+        self._rows.set_layers(self.layer_names())
+        self._tell(
+            "modules",
+            root=", ".join(type(m).__name__ for r in self.models.roots if (m := r.module()) is not None),
+            modules=[
+                {"name": layer.name, "type": layer.type, "parameters": layer.numel, "depth": depth}
+                for depth, layer in enumerate(self.models.layers)
+            ],
+        )
+
+    def _add(self, optimizer: Optimizer, name: str) -> OptimizerState:
+        self._rows.optimizer(name)
+        state = self.clock.add(optimizer, name)
+        self._tell("optimizers", optimizers=[_describe(s) for s in self.clock.states])
+        return state
+
+
+def _describe(state: OptimizerState) -> dict[str, Any]:
+    optimizer = state.ref()
+    assert optimizer is not None
+    return {
+        "name": state.name,
+        "type": type(optimizer).__name__,
+        "parameters": sum(p.numel() for g in optimizer.param_groups for p in g["params"]),
+        "defaults": {k: v for k, v in optimizer.defaults.items() if isinstance(v, (int, float, bool, str, tuple))},
+    }

@@ -1,0 +1,125 @@
+"""Watching changes no bit: losses, weights, buffers and random states are those of the bare run."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from loops import LOOPS, train
+from watching import watching
+
+STEPS = 20
+
+
+@pytest.fixture(scope="module")
+def bare():
+    return {}
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+@pytest.mark.parametrize(
+    ("every", "means"), [(None, None), (1, None), (1, "hooks"), (1, "borrow"), (1, "replay")], ids=str
+)
+def test_a_watched_run_is_the_bare_run(kind, every, means, bare):
+    if kind not in bare:
+        bare[kind] = train(kind, STEPS)
+        assert bare[kind].same_as(train(kind, STEPS)), "two bare runs must agree for this test to mean anything"
+    with watching(every, means) as seen:
+        watched = train(kind, STEPS)
+    assert watched.same_as(bare[kind])
+    assert not seen.of("note"), seen.of("note")
+    looks = seen.observer.looks
+    if means == "borrow" and kind == "checkpoint":
+        # a checkpointed graph saved nothing that could be read without running the forward again
+        assert sum(looks.values()) == 0
+    elif means == "borrow" and kind == "lstm":
+        assert sum(looks.values()) == 0  # no ReLU, tanh or sigmoid node: the fused LSTM kernel keeps them inside
+    elif every == 1:
+        # the first step has no known model to put hooks on
+        assert looks[means or "hooks"] >= STEPS - 1
+    else:
+        # steps 1, 2, 4, 8, 16; at the first, a fused LSTM or a checkpointed graph has nothing to borrow
+        assert sum(looks.values()) == (4 if kind in ("lstm", "checkpoint") else 5)
+
+
+@pytest.mark.parametrize("means", ["hooks", "borrow", "replay"])
+def test_the_means_agree_on_what_they_see(means):
+    with watching(1, means) as seen:
+        train("mlp", 5)
+    with watching(1, "hooks") as reference:
+        train("mlp", 5)
+    for signal, where in (("dead_share", "0"), ("saturated_share", "2")):
+        got, expected = seen.signal(signal, where), reference.signal(signal, where)
+        assert got
+        # dead units are judged over several looks, and borrowing has one more: step 1
+        common = sorted(got.keys() & expected.keys())[-1:]
+        assert [got[s] for s in common] == pytest.approx([expected[s] for s in common], abs=1e-6)
+
+
+def test_replay_is_refused_where_it_is_not_exact():
+    class Moody(nn.Module):
+        calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x):
+            Moody.calls += 1  # state that no module holds
+            return self.fc(x) * Moody.calls
+
+    model = Moody()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1, "replay") as seen:
+        for _ in range(4):
+            optimizer.zero_grad()
+            model(torch.ones(3, 4)).sum().backward()
+            optimizer.step()
+    assert seen.observer.looks["replay"] == 0
+    assert [n for n in seen.of("note") if "replay is off" in n["text"]]
+
+
+def test_replay_puts_back_attributes_and_buffers():
+    class Stateful(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 4)
+            self.register_buffer("seen", torch.zeros(()))
+            self.count, self.memory = 0, []
+
+        def forward(self, x):
+            self.seen += 1
+            self.count += 1
+            self.memory.append(float(x.sum()))
+            return self.fc(x) + self.seen
+
+    model = Stateful()
+    buffer = model.seen
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1, "replay") as seen:
+        for _ in range(5):
+            optimizer.zero_grad()
+            model(torch.ones(3, 4)).sum().backward()
+            optimizer.step()
+    assert seen.observer.looks["replay"] == 4
+    assert (model.count, len(model.memory), float(model.seen)) == (5, 5, 5.0)
+    assert model.seen is buffer
+
+
+def test_nothing_is_left_on_the_model_or_in_torch():
+    before = (torch.autograd.backward, nn.utils.clip_grad_norm_, torch.amp.GradScaler.step)
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1):
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(5, 3)).sum().backward()
+            optimizer.step()
+    assert (torch.autograd.backward, nn.utils.clip_grad_norm_, torch.amp.GradScaler.step) == before
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+    hooks = sys.modules["torch.optim.optimizer"]
+    assert not hooks._global_optimizer_pre_hooks
+    assert not hooks._global_optimizer_post_hooks

@@ -1,0 +1,327 @@
+"""What is recorded is what a slow, plain computation gives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from watching import watching
+
+
+def one_step(model, optimizer, x, y, loss_fn=F.cross_entropy, clip=None):
+    """A training step; returns loss, gradients before clipping, weights before and after."""
+    optimizer.zero_grad()
+    loss = loss_fn(model(x), y)
+    loss.backward()
+    gradients = [p.grad.clone() for p in model.parameters()]
+    before = [p.detach().clone() for p in model.parameters()]
+    if clip is not None:
+        nn.utils.clip_grad_norm_(model.parameters(), clip)
+    optimizer.step()
+    return loss.item(), gradients, before, [p.detach().clone() for p in model.parameters()]
+
+
+def rms(tensors):
+    flat = torch.cat([t.flatten().double() for t in tensors])
+    return float(flat.square().mean().sqrt())
+
+
+@pytest.mark.parametrize("clip", [None, 0.01])
+def test_gradients_weights_updates_against_a_dense_reference(clip):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 40), nn.ReLU(), nn.Linear(40, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.5)
+    x, y = torch.randn(32, 6), torch.randint(3, (32,))
+    with watching(1) as seen:
+        reference = [one_step(model, optimizer, x, y, clip=clip) for _ in range(4)]
+    for step, (loss, gradients, before, after) in enumerate(reference, 1):
+        assert seen.signal("loss")[step] == pytest.approx(loss)
+        for place, layer in enumerate(("0", "2")):
+            own = slice(2 * place, 2 * place + 2)
+            assert seen.signal("gradient_rms", layer)[step] == pytest.approx(rms(gradients[own]), rel=1e-5)
+            assert seen.signal("weight_rms", layer)[step] == pytest.approx(rms(before[own]), rel=1e-5)
+            updates = [b - a for a, b in zip(before[own], after[own], strict=True)]
+            assert seen.signal("update_rms", layer)[step] == pytest.approx(rms(updates), rel=1e-4)
+        promised = -sum(float((g * (b - a)).sum()) for g, a, b in zip(gradients, before, after, strict=True))
+        assert seen.signal("predicted_decrease")[step] == pytest.approx(promised, rel=1e-4)
+        norm = math.sqrt(sum(float(g.double().square().sum()) for g in gradients))
+        assert seen.signal("gradient_norm")[step] == pytest.approx(norm, rel=1e-5)
+    assert seen.signal("learning_rate") == dict.fromkeys(range(1, 5), 0.5)
+
+
+def test_large_tensors_are_sampled_within_two_percent():
+    torch.manual_seed(0)
+    model = nn.Linear(600, 700)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        _, gradients, before, after = one_step(model, optimizer, torch.randn(8, 600), torch.randint(700, (8,)))
+    layer = "Linear"
+    assert seen.signal("weight_rms", layer)[1] == pytest.approx(rms(before), rel=0.02)
+    assert seen.signal("gradient_rms", layer)[1] == pytest.approx(rms(gradients), rel=1e-3)
+    promised = -sum(float((g * (b - a)).sum()) for g, a, b in zip(gradients, before, after, strict=True))
+    assert seen.signal("predicted_decrease")[1] == pytest.approx(promised, rel=0.1)
+
+
+def test_tiny_gradients_do_not_underflow_to_zero():
+    model = nn.Linear(3, 1, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), 1.0)
+    with watching(1) as seen:
+        one_step(model, optimizer, torch.ones(2, 3), None, lambda out, _: out.mean() * 1e-30)
+    assert seen.signal("gradient_rms", "Linear")[1] == pytest.approx(1e-30, rel=1e-4)
+
+
+def test_constant_loss_and_logits():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    x, y = torch.randn(8, 4), torch.tensor([0, 0, 0, 0, 1, 1, 2, -100])
+    with watching(1) as seen:
+        for _ in range(2):
+            one_step(model, optimizer, x, y)
+    p = np.array([4, 2, 1]) / 7
+    assert seen.signal("constant_loss")[1] == pytest.approx(-(p * np.log(p)).sum())
+    logits = model(x).detach()
+    assert seen.signal("logit_max", "cross_entropy")[2] == pytest.approx(float(logits.abs().max()))
+    assert seen.signal("num_classes", "cross_entropy")[2] == 3
+    assert seen.signal("softmax_collapse_share", "cross_entropy")[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "name", "expected"),
+    [
+        (lambda z: F.mse_loss(z, torch.arange(6.0).view(6, 1)), "mse_loss", 35 / 12),
+        (
+            lambda z: F.binary_cross_entropy_with_logits(z, torch.tensor([[1.0], [0], [0], [0], [0], [0]])),
+            "binary_cross_entropy_with_logits",
+            -(1 / 6 * math.log(1 / 6) + 5 / 6 * math.log(5 / 6)),
+        ),
+    ],
+    ids=["mse", "bce"],
+)
+def test_constant_loss_of_other_losses(loss_fn, name, expected):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        one_step(model, optimizer, torch.randn(6, 2), None, lambda z, _: loss_fn(z))
+    assert seen.signal("constant_loss")[1] == pytest.approx(expected, rel=1e-5)
+    assert seen.signal("activation_before", name)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "loss_fn", "name", "code"),
+    [
+        (lambda z: z.softmax(-1), F.cross_entropy, "cross_entropy", 1),
+        (lambda z: z.log_softmax(-1), F.cross_entropy, "cross_entropy", 2),
+        (lambda z: z.log_softmax(-1), F.nll_loss, "cross_entropy", 0),
+        (lambda z: z, F.cross_entropy, "cross_entropy", 0),
+        (
+            lambda z: z.sigmoid(),
+            lambda z, y: F.binary_cross_entropy_with_logits(z, F.one_hot(y, 3).float()),
+            "binary_cross_entropy_with_logits",
+            3,
+        ),
+    ],
+    ids=["softmax", "log-softmax", "nll", "logits", "sigmoid"],
+)
+def test_what_stands_before_the_loss(output, loss_fn, name, code):
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        one_step(model, optimizer, torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1]), lambda z, y: loss_fn(output(z), y))
+    assert seen.signal("activation_before", name)[1] == code
+    if code == 1:
+        assert seen.signal("row_sum_error", name)[1] < 1e-5
+
+
+class Functional(nn.Module):
+    """Activations that are functions, not modules."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc1, self.fc2 = nn.Conv2d(1, 6, 3), nn.Linear(6 * 36, 10), nn.Linear(10, 2)
+        with torch.no_grad():
+            self.conv.bias[:3] = -100.0
+            self.fc1.weight.mul_(100)
+
+    def forward(self, x):
+        return self.fc2(torch.tanh(self.fc1(F.relu(self.conv(x)).flatten(1))))
+
+
+@pytest.mark.parametrize("means", [None, "borrow"])
+def test_functional_activations_are_seen(means):
+    torch.manual_seed(0)
+    model = Functional()
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    x = torch.randn(16, 1, 8, 8)
+    with watching(1, means) as seen:
+        for _ in range(3):
+            one_step(model, optimizer, x, torch.randint(2, (16,)))
+    assert seen.signal("dead_share", "conv")[3] == pytest.approx(0.5)
+    hidden = torch.tanh(model.fc1(F.relu(model.conv(x)).flatten(1)))
+    assert seen.signal("saturated_share", "fc1")[3] == pytest.approx(
+        float((hidden.abs() > math.sqrt(0.98)).float().mean()), abs=0.02
+    )
+    assert not seen.signal("saturated_share", "fc2")
+
+
+def test_a_unit_is_dead_only_if_it_was_silent_in_several_looks():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(4))
+        model[0].bias.zero_()
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    with watching(1) as seen:
+        for step in range(4):  # one unit is active in each batch
+            one_step(model, optimizer, F.one_hot(torch.full((3,), step), 4).float(), None, lambda z, _: z.mean())
+    assert list(seen.signal("dead_share", "0").values()) == [0.75, 0.5, 0.25, 0.0]
+
+
+def test_layers_are_in_order_of_execution_not_of_definition():
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.first = nn.Linear(3, 1), nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.last(self.first(x).relu())
+
+    model = Backwards()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        one_step(model, optimizer, torch.randn(2, 3), None, lambda z, _: z.mean())
+    assert [m["name"] for m in seen.of("modules")[-1]["modules"]] == ["first", "last"]
+
+
+def test_several_optimisers_have_a_name_and_a_loss_each():
+    torch.manual_seed(0)
+    netG, netD = nn.Linear(2, 2), nn.Linear(2, 1)
+    optG, optD = torch.optim.SGD(netG.parameters(), 0.1), torch.optim.Adam(netD.parameters(), 0.01)
+    with watching(1) as seen:
+        for _ in range(3):
+            z = torch.randn(4, 2)
+            optD.zero_grad()
+            loss_d = netD(netG(z).detach()).mean()
+            loss_d.backward()
+            optD.step()
+            optG.zero_grad()
+            loss_g = -netD(netG(z)).mean()
+            loss_g.backward()
+            optG.step()
+    names = {s.name for s in seen.observer.clock.states}
+    assert names == {"SGD", "Adam"}
+    assert seen.observer.clock.steps == 3
+    assert set(seen.signal("loss", "SGD")) == set(seen.signal("loss", "Adam")) == {1, 2, 3}
+    assert seen.signal("loss", "SGD")[3] == pytest.approx(loss_g.item())
+    assert seen.signal("loss", "Adam")[3] == pytest.approx(loss_d.item())
+    assert seen.signal("learning_rate", "Adam")[2] == pytest.approx(0.01)
+    # the discriminator's gradient is left over by the generator's backward, but cleared before its own
+    assert set(seen.signal("stale_gradient_share", "Adam").values()) <= {0.0, 1.0}
+
+
+class TestWiring:
+    def test_gradients_that_are_never_cleared(self):
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(4):
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+        assert set(seen.signal("stale_gradient_share").values()) == {1.0}
+
+    @pytest.mark.parametrize("to_none", [True, False])
+    @pytest.mark.parametrize("micro", [1, 3])
+    def test_cleared_gradients_and_accumulation_are_not_stale(self, to_none, micro):
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(4):
+                optimizer.zero_grad(set_to_none=to_none)
+                for _ in range(micro):
+                    (model(torch.randn(5, 3)).mean() / micro).backward()
+                optimizer.step()
+        assert set(seen.signal("stale_gradient_share").values()) == {0.0}
+
+    def test_parameters_that_no_optimiser_holds(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        optimizer = torch.optim.SGD(model[2].parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(4):
+                optimizer.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+        assert seen.signal("missed_parameters")[4] == 2
+        assert seen.of("missed")[0]["parameters"] == ["0.weight", "0.bias"]
+
+    def test_frozen_and_hand_updated_parameters_are_not_missed(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        model[0].weight.requires_grad_(False)
+        optimizer = torch.optim.SGD(model[2].parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(4):
+                model.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+                with torch.no_grad():
+                    model[0].bias -= 0.1 * model[0].bias.grad
+        assert set(seen.signal("missed_parameters").values()) == {0.0}
+
+    def test_detached_layers_get_no_gradient_but_are_called(self):
+        class Cut(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.encoder, self.head = nn.Linear(3, 3), nn.Linear(3, 1)
+
+            def forward(self, x):
+                return self.head(self.encoder(x).detach())
+
+        model = Cut()
+        optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(3):
+                optimizer.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+        assert seen.signal("gradient_share", "encoder")[3] == 0
+        assert seen.signal("gradient_share", "head")[3] == 1
+        assert seen.signal("called", "encoder")[3] == 1
+
+
+class TestCulprit:
+    def run(self, forward, weights=None, x=None):
+        model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+        if weights is not None:
+            weights(model)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+        with watching() as seen:
+            optimizer.zero_grad()
+            forward(model, torch.randn(5, 3) if x is None else x).backward()
+            optimizer.step()
+        [culprit] = seen.of("nonfinite")
+        return culprit
+
+    def test_a_weight(self):
+        def spoil(model):
+            with torch.no_grad():
+                model[2].weight[0, 0] = float("nan")
+
+        found = self.run(lambda m, x: m(x).sum(), spoil)
+        assert (found["kind"], found["where"], found["value"]) == ("weight", "2", "nan")
+
+    def test_the_data(self):
+        x = torch.randn(5, 3)
+        x[2, 1] = float("inf")
+        found = self.run(lambda m, x: m(x).sum(), x=x)
+        assert (found["kind"], found["where"]) == ("input", "0")
+
+    def test_an_operation(self):
+        found = self.run(lambda m, x: ((m[0](x) * 0).log() * m[0](x)).sum())
+        assert (found["kind"], found["where"], found["operation"]) == ("activation", "0", "log")
+
+    def test_a_loss_that_saved_nothing(self):
+        found = self.run(lambda m, x: m(x).sum() + float("inf"))
+        assert (found["kind"], found["where"], found["value"]) == ("loss", "", "inf")
