@@ -325,3 +325,23 @@ class TestCulprit:
     def test_a_loss_that_saved_nothing(self):
         found = self.run(lambda m, x: m(x).sum() + float("inf"))
         assert (found["kind"], found["where"], found["value"]) == ("loss", "", "inf")
+
+
+def test_a_slower_optimiser_writes_at_the_runs_own_step():
+    torch.manual_seed(0)
+    net, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+    slow, fast = torch.optim.SGD(net.parameters(), 0.1), torch.optim.Adam(critic.parameters(), 0.01)
+    with watching(1) as seen:
+        for _ in range(3):
+            for _ in range(5):
+                fast.zero_grad()
+                critic(net(torch.randn(4, 2)).detach()).mean().backward()
+                fast.step()
+            slow.zero_grad()
+            critic(net(torch.randn(4, 2))).mean().backward()
+            slow.step()
+    assert seen.observer.clock.steps == 15
+    assert set(seen.signal("loss", "Adam")) == set(range(1, 16))
+    assert set(seen.signal("loss", "SGD")) == {5, 10, 15}
+    steps = [step for step, _, _ in seen.rows]
+    assert steps == sorted(steps)

@@ -6,14 +6,16 @@ import math
 
 CREDIT_LOOKS = 8
 CREDIT_SECONDS = 0.5
-# Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the slower
-# call path of a hooked module, and the caches that a look leaves cold for the step after it.
+# Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
+# slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
 PLANNED_SHARE = 0.4
+# Where idle steps alone take much of the budget, looks stop short of it.
+MOST = 0.8
 # What reading the loss and the clock may cost, as a share of the budget: where steps are short, not every step is read.
 SCALAR_SHARE = 0.2
-# Seconds that surefoot takes in a step where nothing is due: three calls that return at once, but after a step's
+# Seconds that surefoot takes in a step where nothing is due: four calls that return at once, but after a step's
 # arithmetic their code is in no cache (ten times what a tight loop shows).
-IDLE_STEP = 8e-6
+IDLE_STEP = 4e-6
 # Seconds that reading the scalars of one step is expected to take, until it has been measured.
 SCALARS = 6e-5
 
@@ -38,6 +40,7 @@ class Budget:
         self.step_time = 0.0  # running mean of the run's own step, seconds
         self.scalar_cost = SCALARS
         self._burst = 0
+        self._idle = 0.0  # the part of `spent` that no decision can save
 
     @property
     def steady(self) -> float:
@@ -87,13 +90,11 @@ class Budget:
         if self._burst > 0 and self.spent < allowance:
             self._burst -= 1
             return True
-        return self.spent + self.look_cost <= PLANNED_SHARE * allowance + IDLE_STEP * self._idle_steps
-
-    _idle_steps = 0
+        return self.spent + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
 
     def idle(self, steps: int) -> None:
         """``steps`` went by in which nothing was due."""
-        self._idle_steps += steps
+        self._idle += IDLE_STEP * steps
         self.spent += IDLE_STEP * steps
 
     def scalar_stride(self) -> int:

@@ -120,7 +120,7 @@ class Gatherer:
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState, backwards: int) -> None:
         """An optimiser's step is over: write what was gathered as its step's rows."""
-        step = state.count
+        step = self._scene.clock.steps
         if backwards and (self._gradients is None or not np.isfinite(self._gradients.gradient_share).any()):
             # a closure computed the gradients inside the step: they are still there, the step itself went unseen
             self._snapshot = None
@@ -146,7 +146,7 @@ class Gatherer:
     def harvest(self, probe: StaleProbe, state: OptimizerState) -> None:
         """The step after a look is over: had its backward added to gradients of the step before?"""
         if probe.share is not None:
-            self._rows.put(state.count, "wiring", state.name, stale_gradient_share=probe.share)
+            self._rows.put(self._scene.clock.steps, "wiring", state.name, stale_gradient_share=probe.share)
 
     # ----------------------------------------------------------------------------------------------------------------
 

@@ -122,8 +122,8 @@ def saved(node: Node, *names: str) -> Tensor | None:
 def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
     """Walk the graph behind ``roots``; stops after ``limit`` nodes.
 
-    Nodes are ordered by the sequence number that autograd gave them in the forward. The view holds nodes, and nodes hold
-    the graph: drop it before the script's backward returns.
+    Nodes are ordered by the sequence number that autograd gave them in the forward. The view holds nodes, and nodes
+    hold the graph: drop it before the script's backward returns.
     """
     view = GraphView()
     nodes: list[Node] = []

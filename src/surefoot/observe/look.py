@@ -220,7 +220,7 @@ class Replay:
         return None if same else "its second run gave another output than the first"
 
 
-def _drop(tensor: Any) -> None:
+def _drop(tensor: Any) -> Any:
     """Save nothing for a backward that won't come."""
 
 

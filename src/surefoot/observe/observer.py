@@ -67,9 +67,12 @@ class Observer:
 
         self._looking = False  # at the step that is under way
         self._on_credit = False
-        # `_due` is the step at whose end something is to be done; the steps before it only count
+        # Scalars are read, and accounts settled, at every `_stride`-th step: at the end of step `_due`. Until then the
+        # observer is idle: it counts steps and does nothing else.
         self._due = 1
         self._stride = 1
+        self._idle = False
+        self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._main: OptimizerState | None = None  # whose count is the run's
         self._main_id = 0
         self._trigger = LossTrigger()
@@ -93,7 +96,7 @@ class Observer:
 
     def before_backward(self, tensors: Any) -> None:
         """The script is about to run a backward."""
-        if not self.on or _thread() != self._home:
+        if self._idle or not self.on or _thread() != self._home:
             return
         try:
             self._backwards += 1
@@ -131,27 +134,32 @@ class Observer:
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step begins (a global step pre-hook)."""
-        if _compiling() or not self.on or _thread() != self._home or not self._scene.follows(optimizer):
+        if _compiling() or self._idle or not self.on or _thread() != self._home or not self._scene.follows(optimizer):
             return
-        if self.clock.enter(optimizer) and self._looking:
+        if not self.clock.enter(optimizer):
+            self._nested = True
+        elif self._looking:
             start = _now()
             self._guard("clock", self._look_at_step, optimizer)
             self._own += _now() - start
 
     def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step is over (a global step post-hook)."""
-        if _compiling() or not self.on or _thread() != self._home or not self._scene.follows(optimizer):
+        if _compiling():
+            return
+        if self._idle and id(optimizer) == self._main_id:
+            # the path of most steps where steps are short: count, and see whether the next one is due
+            main = self._main
+            count = main.count = self.clock.steps = main.count + 1  # type: ignore[union-attr]
+            self._idle = count + 1 < self._due
+            return
+        if not self.on or _thread() != self._home or not self._scene.follows(optimizer):
             return
         try:
-            if not self.clock.leave(optimizer):
-                return
-            main = self._main
-            if main is not None and id(optimizer) == self._main_id and main.count + 1 < self._due:
-                main.count = self.clock.steps = main.count + 1
-                self._loss = None
-                self._backwards = 0
-                return
-            self._end_step(optimizer, _now())
+            if self._idle:
+                self.clock.tick(self._scene.state_of(optimizer))
+            elif self.clock.leave(optimizer):
+                self._end_step(optimizer, _now())
         except Exception as error:
             self._fail("clock", error)
 
@@ -160,7 +168,7 @@ class Observer:
         if self.on:
             self._guard("activations", self._gatherer.withdraw)
             self._guard("record", self._rows.complete, None)
-        self.on = False
+        self.on = self._idle = False
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
@@ -180,7 +188,7 @@ class Observer:
         """The slow path: something is due at the end of this step, or it is not the main optimiser's."""
         state = self.clock.known(optimizer) or self._scene.state_of(optimizer)
         ticked = self.clock.tick(state)
-        due = state.count >= self._due
+        due = self.clock.steps >= self._due
         if self._looking or due:
             self._write_scalars(optimizer, state)
         if self._probes:
@@ -197,6 +205,7 @@ class Observer:
             if due:
                 self._settle(state.count, now)
                 return
+            self._rest(state.count + 1)
         self._own += _now() - now
 
     def _write_scalars(self, optimizer: Optimizer, state: OptimizerState) -> None:
@@ -209,7 +218,7 @@ class Observer:
             self._trigger.learn(self._loss / max(1, self._backwards))
         if self._gatherer.constant_loss is not None:
             values["constant_loss"] = self._gatherer.constant_loss
-        self._rows.put(state.count, "step", state.name, **values)
+        self._rows.put(self.clock.steps, "step", state.name, **values)
         self._scalars += 1
 
     def _settle(self, step: int, now: float) -> None:
@@ -221,7 +230,9 @@ class Observer:
             self._rows.put(step, "step", "", step_time=seconds / count)
         if now - self._last_flush > FLUSH_EVERY:
             self._flush(now, step)
-        self.budget.idle(count)
+        elif step & (step - 1) == 0:
+            self._stride = self.budget.scalar_stride()
+        self.budget.idle(count - 1)
         if self._looking:
             self.tell("look", means=self._gatherer.went_by, cost_s=round(self._own, 6), credit=self._on_credit)
             self.budget.look_taken(self._own + _now() - now, self._on_credit)
@@ -254,11 +265,16 @@ class Observer:
         else:
             # the last step before a multiple of the stride: so that looks can fall on powers of two
             self._due = (step + self._stride) // self._stride * self._stride - 1
+        self._rest(step)
+
+    def _rest(self, step: int) -> None:
+        """Be idle until something is due, if nothing has to be followed from one step into the next."""
+        self._idle = step < self._due and not self._nested and not self._probes
 
     def _odd_loss(self, tensors: Any, value: float) -> None:
         start = _now()
         self.budget.burst()
-        self._due = min(self._due, self.clock.steps + 1)
+        self._due = self.clock.steps + 1
         if not math.isfinite(value) and not self._scene.nonfinite_told:
             self._scene.nonfinite_told = True
             self._guard("culprit", self._seek_culprit, tensors, value)

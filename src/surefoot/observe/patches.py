@@ -50,7 +50,8 @@ class Patches:
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             if compiling():
-                return original(tensors, *args, **kwargs)
+                original(tensors, *args, **kwargs)
+                return
             listener.before_backward(tensors)
             original(tensors, *args, **kwargs)
             listener.after_backward()
