@@ -23,5 +23,6 @@ def norms(tensors: Sequence[Tensor]) -> np.ndarray:
     lengths = torch._foreach_norm(list(tensors), 2, torch.float32 if half else None)
     result = torch.stack([n.double() for n in lengths]).cpu().numpy().copy()
     for i in np.flatnonzero(~((result >= _SAFE[0]) & (result <= _SAFE[1]))):
-        result[i] = float(torch.linalg.vector_norm(tensors[i], dtype=torch.float64)) if tensors[i].numel() else 0.0
+        tensor = tensors[int(i)]
+        result[i] = float(torch.linalg.vector_norm(tensor, dtype=torch.float64)) if tensor.numel() else 0.0
     return result

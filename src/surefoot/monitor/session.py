@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot.findings import Engine
+from surefoot.findings import Engine, diagnose
 from surefoot.monitor import diagnosis
 from surefoot.monitor.environment import mask_arguments, surroundings
 from surefoot.observe.budget import Budget
@@ -23,6 +24,8 @@ from surefoot.observe.observer import Observer
 from surefoot.observe.patches import Patches
 from surefoot.runs import Event, RunWriter
 from surefoot.runs.schema import Family, Finding
+
+_open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session:
@@ -82,7 +85,7 @@ class Session:
         self.writer.flush()
         self.observer = Observer(self, self.budget, means, models, optimizers)
         self._patches = Patches(self.observer)
-        os.register_at_fork(after_in_child=self._forget)
+        _open_sessions.add(self)
         self.startup_s = time.perf_counter() - begin
 
     # -- what the observer hands over --------------------------------------------------------------------------------
@@ -90,12 +93,12 @@ class Session:
     def row(self, step: int, family: Family, values: np.ndarray) -> None:
         """Take one finished row."""
         self.writer.row(step, family, values)
-        self._rows.append((step, family, values))
+        self._rows.append((step + self.writer.offset, family, values))
 
     def event(self, step: int, kind: str, /, **data: Any) -> None:
         """Take one event."""
         self.writer.event(step, kind, **data)
-        self._events.append(Event(step, kind, data))
+        self._events.append(Event(step + self.writer.offset, kind, data))
 
     def flush(self) -> None:
         """Commit the record and let the rules see what is new."""
@@ -124,9 +127,17 @@ class Session:
                     self.observer.note(f"on_finding raised {type(error).__name__}: {error}; it is not called again")
                     return
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found so far, most probable root cause first."""
+        if self.closed and self.writer.offset:
+            # the first part of a continued record was judged by another process: judge the whole
+            return diagnose(self.folder)
+        return self.engine.findings
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
         """This process is a fork of the watched one: leave it alone."""
         if not self.closed:
             self.closed = True
@@ -167,7 +178,7 @@ class Session:
         result = diagnosis.build(
             script=self.script,
             argv=self.argv,
-            steps=self.observer.clock.steps,
+            steps=self.writer.offset + self.observer.clock.steps,
             code=code,
             exception=exception,
             overhead={
@@ -178,7 +189,7 @@ class Session:
                 "closing_s": round(time.perf_counter() - begin, 3),
                 "looks": dict(self.observer.looks),
             },
-            findings=self.engine.findings,
+            findings=self.findings,
         )
         with self._told_if_failing("diagnosis.json"):
             diagnosis.write(self.folder, result)
@@ -190,6 +201,14 @@ class Session:
             yield
         except Exception as error:
             print(f"surefoot: {what} was not written: {type(error).__name__}: {error}", file=sys.stderr)
+
+
+def _after_fork() -> None:
+    for session in list(_open_sessions):
+        session.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def free_folder(parent: Path, script: str) -> Path:

@@ -34,8 +34,8 @@ class Watch:
     def findings(self) -> tuple[Finding, ...]:
         """What was found so far, most probable root cause first."""
         if not self._session.closed:
-            self._session.flush()
-        return self._session.engine.findings
+            self._session.observer.catch_up()
+        return self._session.findings
 
     def close(self, exception: BaseException | None = None) -> Run | None:
         """Stop watching, write ``diagnosis.json`` and ``report.html``; returns the finished run.

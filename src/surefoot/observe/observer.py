@@ -168,7 +168,16 @@ class Observer:
         if self.on:
             self._guard("activations", self._gatherer.withdraw)
             self._guard("record", self._rows.complete, None)
+        self.drop()
+
+    def drop(self) -> None:
+        """Stop at once, touching nothing."""
         self.on = self._idle = False
+
+    def catch_up(self) -> None:
+        """Hand over all steps but the newest, which may still grow."""
+        if self.on:
+            self._flush(_now(), self.clock.steps)
 
     # -- one step ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,26 @@
+"""The entry point of the command ``surefoot`` and of ``python -m surefoot``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def main(argv: Sequence[str] | None = None) -> Any:
+    """Run one command; returns what ``sys.exit`` is to be called with.
+
+    ``run`` is parsed apart, so that nothing but the standard library is loaded before the user's script.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["run"]:
+        from surefoot.cli.run import run
+
+        return run(arguments[1:])
+    from surefoot.cli import app
+
+    return app(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""The frame of the commands that typer parses; ``surefoot run`` is parsed apart and only listed here."""
+
+from __future__ import annotations
+
+import typer
+
+from surefoot import __version__
+from surefoot.cli import ABOUT
+from surefoot.cli.report import report
+from surefoot.cli.show import show
+
+
+def commands() -> typer.Typer:
+    """All commands, with their help."""
+    frame = typer.Typer(
+        help=ABOUT,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    frame.callback()(_options)
+    pass_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    frame.command("run", context_settings=pass_on, add_help_option=False)(_run)
+    frame.command("show")(show)
+    frame.command("report")(report)
+    return frame
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"surefoot {__version__}")
+        raise typer.Exit
+
+
+_VERSION = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version.")
+
+
+def _options(version: bool = _VERSION) -> None:
+    """Options before any command; their callbacks do the work."""
+
+
+def _run(context: typer.Context) -> object:
+    """Run a training script unchanged, and watch it."""
+    from surefoot.cli.run import run
+
+    return run(context.args)

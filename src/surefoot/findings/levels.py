@@ -1,0 +1,147 @@
+"""Where a loss stands: first level, best level, recent median and noise of one optimiser's loss, kept as rows arrive.
+
+All rules read these numbers and none computes its own, so that two rules never disagree about whether a run learns.
+A row costs about a microsecond: medians are over at most 32 values and, in a long run, refreshed every few rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+WINDOW = 32
+_EVERY_ROW_UNTIL = 64  # rows; later the medians are refreshed every few rows, at most every 16th
+_EARLY = 16
+
+
+def median(values: list[float]) -> float:
+    """Median of a non-empty list; sorts it."""
+    values.sort()
+    n = len(values)
+    return values[n // 2] if n % 2 else 0.5 * (values[n // 2 - 1] + values[n // 2])
+
+
+class LossLevel:
+    """Running statistics of one loss.
+
+    Attributes
+    ----------
+    first : the first finite loss: what the untrained (or freshly loaded) model scores.
+    recent : median of the newest quarter of the rows, at least 3 and at most 32 of them.
+    best : the lowest ``recent`` so far; ``peak`` the highest single loss.
+    noise : robust standard deviation (interquartile range / 1.349) of the same newest rows.
+    low : lower quartile of the newest rows, so ``low > x`` says that three quarters of them are above ``x``.
+    early_high : the highest of the first 16 rows: the upper edge of what this run calls normal.
+    constant : median of the newest ``constant_loss`` values (loss of the best constant prediction), NaN if unknown.
+    negative : a loss below zero was seen, so zero is no lower bound.
+    nonfinite_step : first step of the newest unbroken stretch of NaN or infinite losses, else None.
+    refreshed : the newest row refreshed the medians.
+    """
+
+    __slots__ = (
+        "_constants",
+        "_due",
+        "_early",
+        "_window",
+        "best",
+        "constant",
+        "count",
+        "early_high",
+        "first",
+        "first_step",
+        "low",
+        "negative",
+        "newest",
+        "newest_step",
+        "noise",
+        "nonfinite_rows",
+        "nonfinite_step",
+        "peak",
+        "peak_step",
+        "recent",
+        "refreshed",
+    )
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first = self.recent = self.best = self.noise = self.low = math.nan
+        self.newest = self.constant = math.nan
+        self.early_high = self.peak = -math.inf
+        self.first_step = self.newest_step = self.peak_step = 0
+        self.negative = self.refreshed = False
+        self.nonfinite_step: int | None = None
+        self.nonfinite_rows = 0
+        self._window: deque[float] = deque(maxlen=WINDOW)
+        self._early: list[float] = []
+        self._constants: deque[float] = deque(maxlen=16)
+        self._due = 0
+
+    def add(self, step: int, loss: float) -> None:
+        """Take in the loss of one step; NaN and infinities are counted and kept out of the statistics."""
+        self.refreshed = False
+        self.newest, self.newest_step = loss, step
+        if not -math.inf < loss < math.inf:
+            if self.nonfinite_step is None:
+                self.nonfinite_step = step
+            self.nonfinite_rows += 1
+            return
+        self.nonfinite_step = None
+        self.nonfinite_rows = 0
+        self.count += 1
+        if self.count == 1:
+            self.first, self.first_step = loss, step
+        if loss < 0:
+            self.negative = True
+        if loss > self.peak:
+            self.peak, self.peak_step = loss, step
+        if self.count <= _EARLY and loss > self.early_high:
+            self.early_high = loss
+        self._window.append(loss)
+        if self.count >= self._due:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        n = self.count
+        self._due = n + 1 if n < _EVERY_ROW_UNTIL else n + min(16, n // _EVERY_ROW_UNTIL + 1)
+        width = min(WINDOW, max(3, n // 4))
+        newest = sorted(list(self._window)[-width:])
+        k = len(newest)
+        self.recent = newest[k // 2] if k % 2 else 0.5 * (newest[k // 2 - 1] + newest[k // 2])
+        self.low = newest[k // 4]
+        self.noise = (newest[(3 * k) // 4 if k > 3 else k - 1] - self.low) / 1.349
+        if not self.recent >= self.best:  # also where best is still NaN
+            self.best = self.recent
+        self.refreshed = True
+
+    def add_constant(self, constant: float) -> None:
+        """Take in the loss of the best constant prediction, where a look measured it."""
+        if -math.inf < constant < math.inf:
+            self._constants.append(constant)
+            self.constant = median(list(self._constants))
+
+    @property
+    def known(self) -> bool:
+        """The loss is one whose scale is understood: never negative, and it began near what a constant scores.
+
+        A loss function multiplied by returns, summed over outputs or added to other terms fails this test.
+        """
+        constant = self.constant
+        return not self.negative and constant > 0 and 0.3 * constant <= self.first <= 30 * constant
+
+    @property
+    def learned(self) -> bool:
+        """The recent median is below the first level by a tenth of it and by twice the noise."""
+        gained = self.first - self.recent
+        return gained > 0.1 * abs(self.first) and gained > 2 * self.noise
+
+    @property
+    def stuck(self) -> bool:
+        """Nothing was learned, or nothing beyond what a constant prediction scores."""
+        if not self.learned:
+            return True
+        return self.known and self.first <= 5 * self.constant and self.recent >= 0.97 * self.constant
+
+    @property
+    def base(self) -> float:
+        """The level a run must not rise above: its first loss, or what a constant scores where that is higher."""
+        return max(self.first, self.constant) if self.known else self.first

@@ -1,0 +1,83 @@
+"""How far an optimiser steps, measured against what it steps on: relative movement, promised decrease, overshoot."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from surefoot.findings.levels import LossLevel
+
+
+@dataclass(frozen=True, slots=True)
+class Stride:
+    """One step that was looked at.
+
+    ``rate`` is ‖Δθ‖/‖θ‖. ``overshoot`` is −⟨g, Δθ⟩/(2Λ) with Λ the loss (or what a constant prediction scores, where
+    that is higher). For a convex loss with minimum ≥ 0 the step Δθ = −P g comes nearer to every minimiser, in the
+    metric P⁻¹, as long as overshoot < 1 (‖θ+Δθ−θ*‖² ≤ ‖θ−θ*‖² − 2(L−L*) − ⟨g, Δθ⟩, the inequality behind Polyak's
+    step); in a quadratic bowl it moves away from the minimum as soon as overshoot > 2, which is the learning rate 2/λ.
+    ``elasticity`` is ‖g‖‖θ‖/Λ: by how many per cent the loss can change when the weights change by one per cent.
+    """
+
+    step: int
+    rate: float
+    overshoot: float
+    elasticity: float
+    gradient_norm: float
+    learning_rate: float
+
+
+class Pace:
+    """The strides of one optimiser: the newest 64, the first 4, and how far it came in all.
+
+    Attributes
+    ----------
+    movement : Σ ‖Δθ‖/‖θ‖ over all steps so far, the steps between two looks counted like the later look: an upper
+        bound of how far the weights can have moved, in units of their own size.
+    peak_overshoot, peak_rate : the largest seen so far, and ``peak_step`` the step of the first of them.
+    """
+
+    __slots__ = ("first", "movement", "newest", "peak_overshoot", "peak_rate", "peak_step")
+
+    def __init__(self) -> None:
+        self.newest: deque[Stride] = deque(maxlen=64)
+        self.first: list[Stride] = []
+        self.movement = 0.0
+        self.peak_overshoot = self.peak_rate = 0.0
+        self.peak_step = 0
+
+    def add(
+        self,
+        step: int,
+        level: LossLevel,
+        loss: float,
+        norms: tuple[float, float, float],
+        promised: float,
+        learning_rate: float,
+    ) -> None:
+        """Take in one look at a step of this optimiser.
+
+        ``loss`` is the loss that step was taken on, ``norms`` are ‖θ‖ before it, ‖Δθ‖ and ‖g‖.
+        """
+        weight_norm, update_norm, gradient_norm = norms
+        rate = update_norm / weight_norm if weight_norm > 0 else math.nan
+        if not math.isfinite(rate):
+            return
+        scale = max(abs(loss), level.constant) if level.constant > 0 else abs(loss)
+        known = math.isfinite(scale) and scale > 0 and not level.negative
+        overshoot = promised / (2 * scale) if known else math.nan
+        elasticity = gradient_norm * weight_norm / scale if known else math.nan
+        gap = step - self.newest[-1].step if self.newest else 1
+        self.movement += rate * gap
+        stride = Stride(step, rate, overshoot, elasticity, gradient_norm, learning_rate)
+        self.newest.append(stride)
+        if len(self.first) < 4:
+            self.first.append(stride)
+        if overshoot > self.peak_overshoot:
+            self.peak_overshoot, self.peak_step = overshoot, step
+        self.peak_rate = max(self.peak_rate, rate)
+
+    def last(self, n: int) -> list[Stride]:
+        """The newest ``n`` strides, newest last."""
+        return list(self.newest)[-n:]

@@ -1,0 +1,197 @@
+"""Cures as code to paste: over the names ``model``, ``optimizer``, ``loss_fn``, plain torch, each snippet runs as it
+is.
+
+The first line says where it goes: ``# after: model|optimizer|loss`` (below the line that makes it) or
+``# replace: <statement>``.
+"""
+
+from __future__ import annotations
+
+import math
+
+from surefoot.runs.schema import Remedy
+
+
+def _factor(factor: float) -> float:
+    """A factor for a learning rate, at least 2 and at most 1e6, rounded up to 1, 2 or 5 times a power of ten."""
+    factor = min(1e6, max(2.0, factor)) if math.isfinite(factor) else 10.0
+    scale = 10.0 ** math.floor(math.log10(factor))
+    return next(m * scale for m in (1.0, 2.0, 5.0, 10.0) if m * scale >= factor * 0.999)
+
+
+def lower_rate(factor: float) -> Remedy:
+    """Divide the learning rate by what the evidence says it is too high by."""
+    factor = _factor(factor)
+    return Remedy(
+        name="lower learning rate",
+        why=f"steps about {factor:g} times shorter come back inside what the loss can give",
+        how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] /= {factor:g}\n',
+    )
+
+
+def raise_rate(factor: float) -> Remedy:
+    """Multiply the learning rate by what the evidence says it is too low by."""
+    factor = _factor(factor)
+    return Remedy(
+        name="raise learning rate",
+        why=f"at {factor:g} times the rate a few hundred steps move the weights by a visible share of their size",
+        how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] *= {factor:g}\n',
+    )
+
+
+CLIP = Remedy(
+    name="torch.nn.utils.clip_grad_norm_",
+    why="bounds the length of the gradient, and with it the length of a step of SGD",
+    how=(
+        "# replace: optimizer.step()\n"
+        "import torch\n"
+        "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n"
+        "optimizer.step()\n"
+    ),
+)
+ZERO_GRAD = Remedy(
+    name="optimizer.zero_grad()",
+    why="each step then uses the gradient of its own batch only",
+    how="# replace: optimizer.step()\noptimizer.step()\noptimizer.zero_grad()\n",
+)
+KAIMING = Remedy(
+    name="torch.nn.init.kaiming_normal_",
+    why="variance 2/fan_in keeps signal and gradient of a ReLU network the same size over depth (C_W = 2)",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "for module in model.modules():\n"
+        "    if isinstance(module, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)):\n"
+        '        torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")\n'
+        "        if module.bias is not None:\n"
+        "            torch.nn.init.zeros_(module.bias)\n"
+    ),
+)
+ORTHOGONAL = Remedy(
+    name="torch.nn.init.orthogonal_",
+    why="orthogonal weights with gain 1 are critical for tanh: neither signal nor gradient shrinks geometrically",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "for module in model.modules():\n"
+        "    if isinstance(module, torch.nn.Linear):\n"
+        "        torch.nn.init.orthogonal_(module.weight)\n"
+        "        if module.bias is not None:\n"
+        "            torch.nn.init.zeros_(module.bias)\n"
+    ),
+)
+RELU_FOR_SIGMOID = Remedy(
+    name="torch.nn.ReLU in place of torch.nn.Sigmoid",
+    why="the slope of a sigmoid is at most 1/4 and it has no critical initialisation; that of a ReLU is 1",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "paths = [path for path, module in model.named_modules() if isinstance(module, torch.nn.Sigmoid)]\n"
+        "last = list(model.named_modules())[-1][0]\n"
+        "for path in paths:\n"
+        "    if path and path != last:\n"
+        '        parent, _, name = path.rpartition(".")\n'
+        "        setattr(model.get_submodule(parent), name, torch.nn.ReLU())\n"
+        "for module in model.modules():\n"
+        "    if isinstance(module, torch.nn.Linear):\n"
+        '        torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")\n'
+    ),
+)
+LEAKY = Remedy(
+    name="torch.nn.LeakyReLU in place of torch.nn.ReLU",
+    why="a slope on the negative side lets gradient through to units that would stay off for ever",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "for path, module in list(model.named_modules()):\n"
+        "    if path and isinstance(module, torch.nn.ReLU):\n"
+        '        parent, _, name = path.rpartition(".")\n'
+        "        setattr(model.get_submodule(parent), name, torch.nn.LeakyReLU(0.1))\n"
+    ),
+)
+ZERO_BIAS = Remedy(
+    name="biases at zero",
+    why="with zero biases and symmetric weights every unit is on for about half of the inputs",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "for module in model.modules():\n"
+        '    if isinstance(getattr(module, "bias", None), torch.nn.Parameter):\n'
+        "        torch.nn.init.zeros_(module.bias)\n"
+    ),
+)
+LOGITS_FROM_MODEL = Remedy(
+    name="raw logits to the loss",
+    why="the loss function has its softmax or sigmoid inside; the model's own in front of it is taken off",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "path, last = list(model.named_modules())[-1]\n"
+        "if path and isinstance(last, (torch.nn.Softmax, torch.nn.Sigmoid)):\n"
+        '    parent, _, name = path.rpartition(".")\n'
+        "    setattr(model.get_submodule(parent), name, torch.nn.Identity())\n"
+    ),
+)
+NLL_OF_LOG = Remedy(
+    name="torch.nn.functional.nll_loss on log-probabilities",
+    why="the right loss where the model must go on returning probabilities",
+    how=(
+        "# after: loss\n"
+        "import torch\n"
+        "def loss_fn(probabilities, targets):\n"
+        "    return torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), targets)\n"
+    ),
+)
+PLAIN_BCE = Remedy(
+    name="torch.nn.functional.binary_cross_entropy",
+    why="the right loss where the model must go on returning probabilities",
+    how="# after: loss\nimport torch\nloss_fn = torch.nn.functional.binary_cross_entropy\n",
+)
+ALL_PARAMETERS = Remedy(
+    name="optimizer.add_param_group",
+    why="the parameters that nobody updates join the optimiser",
+    how=(
+        "# after: optimizer\n"
+        'held = {id(p) for group in optimizer.param_groups for p in group["params"]}\n'
+        "missed = [p for p in model.parameters() if p.requires_grad and id(p) not in held]\n"
+        "if missed:\n"
+        '    optimizer.add_param_group({"params": missed})\n'
+    ),
+)
+FREEZE_EXPLICITLY = Remedy(
+    name="requires_grad_(False)",
+    why="if these parameters are meant to stay as they are, this says so, and saves their share of the backward",
+    how=(
+        "# after: optimizer\n"
+        'held = {id(p) for group in optimizer.param_groups for p in group["params"]}\n'
+        "for p in model.parameters():\n"
+        "    if id(p) not in held:\n"
+        "        p.requires_grad_(False)\n"
+    ),
+)
+FIND_DETACHED = Remedy(
+    name="list the parameters without a gradient",
+    why="shows after the next backward which parameters the loss does not reach: look there for detach(), .data, "
+    ".item(), numpy() or no_grad between them and the loss",
+    how=(
+        "# replace: optimizer.step()\n"
+        "print([name for name, p in model.named_parameters() if p.requires_grad and p.grad is None])\n"
+        "optimizer.step()\n"
+    ),
+)
+SKIP_NONFINITE = Remedy(
+    name="skip steps with a non-finite gradient",
+    why="one bad batch then costs one step and not the weights",
+    how=(
+        "# replace: optimizer.step()\n"
+        "import torch\n"
+        "gradients = [p.grad for p in model.parameters() if p.grad is not None]\n"
+        "if all(bool(torch.isfinite(g).all()) for g in gradients):\n"
+        "    optimizer.step()\n"
+    ),
+)
+ANOMALY = Remedy(
+    name="torch.autograd.set_detect_anomaly",
+    why="the next backward names the operation that gave the first NaN (slow: for the search only)",
+    how="# after: model\nimport torch\ntorch.autograd.set_detect_anomaly(True)\n",
+)

@@ -1,0 +1,118 @@
+"""``exploding-gradient``: signal or gradient grows geometrically over depth, or the gradient jumps out of its own past.
+
+At initialisation a layer multiplies the squared signal by χ∥ and the squared gradient by χ⊥ (Roberts, Yaida, Hanin
+2022, arXiv 2106.10165); beyond criticality both compound over depth. For weights of piecewise linear networks the two
+cancel in the gradient itself (a large signal times a small back-propagated error), so growth of the *activations* is
+looked at as well: it is what makes the first loss absurd. The number without a unit is the elasticity ‖g‖‖θ‖/L: by how
+many per cent the loss changes when the weights change by one per cent. Every layer of a homogeneous network
+contributes ⟨θ,g⟩/L of order one (Euler's identity), so that it is about the depth in a healthy start: 0.5 to 120 were
+measured.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.depth import Profile, profile
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+_FORWARD = 10.0  # bits over depth
+_BACKWARD = 6.0
+_ELASTIC = 300.0
+_JUMP = 100.0
+_CURES = (remedies.KAIMING, remedies.ORTHOGONAL, remedies.CLIP)
+
+
+@rule("exploding-gradient", needs=("gradients",))
+def exploding_gradient(history: History) -> Sign | None:
+    """From the first look on: activations grow by 2¹⁰ over depth (and the first loss is ten times a constant's), or the
+    gradient grows by 2⁶ toward the input and elasticity is ≥ 300, or elasticity is ≥ 1000 and steps overshoot (twice,
+    or once tenfold: so no clipping). Later: the gradient is a hundred times its own median at two looks in a row, and
+    steps overshoot. Warning; critical where the loss is already lost."""
+    looks = history.looks("gradient_norm")
+    return _from_the_start(history) if looks <= 4 else _jump(history)
+
+
+def _harmed(history: History) -> bool:
+    return any(
+        level.nonfinite_step is not None or (level.known and level.count >= 3 and level.recent > 2 * level.base)
+        for level in history.losses.values()
+    )
+
+
+def _from_the_start(history: History) -> Sign | None:
+    harmed = _harmed(history)
+    forward = [profile(history, layers) for layers in history.first_layers("activation_rms")]
+    if forward and forward[0] is not None and forward[0].geometric and -forward[0].bits >= _FORWARD:
+        absurd = [v.first >= 10 * v.constant for v in history.losses.values() if v.constant > 0 and v.count]
+        if all(absurd) if absurd else -forward[0].bits >= 16:
+            severity: Severity = "critical" if -forward[0].bits >= 20 or harmed else "warning"
+            return _depth_sign(history, "activation_rms", forward[0], severity)
+    for name, pace in history.paces.items():
+        first = pace.first[0] if pace.first else None
+        if first is None or first.step > _level_start(history, name) + 1:
+            continue  # later looks may already show what the steps have done
+        backward = [profile(history, layers) for layers in history.first_layers("gradient_rms")]
+        grown = backward[0] if backward else None
+        if first.elasticity >= _ELASTIC and grown is not None and grown.geometric and grown.bits >= _BACKWARD:
+            return _depth_sign(history, "gradient_rms", grown, "critical" if harmed else "warning")
+        over = [s for s in pace.first if s.elasticity >= 1000 and s.overshoot >= 1]
+        if first in over and (len(over) >= 2 or first.overshoot >= 10):
+            evidence = Evidence("gradient_norm · weight_norm / loss", name, first.step, first.elasticity, 1000.0,
+                                "Euler's identity: of the order of the depth in a homogeneous network")  # fmt: skip
+            cause = (
+                f"the gradient is far too large from the start: a change of the weights by 0.1 % would change the loss "
+                f"by {0.1 * first.elasticity:.3g} %, and steps overshoot {max(s.overshoot for s in over):.3g} times."
+            )
+            where = (name,) if name else ()
+            return Sign("critical" if harmed else "warning", cause, (evidence,), where, first.step, _CURES)
+    return None
+
+
+def _level_start(history: History, name: str) -> int:
+    level = history.losses.get(name) or history.losses.get("")
+    return level.first_step if level is not None else 1
+
+
+def _depth_sign(history: History, signal: str, grown: Profile, severity: Severity) -> Sign:
+    toward = "output" if signal == "activation_rms" else "input"
+    growth = float(2.0 ** abs(grown.slope))
+    peak = int(np.argmax(grown.log2))
+    first_step = history.first_layers(signal)[0].step
+    evidence = (
+        Evidence(signal, grown.names[peak], first_step, float(2.0 ** grown.log2[peak]),
+                 float(2.0 ** (np.min(grown.log2) + (_FORWARD if signal == "activation_rms" else _BACKWARD))),
+                 "at criticality the size over depth is constant (χ = 1; Roberts, Yaida, Hanin 2022)"),
+        Evidence(f"{signal} growth a layer", grown.names[peak], first_step, growth, 1.0, "χ = 1 at criticality"),
+    )  # fmt: skip
+    what = "signal" if signal == "activation_rms" else "gradient"
+    cause = (
+        f"the initialisation explodes: the {what} grows by a factor {growth:.3g} with every layer toward the {toward}, "
+        f"{float(2.0 ** abs(grown.bits)):.2g} in all."
+    )
+    return Sign(severity, cause, evidence, grown.names[peak : peak + 1], first_step, _CURES)
+
+
+def _jump(history: History) -> Sign | None:
+    for name, pace in history.paces.items():
+        strides = [s for s in pace.newest if np.isfinite(s.gradient_norm)]
+        if len(strides) < 10 or strides[-1].step != history.step:
+            continue
+        last, past = strides[-2:], sorted(s.gradient_norm for s in strides[:-2])
+        usual = past[len(past) // 2]
+        if min(s.gradient_norm for s in last) < _JUMP * usual or min(s.overshoot for s in last) < 1:
+            continue
+        level = history.losses.get(name)
+        if level is not None and not level.stuck and level.recent < 0.5 * level.first:
+            continue  # near the end of a fit single batches dominate; the loss has not noticed
+        source = "the run's own history: a hundred times the median of the looks before"
+        evidence = Evidence("gradient_norm", name, last[-1].step, last[-1].gradient_norm, _JUMP * usual, source)
+        cause = (
+            f"the gradient jumped to {last[-1].gradient_norm:.3g} at step {last[0].step}, from a median of {usual:.3g}."
+        )
+        severity: Severity = "critical" if _harmed(history) else "warning"
+        return Sign(severity, cause, (evidence,), (name,) if name else (), last[0].step, (remedies.CLIP,))
+    return None

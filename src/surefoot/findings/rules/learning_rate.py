@@ -1,0 +1,195 @@
+"""``learning-rate-too-high`` and ``learning-rate-too-low``: what a step promises against what the loss has to give.
+
+A step Δθ promises, to first order, a decrease −⟨g, Δθ⟩. With overshoot = −⟨g, Δθ⟩/(2L) (L ≥ 0 the loss):
+
+* overshoot < 1: for a convex loss every such step comes nearer to every minimiser, in the step's own metric
+  (Polyak 1987, Introduction to Optimization, §5.3; see :class:`surefoot.findings.pace.Stride`);
+* overshoot > 2: even in a quadratic bowl, where −⟨g, Δθ⟩ = ηλ · 2L, the step lands higher than it started (ηλ > 2).
+
+Networks are not convex and normalisation forgives much, so overshoot alone condemns nothing: measured on healthy runs
+(MLP, CNN, CNN with batch normalisation, LSTM, transformer; Adam, SGD, momentum) single steps reach 1.2. What condemns
+is overshoot together with a loss that does not go down.
+
+Too low is the mirror image: steps so short that the weights would need tens of thousands of them to move by their own
+size, of a gradient that is there (elasticity ‖g‖‖θ‖/L of order one), with a loss that has not moved beyond its noise.
+"""
+
+from __future__ import annotations
+
+import math
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.pace import Pace, Stride
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+_POLYAK = (
+    "−⟨g,Δθ⟩/(2L) > 1 loses the guarantee that a step approaches the minimisers of a convex loss (Polyak 1987), "
+    "> 2 climbs even in a quadratic bowl (learning rate above 2/λ)"
+)
+_REWRITES = "‖Δθ‖/‖θ‖ above 0.1: ten such steps rewrite all weights; healthy runs have 1e-4 to 3e-2"
+_FEW_LOOKS = 8
+
+
+@rule("learning-rate-too-high", needs=("step", "weights"))
+def learning_rate_too_high(history: History) -> Sign | None:
+    """Steps longer than the loss can repay, and a loss that pays for it. Five ways to see it:
+
+    * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
+      two of the last looks had overshoot ≥ ½ or moved the weights by a tenth (or one did more than twice both):
+      critical. Where the scale of the loss is
+      not understood, three times the highest of the first 16 losses and twice those steps are asked for;
+    * blow-up: the loss, whatever its scale, rose fivefold over its first value under first steps of overshoot ≥ 2 or of
+      three tenths of the size of the weights, and has not come back clearly below where it began: critical;
+    * NaN right after such steps: critical;
+    * stuck: the model has moved by more than its own size in 40 steps or more and scores no better than a constant,
+      after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of one tenth,
+      where half of a layer's units were lost since the start), and a bump of the loss or a level above a constant's:
+      critical;
+    * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
+    """
+    for name, level in history.losses.items():
+        pace = history.paces.get(name) or history.paces.get("")
+        if pace is None or not pace.newest or not level.count:
+            continue
+        if not (level.refreshed or level.nonfinite_step is not None or pace.newest[-1].step == history.step):
+            continue
+        sign = _too_high(history, name, level, pace)
+        if sign is not None:
+            return sign
+    return None
+
+
+def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
+    known = level.known and len(history.losses) == 1
+    if level.nonfinite_step is None and level.recent <= level.first and level.count > 3 and not level.stuck:
+        return None  # learning: the common case, and cheap
+    strength = 1.0 if known else 4.0
+    recent = pace.last(_FEW_LOOKS)
+    long = [s for s in recent if s.overshoot >= 0.5 * strength or s.rate >= 0.1 * strength]
+    if level.nonfinite_step is not None:
+        hard = [s for s in long if s.overshoot >= 1 or s.rate >= 0.3]
+        near = [s for s in hard if s.step >= history.step - max(8, history.step // 2)]
+        if near and not _was_well(level):
+            return _high(name, history, level, near, "critical", "and then it was not finite any more")
+        return None
+    base = level.base if known else level.early_high
+    bound = base + 0.25 * abs(base) + 2 * level.noise if known else 3 * abs(base) + 2 * level.noise
+    enough = len(long) >= 2 or any(s.overshoot >= 1 and s.rate >= 0.3 for s in long)
+    if enough and level.count >= 3 and level.recent > bound:
+        return _high(name, history, level, long, "critical", f"and the loss rose to {level.recent:.3g} from {base:.3g}")
+    if not level.negative and level.peak > 5 * level.first and level.recent > 0.8 * level.first:
+        blows = [s for s in pace.first if s.overshoot >= 2 or s.rate >= 0.3]
+        if len(blows) >= 2:
+            told = f"and the loss went from {level.first:.3g} up to {level.peak:.3g}"
+            return _high(name, history, level, blows, "critical", told)
+    if not known:
+        return None
+    if level.count >= 40 and level.stuck and pace.movement >= 1 and level.recent > 0.9 * level.constant:
+        every = {s.step: s for s in (*pace.first, *pace.newest)}
+        strong = [s for s in every.values() if s.overshoot >= 1 or s.rate >= 0.3]
+        mild = [s for s in every.values() if s.rate >= 0.1]
+        crushed = _units_lost(history)
+        bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed else []
+        if bad and (level.peak > 1.3 * level.base or level.low > level.constant):
+            told = f"and after {level.count} steps the loss {level.recent:.3g} is no better than a constant's"
+            return _high(name, history, level, bad, "critical", told)
+    two = pace.last(2)
+    climbing = len(two) == 2 and min(s.overshoot for s in two) > 0.5 and level.newest >= 1.02 * level.first
+    if climbing and math.sqrt(two[0].overshoot * two[1].overshoot) >= 2:
+        return _high(name, history, level, two, "warning", "and the loss does not go down")
+    return None
+
+
+def _units_lost(history: History) -> bool:
+    """Half of the units of some layer have died or saturated since the start."""
+    for signal in ("dead_share", "saturated_share"):
+        firsts, newest = history.first_layers(signal), history.layers(signal)
+        if newest is None or not firsts:
+            continue
+        if any(v >= 0.5 and not firsts[0][n] >= 0.5 * v for n, v in zip(newest.names, newest.values, strict=True)):
+            return True
+    return False
+
+
+def _was_well(level: LossLevel) -> bool:
+    return level.learned and level.recent < 1.5 * abs(level.best)
+
+
+def _high(
+    name: str, history: History, level: LossLevel, strides: list[Stride], severity: Severity, outcome: str
+) -> Sign:
+    overshoots = [s for s in strides if s.overshoot >= 0.5]
+    worst = max(overshoots or strides, key=lambda s: s.overshoot if overshoots else s.rate)
+    if overshoots:
+        evidence = Evidence("predicted_decrease / (2 · loss)", name, worst.step, worst.overshoot, 1.0, _POLYAK)
+        what = f"a step promised to lower the loss by {2 * worst.overshoot:.3g} times what there was to lower"
+        excess = worst.overshoot * 4
+    else:
+        evidence = Evidence("update_norm / weight_norm", name, worst.step, worst.rate, 0.1, _REWRITES)
+        what = f"one step moved the weights by {100 * worst.rate:.3g} % of their size"
+        excess = worst.rate / 0.01
+    loss = Evidence("loss", name, history.step, level.newest if level.nonfinite_step else level.recent, level.base,
+                    "first loss of the run, or that of the best constant prediction if higher")  # fmt: skip
+    began = min(s.step for s in strides)
+    rate = worst.learning_rate
+    of = f" of {name}" if name else ""
+    cause = f"the learning rate{of} ({rate:.3g}) is too high: {what}, {outcome}."
+    cures = (remedies.lower_rate(min(excess, 1e4)), remedies.CLIP)
+    return Sign(severity, cause, (evidence, loss), (name,) if name else (), began, cures)
+
+
+_MIN_ROWS = 12
+_MIN_STEPS = 48
+_SLOW = 2e-5
+_THERE = "the gradient is there: 1 % of movement along it would change the loss by this many per cent"
+_LOW_SOURCE = (
+    "at this rate more than 50,000 steps move the weights by their own size; healthy runs, also with a tenth of a good "
+    "rate, need 20,000 at most"
+)
+
+
+@rule("learning-rate-too-low", needs=("step", "weights"))
+def learning_rate_too_low(history: History) -> Sign | None:
+    """Steps so short that nothing moves, although there is a gradient.
+
+    After 48 steps, 12 losses and 3 looks: the median step moves the weights by less than 2·10⁻⁵ of their size and every
+    one promises less than 10⁻⁴ of the loss; elasticity ≥ 0.05 (else it is the gradient that is missing) and the
+    gradient has not doubled (a plateau about to end); the loss is not 5 % (nor twice its noise) below its first level;
+    it began no lower than 0.8 of a constant prediction's, since a fine-tune begins low and may step as it likes; the
+    rate is not rising (warm-up) and was not higher before. Where the loss of a constant prediction is not known, ten
+    times shorter steps are asked for.
+    """
+    for name, level in history.losses.items():
+        pace = history.paces.get(name)
+        if pace is None or not level.refreshed or level.count < _MIN_ROWS or len(pace.newest) < 3:
+            continue
+        if level.newest_step - level.first_step < _MIN_STEPS:
+            continue
+        if level.first - level.recent > max(0.05 * abs(level.first), 2 * level.noise):
+            continue
+        if level.known and max(level.first, level.recent) < 0.8 * level.constant:
+            continue
+        slow = _SLOW if level.known else 0.1 * _SLOW
+        if pace.peak_rate >= 3 * slow or pace.peak_overshoot >= 1e-4:
+            continue
+        strides = list(pace.newest)
+        first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
+        usual = sorted(s.rate for s in strides)[middle]
+        elasticity = sorted(s.elasticity for s in strides)[middle]
+        warming_up = newest.learning_rate > 1.01 * first.learning_rate or not newest.learning_rate > 0
+        if usual >= slow or warming_up or not elasticity >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
+            continue
+        cause = (
+            f"the learning rate ({newest.learning_rate:.3g}) is too low: {newest.step} steps moved the weights by "
+            f"{100 * pace.movement:.2g} % of their size in all and the loss stayed at {level.recent:.3g}."
+        )
+        evidence = (
+            Evidence("update_norm / weight_norm", name, newest.step, usual, slow, _LOW_SOURCE),
+            Evidence("gradient_norm · weight_norm / loss", name, newest.step, elasticity, 0.05, _THERE),
+        )
+        cures = (remedies.raise_rate(1e-3 / max(usual, 1e-9)),)
+        return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
+    return None

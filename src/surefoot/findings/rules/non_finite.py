@@ -1,0 +1,91 @@
+"""``non-finite``: NaN or infinity in the loss or in the weights.
+
+IEEE 754 arithmetic has no way back from NaN: once a weight holds one, every later output that uses the weight is NaN.
+So a non-finite weight, or a loss that is NaN, ends the training whatever else is true. A non-finite gradient alone does
+not: dynamic loss scaling tries scales until one overflows and skips those steps (Micikevicius et al. 2018,
+arXiv 1710.03740), and so do guards in scripts; it is an info as long as loss and weights stay finite. A single infinite
+loss is a warning for the same reason, two in a row are critical.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import EventLike, History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+_NO_WAY_BACK = "IEEE 754: NaN and infinity spread through every operation that reads them"
+_VALUES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+
+@rule("non-finite", needs=("step", "weights", "gradients", "events"))
+def non_finite(history: History) -> Sign | None:
+    """Loss NaN, loss infinite twice, or weights non-finite: critical; gradients alone: info. See the module."""
+    for name, level in history.losses.items():
+        if level.nonfinite_step is not None and level.newest_step == history.step:
+            certain = math.isnan(level.newest) or level.nonfinite_rows > 1
+            return _sign(
+                history, "critical" if certain else "warning", "loss", name, level.newest, level.nonfinite_step
+            )
+    weights = history.layers("weight_rms")
+    if weights is not None and weights.step == history.step:
+        update = history.layers("update_rms")
+        # NaN in the record also says "not measured": believe it of a module that was finite at the look before
+        before = history.recent_layers("weight_rms", 2)[0]
+        bad = [
+            n
+            for n, w in zip(weights.names, weights.values, strict=True)
+            if math.isinf(w) or (math.isnan(w) and math.isfinite(before[n])) or (update and math.isinf(update[n]))
+        ]
+        if bad:
+            return _sign(history, "critical", "weight", bad[0], weights[bad[0]], history.step, tuple(bad))
+    shares = history.layers("gradient_nonfinite")
+    if shares is not None and shares.step == history.step and bool((shares.values > 0).any()):
+        bad = [n for n, v in zip(shares.names, shares.values, strict=True) if v > 0]
+        return _sign(history, "info", "gradient", bad[0], float(np.nanmax(shares.values)), history.step, tuple(bad))
+    return None
+
+
+def _sign(
+    history: History,
+    severity: Severity,
+    kind: str,
+    where: str,
+    value: float,
+    step: int,
+    bad: tuple[str, ...] = (),
+) -> Sign:
+    culprit = _culprit(history)
+    signal = {"loss": "loss", "weight": "weight_rms", "gradient": "gradient_nonfinite"}[kind]
+    evidence = [Evidence(signal, where, history.step, value, 0.0 if kind == "gradient" else math.inf, _NO_WAY_BACK)]
+    places: tuple[str, ...] = ()
+    told = {"loss": "the loss", "weight": "the weights", "gradient": "the gradient"}[kind]
+    shown = "not finite" if kind == "gradient" else "NaN" if math.isnan(value) else f"{value:g}"
+    cause = f"{told} became {shown} at step {step}"
+    if culprit is not None:
+        data = culprit.data
+        place, operation = str(data.get("where") or ""), str(data.get("operation") or "")
+        places = (place,) if place else ()
+        step = min(step, culprit.step)
+        number = _VALUES.get(str(data.get("value")), math.nan)
+        first = f"{data.get('value', 'nan')} in the {data.get('kind', 'loss')}"
+        at = (f" of {place}" if place else "") + (f", made by {operation}" if operation else "")
+        cause += f"; the first was {first}{at} at step {culprit.step}"
+        evidence.append(Evidence(f"nonfinite {data.get('kind', '')}".strip(), place, culprit.step, number, math.inf,
+                                 "first culprit, found with the weights still intact"))  # fmt: skip
+    elif kind == "weight":
+        places = bad[:1]
+    if kind == "gradient":
+        cause += "; loss and weights are still finite, as under dynamic loss scaling or a guard that skips the step"
+    cures = (remedies.ANOMALY, remedies.SKIP_NONFINITE) if severity != "info" else ()
+    return Sign(severity, cause + ".", tuple(evidence), places, step, cures)
+
+
+def _culprit(history: History) -> EventLike | None:
+    """The event of the newest unbroken trouble: the first one recorded."""
+    events = [e for e in history.events("nonfinite") if e.data.get("kind") != "gradient"] or history.events("nonfinite")
+    return events[0] if events else None

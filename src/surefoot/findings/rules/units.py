@@ -1,0 +1,114 @@
+"""``dead-units`` and ``saturated-units``: units whose derivative is zero for (almost) every input.
+
+Dead: with symmetric weights and no bias a ReLU is on for half of the directions, so even if all inputs pointed the same
+way (as they do after many layers, or unnormalised) no more than half of a layer can be off for every row: P(off for
+all) ≤ ½, with binomial scatter. Three quarters is beyond that. A unit that is off for all rows has gradient zero and
+stays off.
+
+Saturated: at a critical start pre-activations have variance ≤ 1, and a standard normal is in the flat part of tanh
+(|z| > 2.65, derivative < 2 % of its maximum) with probability 0.8 %; half of the outputs there means a standard
+deviation near 4. Trained units saturate too, and networks that learn well reach 70 %: so later it counts only where
+the loss learns nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LOOKS = 3
+_DEAD_AT_START = "symmetric weights leave at most ½ of a ReLU layer off for all inputs; ¾ allows for scatter"
+_DEAD_LATER = "the run's own start, and a loss that learns nothing: units off for all rows get no gradient"
+_FLAT_AT_START = "at a critical start 0.8 % of the outputs are in the flat part (P(|z| > 2.65) for z ~ N(0, 1))"
+_FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs pass on less than 2 % of the gradient"
+
+
+@rule("dead-units", needs=("activations",))
+def dead_units(history: History) -> Sign | None:
+    """A layer with ≥ ¾ of its ReLUs off at three looks, from the start, or later on in a run that learns nothing.
+    Critical from 90 % of a layer on where the loss learns nothing; info where such a run learns all the same."""
+    return _judge(
+        history,
+        "dead_share",
+        at_start=0.75,
+        later=0.75,
+        sources=(_DEAD_AT_START, _DEAD_LATER),
+        words="of the units are dead: off for every input, so that no gradient passes",
+        cures=(remedies.LEAKY, remedies.ZERO_BIAS, remedies.KAIMING),
+    )
+
+
+@rule("saturated-units", needs=("activations",))
+def saturated_units(history: History) -> Sign | None:
+    """A layer with ≥ ½ of its outputs in the flat part from the start at three looks, or ≥ ¾ later on in a run that
+    learns nothing. Critical from 90 % of a layer on in such a run; info where it learns all the same."""
+    return _judge(
+        history,
+        "saturated_share",
+        at_start=0.5,
+        later=0.75,
+        sources=(_FLAT_AT_START, _FLAT_LATER),
+        words="of the outputs are in the flat part of the activation, which passes on less than 2 % of the gradient",
+        cures=(remedies.ORTHOGONAL, remedies.ZERO_BIAS, remedies.lower_rate(10.0)),
+    )
+
+
+def _judge(
+    history: History,
+    signal: str,
+    at_start: float,
+    later: float,
+    sources: tuple[str, str],
+    words: str,
+    cures: tuple[Remedy, ...],
+) -> Sign | None:
+    recent = history.recent_layers(signal, _LOOKS)
+    if len(recent) < _LOOKS:
+        return None
+    newest = recent[-1]
+    with np.errstate(invalid="ignore"):
+        if not bool((newest.values >= min(at_start, later)).any()):
+            return None
+    shares = {n: min(r[n] for r in recent) for n in newest.names}
+    firsts = history.first_layers(signal)
+    born = [n for n, s in shares.items() if s >= at_start and all(f[n] >= at_start for f in firsts)]
+    learned = history.learned
+    grown = [n for n, s in shares.items() if s >= later and n not in born and not firsts[0][n] >= 0.8 * s]
+    if born:
+        bad, threshold, source, first_step = born, at_start, sources[0], firsts[0].step
+    elif grown:
+        bad, threshold, source, first_step = grown, later, sources[1], _since(history, signal, grown[0], later)
+    else:
+        return None
+    worst = max(bad, key=lambda n: shares[n])
+    severity: Severity = "warning"
+    if not learned and shares[worst] >= 0.9:
+        severity = "critical"
+    elif learned and not born:
+        severity = "info"
+    if severity != "info" and not born and not _enough(history):
+        return None
+    evidence = tuple(
+        Evidence(signal, n, newest.step, shares[n], threshold, source)
+        for n in sorted(bad, key=lambda n: -shares[n])[:4]
+    )
+    cause = f"{100 * shares[worst]:.3g} % {words} ({worst}, step {newest.step})."
+    if len(bad) > 1:
+        cause = f"in {len(bad)} layers up to " + cause
+    return Sign(severity, cause, evidence, tuple(bad), first_step, cures)
+
+
+def _since(history: History, signal: str, name: str, threshold: float) -> int:
+    """First step of the newest unbroken stretch of looks above the threshold."""
+    steps, values = history.series(signal, name)
+    below = np.flatnonzero(~(values >= threshold))
+    return int(steps[below[-1] + 1]) if len(below) else int(steps[0])
+
+
+def _enough(history: History) -> bool:
+    """Enough losses to say that nothing is learned: plateaus at the beginning end by themselves."""
+    return all(level.count >= 24 for level in history.losses.values()) if history.losses else True

@@ -1,0 +1,118 @@
+"""``vanishing-gradient``: the gradient decays geometrically over depth until the first layers stand still.
+
+A layer multiplies the squared gradient by χ = C_W ⟨σ'²⟩ (Roberts, Yaida, Hanin 2022, arXiv 2106.10165, ch. 5: χ⊥). Off
+criticality, χ ≠ 1, this compounds to χ^depth: a straight line of log gradient over depth. For the sigmoid ⟨σ'²⟩ ≤ 1/16.
+
+What the first layers still learn is bounded by arithmetic: where their gradient is 2⁻²⁴ of the last layer's, then under
+one learning rate for all (SGD) the last layer moves by its own size while the first cannot move by one rounding error
+of float32; 2⁻¹² is half of those 24 bits. Adam divides the magnitude out, down to its ε: there the *update* decays
+only where the gradient falls below ε (Wortsman et al. 2024, arXiv 2309.14322, §3.4), so the relative update counts
+too.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.depth import Profile, profile
+from surefoot.findings.history import History, Layers
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+_LOOKS = 3
+_HALF, _MOST, _ALL = -12.0, -18.0, -24.0  # bits
+_LONG = 64  # steps
+_SOURCE = (
+    "2⁻²⁴ is one rounding error of float32, 2⁻¹² half of its bits: with one learning rate the first layers move by no "
+    "more than that while the last layer moves by its own size"
+)
+
+
+@rule("vanishing-gradient", needs=("gradients",))
+def vanishing_gradient(history: History) -> Sign | None:
+    """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
+    decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
+    that learns nothing: warning; critical beyond 2⁻²⁴. The same where the activations lose 2⁻¹² over depth and all
+    layers but the last get next to nothing."""
+    recent = history.recent_layers("gradient_rms", _LOOKS)
+    if len(recent) < _LOOKS or history.learned:
+        return None
+    newest = profile(history, recent[-1])
+    if newest is None:
+        return None
+    if newest.bits > _HALF or not newest.geometric:
+        return _signal_lost(history, newest)
+    bits = [p.bits if p is not None and p.geometric else 0.0 for p in (profile(history, r) for r in recent)]
+    worst = max(bits)
+    if worst > _HALF:
+        return None
+    update = _relative_updates(history)
+    decay = profile(history, update) if update is not None else None
+    if worst > _ALL and decay is not None and decay.bits > -6 and not (worst <= _MOST and _long(history)):
+        return None  # an adaptive optimiser makes up for it, if only the direction is still right
+    at = int(np.argmin(newest.log2[: max(1, len(newest.names) // 2)]))
+    first, last = newest.names[at], newest.names[-1]
+    value = float(2.0 ** newest.log2[at])
+    ratio = float(2.0 ** (newest.log2[at] - newest.log2[-1]))
+    evidence = [
+        Evidence("gradient_rms", first, recent[-1].step, value, float(2.0 ** (newest.log2[-1] + _HALF)), _SOURCE),
+        Evidence("gradient_rms decay a layer", first, recent[-1].step, float(2.0**-newest.slope), 1.0,
+                 "χ per layer is 1 at criticality (Roberts, Yaida, Hanin 2022); its power is what is left at depth"),
+    ]  # fmt: skip
+    if decay is not None:
+        evidence.append(Evidence("update_rms / weight_rms", first, update.step if update else history.step,
+                                 float(2.0**decay.bits), 2.0**-6, "first quarter of layers over the last"))  # fmt: skip
+    began = recent[0].step
+    firsts = history.first_layers("gradient_rms")
+    at_start = profile(history, firsts[0]) if firsts else None
+    if at_start is not None and at_start.bits <= _HALF and at_start.geometric:
+        began = firsts[0].step
+    quiet = newest.log2 <= newest.log2[-1] + _HALF
+    where = tuple(n for n, q in zip(newest.names, quiet, strict=True) if q) or (first,)
+    cause = (
+        f"the gradient shrinks by a factor {2.0**newest.slope:.3g} with every layer toward the input: {first} gets "
+        f"{ratio:.2g} of what {last} gets, too little to learn."
+    )
+    cures = (remedies.RELU_FOR_SIGMOID, remedies.ORTHOGONAL, remedies.KAIMING)
+    return Sign("critical" if worst <= _ALL else "warning", cause, tuple(evidence), where, began, cures)
+
+
+def _long(history: History) -> bool:
+    return all(level.newest_step - level.first_step >= _LONG for level in history.losses.values())
+
+
+def _signal_lost(history: History, gradient: Profile) -> Sign | None:
+    """Weights too small: the signal decays toward the output as the gradient does toward the input, the two cancel in
+    the gradient over depth, and only the last layer, by its bias, gets any."""
+    forward = [profile(history, r) for r in history.recent_layers("activation_rms", _LOOKS)]
+    if len(forward) < _LOOKS or any(f is None or not f.geometric or f.bits < -_HALF for f in forward):
+        return None
+    lost, last = forward[-1], gradient.names[-1]
+    rest = float(np.median(gradient.log2[: max(1, len(gradient.names) // 2)])) - float(gradient.log2[-1])
+    if lost is None or rest > _HALF:
+        return None
+    first, step = gradient.names[0], history.step
+    evidence = (
+        Evidence("activation_rms", lost.names[-1], step, float(2.0 ** lost.log2[-1]),
+                 float(2.0 ** (lost.log2[0] + _HALF)), "χ per layer is 1 at criticality (Roberts, Yaida, Hanin 2022)"),
+        Evidence("gradient_rms", first, step, float(2.0 ** gradient.log2[0]),
+                 float(2.0 ** (gradient.log2[-1] + _HALF)), _SOURCE),
+    )  # fmt: skip
+    cause = (
+        f"the signal shrinks by a factor {2.0**-lost.slope:.3g} with every layer, so that the layers before {last} get "
+        f"{2.0**rest:.2g} of its gradient: too little to learn."
+    )
+    began = history.first_layers("activation_rms")[0].step
+    severity: Severity = "critical" if rest <= _ALL else "warning"
+    return Sign(severity, cause, evidence, gradient.names[:-1], began, (remedies.KAIMING, remedies.ORTHOGONAL))
+
+
+def _relative_updates(history: History) -> Layers | None:
+    update, weight = history.layers("update_rms"), history.layers("weight_rms")
+    if update is None or weight is None or update.names != weight.names:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # an update of exactly zero is the strongest decay there is: give it the smallest float32
+        relative = np.maximum(update.values, 1e-45) / weight.values
+    return Layers(update.step, update.names, relative)

@@ -1,0 +1,141 @@
+"""``missing-zero-grad``, ``detached-parameters``, ``optimizer-misses-parameters``: the loop is not wired as meant.
+
+These are no matters of degree: a gradient of the step before either is in this step's gradient or it is not. What has
+to be told apart is intent, so each asks for the same picture at three looks, and for what intent would look like not
+to be there.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+_LOOKS = 3
+
+
+@rule("missing-zero-grad", needs=("wiring",))
+def missing_zero_grad(history: History) -> Sign | None:
+    """Gradients of earlier steps are still there and are added to, at each of the last three looks.
+
+    θ then moves along Σ g_i over all steps so far, which is SGD with a momentum of one: it never forgets, and its
+    steps grow with √t (noise) to t (signal). Gradients added up between two steps of the optimiser are none of this.
+
+    With several optimisers a backward of one may leave gradients in the parameters of another that are cleared before
+    they are used (the usual GAN loop): where not all of them are stale, their gradient must have grown fourfold as
+    well.
+    """
+    wheres = history.wheres("stale_gradient_share")
+    stale: list[str] = []
+    evidence: list[Evidence] = []
+    began = history.step
+    for name in wheres:
+        steps, values = history.series("stale_gradient_share", name)
+        measured = np.isfinite(values)
+        steps, values = steps[measured], values[measured]
+        if len(values) < _LOOKS or not (values[-_LOOKS:] > 0).all():
+            continue
+        stale.append(name)
+        clean = np.flatnonzero(values <= 0)
+        began = min(began, int(steps[clean[-1] + 1] if len(clean) else steps[0]))
+        evidence.append(Evidence("stale_gradient_share", name, int(steps[-1]), float(values[-1]), 0.0,
+                                 "a cleared gradient cannot be added to; three looks in a row"))  # fmt: skip
+    if not stale or (len(stale) < len(wheres) and not all(_grown(history, name) for name in stale)):
+        return None
+    severity: Severity = "warning" if history.learned else "critical"
+    of = "" if stale == [""] else " of " + ", ".join(stale)
+    cause = f"gradients{of} are never cleared: each step adds its gradient to those of all steps before."
+    where = tuple(n for n in stale if n)
+    return Sign(severity, cause, tuple(evidence), where, max(1, began - 1), (remedies.ZERO_GRAD,))
+
+
+def _grown(history: History, name: str) -> bool:
+    _, norms = history.series("gradient_norm", name)
+    norms = norms[np.isfinite(norms)]
+    return len(norms) >= 8 and float(np.median(norms[-4:])) > 4 * float(np.median(norms[:4]))
+
+
+@rule("detached-parameters", needs=("gradients",))
+def detached_parameters(history: History) -> Sign | None:
+    """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do.
+
+    Three looks (eight with several optimisers, which take turns). Not meant: frozen modules (nothing trainable, NaN),
+    modules no optimiser holds (no update measured) or whose weights change otherwise (target networks), modules that
+    did not run: these are an info if nothing says that they run. Critical where they hold most of the trainable
+    parameters.
+    """
+    first, newest = history.first_layers("gradient_share"), history.layers("gradient_share")
+    needed = _LOOKS if len(history.losses) < 2 else 8
+    looks = history.looks("gradient_share")
+    if newest is None or looks < needed or not bool((newest.values == 0).any()) or not bool((newest.values > 0).any()):
+        return None
+    names = [n for n, v in zip(newest.names, newest.values, strict=True) if v == 0]
+    recent = history.recent_layers("gradient_share", max(needed, 32))
+    names = [n for n in names if all(not r[n] > 0 for r in (*first, *recent))]
+    update = history.layers("update_rms")
+    weights = history.recent_layers("weight_rms", 32)
+    held = [n for n in names if update is not None and update[n] == 0 and _unmoved(n, [w[n] for w in weights])]
+    called = history.recent_layers("called", _LOOKS)
+    running = [n for n in held if called and all(c[n] == 1 for c in called)]
+    if not held or (not running and looks < 8):
+        return None
+    bad = running or held
+    sizes = {n: float(history.module(n).get("parameters", math.nan)) for n in newest.names}
+    trainable = [n for n, v in zip(newest.names, newest.values, strict=True) if not math.isnan(v)]
+    share = sum(sizes[n] for n in bad) / total if (total := sum(sizes[n] for n in trainable)) else math.nan
+    severity: Severity = "info" if not running else "critical" if share > 0.5 else "warning"
+    evidence = tuple(
+        Evidence(
+            "gradient_share", n, newest.step, 0.0, 0.0, "never a gradient since the first look, while others get one"
+        )
+        for n in bad[:4]
+    )
+    of_all = "" if math.isnan(share) else f" ({100 * share:.3g} % of the trainable parameters)"
+    shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
+    runs = "run in the forward but" if running else "are held by the optimiser but"
+    cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
+    return Sign(severity, cause, evidence, tuple(bad), first[0].step, (remedies.FIND_DETACHED,))
+
+
+def _unmoved(name: str, sizes: list[float]) -> bool:
+    seen = [s for s in sizes if math.isfinite(s)]
+    return not seen or max(seen) - min(seen) <= 1e-6 * max(seen)
+
+
+@rule("optimizer-misses-parameters", needs=("wiring",))
+def optimizer_misses_parameters(history: History) -> Sign | None:
+    """The loss depends on trainable parameters that no optimiser holds and nobody updates, at each of three looks.
+
+    Their gradient is computed and thrown away. Critical where they hold most of the model's parameters and the loss
+    learns nothing, else a warning.
+    """
+    steps, counts = history.series("missed_parameters")
+    measured = np.isfinite(counts)
+    steps, counts = steps[measured], counts[measured]
+    if len(counts) < _LOOKS or not (counts[-_LOOKS:] > 0).all():
+        return None
+    events = history.events("missed")
+    names = tuple(str(n) for n in (events[-1].data.get("parameters", ()) if events else ()))
+    modules = tuple(dict.fromkeys(n.rpartition(".")[0] for n in names))
+    clean = np.flatnonzero(counts <= 0)
+    began = int(steps[clean[-1] + 1] if len(clean) else steps[0])
+    share = _share(history, modules)
+    severity: Severity = "critical" if share > 0.5 and not history.learned else "warning"
+    shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else f"{counts[-1]:g} parameters"
+    cause = f"{shown}: trainable, and the loss depends on them, but no optimiser holds them: they never change."
+    evidence = Evidence("missed_parameters", "", int(steps[-1]), float(counts[-1]), 0.0,
+                        "a trainable leaf of the loss's graph that no optimiser holds; at three looks")  # fmt: skip
+    where = tuple(m for m in modules if m)
+    return Sign(severity, cause, (evidence,), where, began, (remedies.ALL_PARAMETERS, remedies.FREEZE_EXPLICITLY))
+
+
+def _share(history: History, modules: tuple[str, ...]) -> float:
+    events = history.events("modules")
+    every = events[-1].data.get("modules", ()) if events else ()
+    total = sum(float(m.get("parameters", 0)) for m in every)
+    return sum(float(m.get("parameters", 0)) for m in every if m.get("name") in modules) / total if total else 0.0

@@ -1,0 +1,34 @@
+"""What ``surefoot run`` was asked to do. Loaded before the user's script, so only the standard library is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """One ``surefoot run``, as its command line says.
+
+    Attributes
+    ----------
+    script : the script's path as it was given, or the module's name after ``-m``
+    argv : the script's own arguments
+    out : the run's folder, absolute; None for the default, ``surefoot-runs/<script>-<time>``
+    budget : share of the steps' time that watching may cost, above 0 and at most 1
+    look_every : look at every ``look_every``-th step, whatever it costs; None keeps to the budget
+    look : the one means of looking to use; None takes the first that serves
+    resume : folder of the run whose record is continued, absolute; None for a new record
+    quiet : print no diagnosis at the end
+    report : write ``report.html`` at the end
+    """
+
+    script: str
+    argv: tuple[str, ...] = ()
+    out: str | None = None
+    budget: float = 0.02
+    look_every: int | None = None
+    look: Literal["hooks", "borrow", "replay"] | None = None
+    resume: str | None = None
+    quiet: bool = False
+    report: bool = True

@@ -1,0 +1,1 @@
+"""Reports of a recorded run: :func:`surefoot.report.terminal.render` and :func:`surefoot.report.html.write`."""
