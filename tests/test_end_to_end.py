@@ -109,7 +109,10 @@ def test_the_scripts_own_exception(script, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signals_end_the_script_and_keep_the_record(script, tmp_path, number):
     process = subprocess.Popen(
-        command(script, 100000, "1e-3", 0.001, out=tmp_path / "run"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(script, 100000, "1e-3", 0.001, out=tmp_path / "run"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout.readline() == "ready\n"
     time.sleep(2.5)
@@ -298,7 +301,13 @@ def test_secrets_are_masked(script, tmp_path):
     from surefoot.monitor.environment import mask_arguments, surroundings
 
     assert mask_arguments(["--hf-token", "abc", "--lr", "1", "api_key=xyz", "--password=p", "key"]) == [
-        "--hf-token", "•••", "--lr", "1", "api_key=•••", "--password=•••", "key"
+        "--hf-token",
+        "•••",
+        "--lr",
+        "1",
+        "api_key=•••",
+        "--password=•••",
+        "key",
     ]
     os.environ["MY_SECRET"] = "hidden"
     try:

@@ -2,47 +2,46 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from identity import STEPS, WAYS
 from loops import LOOPS, train
 from watching import watching
 
-STEPS = 20
-
 
 @pytest.fixture(scope="module")
-def bare():
-    return {}
+def compared():
+    """Every loop under every means, in a process of its own: the type checker of the tests draws random numbers."""
+    done = subprocess.run([sys.executable, Path(__file__).with_name("identity.py")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {(c["loop"], c["every"], c["means"]): c for c in json.loads(done.stdout)}
 
 
-@pytest.mark.parametrize("kind", LOOPS)
-@pytest.mark.parametrize(
-    ("every", "means"), [(None, None), (1, None), (1, "hooks"), (1, "borrow"), (1, "replay")], ids=str
-)
-def test_a_watched_run_is_the_bare_run(kind, every, means, bare):
-    if kind not in bare:
-        bare[kind] = train(kind, STEPS)
-        assert bare[kind].same_as(train(kind, STEPS)), "two bare runs must agree for this test to mean anything"
-    with watching(every, means) as seen:
-        watched = train(kind, STEPS)
-    assert watched.same_as(bare[kind])
-    assert not seen.of("note"), seen.of("note")
-    looks = seen.observer.looks
-    if means == "borrow" and kind == "checkpoint":
-        # a checkpointed graph saved nothing that could be read without running the forward again
-        assert sum(looks.values()) == 0
-    elif means == "borrow" and kind == "lstm":
-        assert sum(looks.values()) == 0  # no ReLU, tanh or sigmoid node: the fused LSTM kernel keeps them inside
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(("every", "means"), WAYS, ids=str)
+def test_a_watched_run_is_the_bare_run(loop, every, means, compared):
+    case = compared[loop, every, means]
+    assert case["bare runs agree"], "two bare runs must agree for this test to mean anything"
+    assert case["identical"]
+    assert not case["notes"]
+    looks = sum(case["looks"].values())
+    if means == "borrow" and loop in ("checkpoint", "lstm"):
+        # a checkpointed graph saved nothing that could be read without running its forward again; the fused LSTM
+        # kernel keeps its activations inside
+        assert looks == 0
     elif every == 1:
         # the first step has no known model to put hooks on
-        assert looks[means or "hooks"] >= STEPS - 1
+        assert case["looks"][means or "hooks"] >= STEPS - 1
     else:
-        # steps 1, 2, 4, 8, 16; at the first, a fused LSTM or a checkpointed graph has nothing to borrow
-        assert sum(looks.values()) == (4 if kind in ("lstm", "checkpoint") else 5)
+        # steps 1, 2, 4, 8, 16; at the first, an LSTM or a checkpointed graph has nothing to borrow
+        assert looks == (4 if loop in ("lstm", "checkpoint") else 5)
 
 
 @pytest.mark.parametrize("means", ["hooks", "borrow", "replay"])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from loops import train
 from watching import watching
 
 
@@ -345,3 +348,46 @@ def test_a_slower_optimiser_writes_at_the_runs_own_step():
     assert set(seen.signal("loss", "SGD")) == {5, 10, 15}
     steps = [step for step, _, _ in seen.rows]
     assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "transformer"])
+def test_numbers_that_come_late_are_the_same_numbers(kind):
+    """The path that accelerators take: nothing is read in the step, everything arrives later and in order."""
+
+    def rows(delayed):
+        with watching(1, delayed=delayed) as seen:
+            train(kind, 8)
+        assert not seen.of("note"), seen.of("note")
+        assert [step for step, _, _ in seen.rows] == sorted(step for step, _, _ in seen.rows)
+        return {
+            (step, column): value
+            for step, family, values in seen.rows
+            for column, value in zip(family.columns, values.tolist(), strict=True)
+            if column[0] != "step_time" and not math.isnan(value)
+        }
+
+    assert rows(True) == rows(False)
+
+
+def test_nothing_is_read_from_a_device_within_a_step():
+    class NoWaiting(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            assert "_local_scalar_dense" not in str(function), "this would wait for a device"
+            assert "nonzero" not in str(function), "this would wait for a device"
+            return function(*args, **(kwargs or {}))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = torch.randn(16, 4), torch.randint(3, (16,))
+    with watching(1, delayed=True) as seen:
+        for step in range(4):
+            loss = F.cross_entropy(model(x), y)
+            optimizer.zero_grad()
+            # the first step also finds the models; gradients on the CPU are compared with zero
+            with NoWaiting() if step else nullcontext():
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0, foreach=True)
+                optimizer.step()
+    assert not seen.of("note"), seen.of("note")
+    assert len(seen.signal("gradient_rms", "0")) == 4

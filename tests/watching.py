@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.observe.budget import Budget
+from surefoot.observe.later import Later
 from surefoot.observe.observer import Observer
 from surefoot.observe.patches import Patches
 from surefoot.runs.schema import Family
@@ -48,11 +49,13 @@ class Kept:
 
 
 @contextmanager
-def watching(every: int | None = None, means: str | None = None, fraction: float = 0.02, **only: Any) -> Iterator[Kept]:
+def watching(
+    every: int | None = None, means: str | None = None, fraction: float = 0.02, delayed: bool = False, **only: Any
+) -> Iterator[Kept]:
     """Watch what is trained inside the block."""
     gc.collect()  # models of earlier tests
     kept = Kept()
-    kept.observer = Observer(kept, Budget(fraction, every), means, **only)
+    kept.observer = Observer(kept, Budget(fraction, every), means, later=Later(delayed), **only)
     patches = Patches(kept.observer)
     try:
         yield kept

@@ -7,25 +7,25 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def constant_cross_entropy(targets: Int[Tensor, ...], num_classes: int, ignore_index: int = -100) -> float:
-    """Entropy in nats of the label frequencies in a batch; NaN where no label counts.
+def constant_cross_entropy(targets: Int[Tensor, ...], num_classes: int, ignore_index: int = -100) -> Tensor:
+    """Entropy in nats of the label frequencies in a batch, 0-d; NaN where no label counts.
 
-    No constant prediction has a lower cross-entropy on this batch.
+    No constant prediction has a lower cross-entropy on this batch. Computed where the targets are, without waiting.
     """
     labels = targets.detach().reshape(-1)
-    labels = labels[labels != ignore_index]
-    if labels.numel() == 0:
-        return float("nan")
-    frequency = torch.bincount(labels, minlength=num_classes).double() / labels.numel()
-    return float(-torch.xlogy(frequency, frequency).sum())
+    counts = labels != ignore_index
+    weight = counts.to(torch.float32)
+    frequency = torch.zeros(num_classes, device=labels.device).index_add_(0, labels.clamp(0, num_classes - 1), weight)
+    frequency = frequency / weight.sum()
+    return -torch.xlogy(frequency, frequency).sum()
 
 
-def constant_binary_cross_entropy(targets: Float[Tensor, ...]) -> float:
-    """Binary entropy in nats of the mean target: the lowest binary cross-entropy of one constant for all outputs."""
-    mean = targets.detach().double().mean()
-    return float(-torch.xlogy(mean, mean) - torch.xlogy(1 - mean, 1 - mean))
+def constant_binary_cross_entropy(targets: Float[Tensor, ...]) -> Tensor:
+    """Binary entropy in nats of the mean target, 0-d: the lowest binary cross-entropy of one constant for all."""
+    mean = targets.detach().float().mean()
+    return -torch.xlogy(mean, mean) - torch.xlogy(1 - mean, 1 - mean)
 
 
-def constant_mse(targets: Float[Tensor, "batch ..."]) -> float:
-    """Mean over outputs of the variance of the targets over the batch: the lowest squared error of a constant."""
-    return float(targets.detach().double().var(dim=0, correction=0).mean())
+def constant_mse(targets: Float[Tensor, "batch ..."]) -> Tensor:
+    """Mean over outputs of the targets' variance over the batch, 0-d: the lowest squared error of a constant."""
+    return targets.detach().float().var(dim=0, correction=0).mean()

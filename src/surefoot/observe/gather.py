@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView, LossSite, read_graph
+from surefoot.observe.later import Later
 from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
 from surefoot.observe.rows import Rows
 from surefoot.observe.scene import Scene
@@ -25,6 +27,18 @@ from surefoot.observe.signals.wiring import MissedParameters, StaleProbe
 MEANS = ("hooks", "borrow", "replay")
 
 
+@dataclass(slots=True)
+class _Look:
+    """What one look has gathered so far."""
+
+    gradients: GradientReading | None = None
+    clipped: set[int] = field(default_factory=set)
+    snapshot: Snapshot | None = None
+    logits: tuple[str, dict[str, Tensor | float]] | None = None
+    missing: list[str] | None = None
+    constant_loss: Tensor | None = None
+
+
 class Gatherer:
     """Looks at one step. Call in the order of a training step: ``prepare``, ``at_backward``, ``at_clip``,
     ``at_step_begin``, ``at_step_end``; what does not happen in a step is left out.
@@ -33,19 +47,27 @@ class Gatherer:
     ----------
     scene : models and optimisers
     rows : takes the values
+    later : answers with numbers, at once or when the device has them
     tell : takes an event ``(kind, **data)``
     guard : ``guard(signal, function, *args)`` runs a function; its exceptions turn the signal off
     means : force one means of looking at activations; None takes the first that serves
     """
 
     def __init__(
-        self, scene: Scene, rows: Rows, tell: Callable[..., None], guard: Callable[..., Any], means: str | None
+        self,
+        scene: Scene,
+        rows: Rows,
+        later: Later,
+        tell: Callable[..., None],
+        guard: Callable[..., Any],
+        means: str | None,
     ) -> None:
         self.looks = dict.fromkeys(MEANS, 0)
         self.probes: dict[int, StaleProbe] = {}
         self.went_by = ""  # the means that this look's activations came by
         self._scene = scene
         self._rows = rows
+        self._later = later
         self._tell = tell
         self._guard = guard
         self._means = means
@@ -55,15 +77,12 @@ class Gatherer:
         self._replay_refused = False
         self._reader: ModuleReader | None = None
         self._missed = MissedParameters()
-        self._forget()
+        self._look = _Look()
 
-    def _forget(self) -> None:
-        self._gradients: GradientReading | None = None
-        self._clipped: set[int] = set()
-        self._snapshot: Snapshot | None = None
-        self._logits: tuple[str, dict[str, float]] | None = None
-        self._missing: list[str] | None = None
-        self.constant_loss: float | None = None
+    @property
+    def constant_loss(self) -> Tensor | None:
+        """The best constant prediction's loss on the batch that is looked at."""
+        return self._look.constant_loss
 
     def prepare(self) -> None:
         """A step that will be looked at is about to begin: put on what its forward needs."""
@@ -104,44 +123,44 @@ class Gatherer:
         self._guard("activations", self._read_activations, view)
         if view.loss is not None:
             self._guard("logits", self._read_loss_site, view.loss)
-        self._missing = self._guard("wiring", self._find_missed, view.leaves)
+        self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
 
     def at_clip(self, parameters: Sequence[Tensor]) -> None:
         """Gradients are about to be clipped."""
-        if self._scene.discovered and self._gradients is None:
+        if self._scene.discovered and self._look.gradients is None:
             self._read_gradients(parameters, None)
-            self._clipped = {id(p) for p in parameters}
+            self._look.clipped = {id(p) for p in parameters}
 
     def at_step_begin(self, optimizer: Optimizer) -> None:
         """An optimiser's step begins."""
         parameters = parameters_of(optimizer)
-        if self._gradients is None or not {id(p) for p in parameters} <= self._clipped:
+        if self._look.gradients is None or not {id(p) for p in parameters} <= self._look.clipped:
             self._guard("gradients", self._read_gradients, parameters, optimizer)
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState, backwards: int) -> None:
-        """An optimiser's step is over: write what was gathered as its step's rows."""
+        """An optimiser's step is over: what was gathered becomes its step's rows once the numbers are there."""
+        look, self._look = self._look, _Look()
         step = self._scene.clock.steps
-        if backwards and (self._gradients is None or not np.isfinite(self._gradients.gradient_share).any()):
+        if backwards and (look.gradients is None or not np.nansum(look.gradients.gradient_share)):
             # a closure computed the gradients inside the step: they are still there, the step itself went unseen
-            self._snapshot = None
             self._guard("gradients", self._read_gradients, parameters_of(optimizer), optimizer)
-            self._snapshot = None
-        if self._gradients is not None:
-            self._guard("gradients", self._write_gradients, self._gradients, state, step)
-        if self._snapshot is not None:
-            self._guard("weights", self._write_weights, self._snapshot, optimizer, state, step)
-        if self._logits is not None:
-            self._rows.put(step, "logits", self._logits[0], **self._logits[1])
+            look.gradients, self._look = self._look.gradients, _Look()
+            look.snapshot = None
+        if look.gradients is not None:
+            self._guard("gradients", self._write_gradients, look.gradients, state, step)
+        if look.snapshot is not None:
+            self._guard("weights", self._write_weights, look.snapshot, state, step)
+        if look.logits is not None:
+            self._guard("logits", self._write_logits, *look.logits, step)
         if not self._activations.empty:
-            self._rows.put_layers(step, "activations", **self._activations.finish(self._scene.layer_names()))
+            self._guard("activations", self._write_activations, step)
             if self.went_by:
                 self.looks[self.went_by] += 1
-        if self._missing is not None:
-            self._rows.put(step, "wiring", "", missed_parameters=float(len(self._missing)))
-            if self._missing:
-                self._tell("missed", parameters=self._missing[:50])
+        if look.missing is not None:
+            self._rows.put(step, "wiring", "", missed_parameters=float(len(look.missing)))
+            if look.missing:
+                self._tell("missed", parameters=look.missing[:50])
         self._guard("wiring", self._plant_probe, optimizer)
-        self._forget()
 
     def harvest(self, probe: StaleProbe, state: OptimizerState) -> None:
         """The step after a look is over: had its backward added to gradients of the step before?"""
@@ -177,45 +196,78 @@ class Gatherer:
     def _read_loss_site(self, loss: LossSite) -> None:
         made_by = loss.input_node
         output = next((o for o in self._hooks.outputs if made_by is not None and o.grad_fn is made_by), None)
-        self._logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
-        self.constant_loss = constant_loss(loss)
+        self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
+        self._look.constant_loss = constant_loss(loss)
 
     def _find_missed(self, leaves: Sequence[Tensor]) -> list[str] | None:
         return self._missed.missed(leaves, self._scene.held(), self._scene.models)
 
     def _read_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer | None) -> None:
         scene = self._scene
-        self._gradients = read_gradients(parameters, scene.models, scene.gradient_scale(optimizer))
-        self._snapshot = Snapshot(parameters, scene.models, scene.gradient_scale(optimizer))
+        scale = scene.gradient_scale(optimizer)
+        self._look.gradients = read_gradients(parameters, scene.models, self._later, scale)
+        self._look.snapshot = Snapshot(parameters, scene.models, scale)
 
     def _write_gradients(self, reading: GradientReading, state: OptimizerState, step: int) -> None:
-        self._rows.put_layers(
-            step,
-            "gradients",
-            gradient_rms=reading.gradient_rms,
-            gradient_share=reading.gradient_share,
-            gradient_nonfinite=reading.gradient_nonfinite,
-        )
-        self._rows.put(step, "gradients", state.name, gradient_norm=reading.gradient_norm)
-        broken = np.flatnonzero(np.nan_to_num(reading.gradient_nonfinite) > 0)
-        if len(broken) and not self._scene.nonfinite_told:
-            # a backward runs from the last layer to the first: the last one that is broken broke first
-            self._scene.nonfinite_told = True
-            where = self._scene.models.layers[broken[-1]].name
-            value = "nan" if np.isnan(reading.gradient_rms[broken[-1]]) else "inf"
-            self._tell("nonfinite", kind="gradient", where=where, operation="", value=value)
+        layers = self._scene.layer_names()
 
-    def _write_weights(self, snapshot: Snapshot, optimizer: Optimizer, state: OptimizerState, step: int) -> None:
-        reading = snapshot.compare()
-        self._rows.put_layers(step, "weights", weight_rms=reading.weight_rms, update_rms=reading.update_rms)
-        self._rows.put(
-            step,
-            "weights",
-            state.name,
-            weight_norm=reading.weight_norm,
-            update_norm=reading.update_norm,
-            predicted_decrease=reading.predicted_decrease,
-        )
+        def write(_: Any) -> None:
+            self._rows.put_layers(
+                step,
+                "gradients",
+                gradient_rms=reading.gradient_rms,
+                gradient_share=reading.gradient_share,
+                gradient_nonfinite=reading.gradient_nonfinite,
+            )
+            self._rows.put(step, "gradients", state.name, gradient_norm=reading.gradient_norm)
+            broken = np.flatnonzero(np.nan_to_num(reading.gradient_nonfinite) > 0)
+            if len(broken) and not self._scene.nonfinite_told:
+                # a backward runs from the last layer to the first: the last one that is broken broke first
+                self._scene.nonfinite_told = True
+                value = "nan" if np.isnan(reading.gradient_rms[broken[-1]]) else "inf"
+                self._tell("nonfinite", kind="gradient", where=layers[broken[-1]], operation="", value=value)
+
+        self._write(step, write)
+
+    def _write_weights(self, snapshot: Snapshot, state: OptimizerState, step: int) -> None:
+        reading = snapshot.compare(self._later)
+
+        def write(_: Any) -> None:
+            self._rows.put_layers(step, "weights", weight_rms=reading.weight_rms, update_rms=reading.update_rms)
+            self._rows.put(
+                step,
+                "weights",
+                state.name,
+                weight_norm=reading.weight_norm,
+                update_norm=reading.update_norm,
+                predicted_decrease=reading.predicted_decrease,
+            )
+
+        self._write(step, write)
+
+    def _write_activations(self, step: int) -> None:
+        values = self._activations.finish(self._scene.layer_names(), self._later)
+        self._write(step, lambda _: self._rows.put_layers(step, "activations", **values))
+
+    def _write_logits(self, name: str, values: dict[str, Tensor | float], step: int) -> None:
+        asked = {signal: value for signal, value in values.items() if isinstance(value, Tensor)}
+        known = {signal: value for signal, value in values.items() if not isinstance(value, Tensor)}
+
+        def write(found: list[np.ndarray]) -> None:
+            numbers = dict(zip(asked, map(float, found), strict=True))
+            self._rows.put(step, "logits", name, **known, **numbers)
+
+        self._write(step, write, list(asked.values()))
+
+    def _write(self, step: int, write: Callable[[Any], None], asked: Sequence[Tensor] = ()) -> None:
+        """Write once everything asked for so far is there; until then the step is not complete."""
+        self._rows.hold(step)
+
+        def then(found: list[np.ndarray]) -> None:
+            self._rows.release(step)
+            write(found)
+
+        self._later.ask(asked, then)
 
     def _plant_probe(self, optimizer: Optimizer) -> None:
         self.probes[id(optimizer)] = StaleProbe(optimizer)

@@ -38,7 +38,7 @@ class ModuleReader:
                 self._layers[id(module)] = (layer.name, layer.unit_dim)
         self._seen: set[int] = set()
         self._last: tuple[str, int] | None = None
-        self._waiting: tuple[str, float] | None = None  # saturation of what may yet prove to be the model's output
+        self._waiting: tuple[str, Tensor] | None = None  # saturation of what may yet prove to be the model's output
         self.saved_hooks_seen = False  # tensors are saved through hooks (activation checkpointing, offloading)
 
     def targets(self, root: nn.Module) -> list[nn.Module]:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -23,9 +24,10 @@ from surefoot.observe.clock import OptimizerState
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.graph import read_graph
+from surefoot.observe.later import Later
 from surefoot.observe.rows import Rows, Sink
 from surefoot.observe.scene import Scene
-from surefoot.observe.signals.loss import loss_value
+from surefoot.observe.signals.loss import loss_tensor
 from surefoot.observe.triggers import LossTrigger
 
 FLUSH_EVERY = 1.0  # seconds between commits; one costs a millisecond or two
@@ -44,6 +46,7 @@ class Observer:
     means : force one means of looking at activations; None takes the first that serves
     models : watch these modules only (None: whatever the script trains)
     optimizers : follow these optimisers only (None: all)
+    later : how numbers are got from devices (None: as the device allows)
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Observer:
         means: str | None = None,
         models: Sequence[nn.Module] | None = None,
         optimizers: Sequence[Optimizer] | None = None,
+        later: Later | None = None,
     ) -> None:
         self.budget = budget
         self.on = True
@@ -60,7 +64,8 @@ class Observer:
         self._rows = Rows(sink)
         self._scene = Scene(self._rows, self.tell, models, optimizers)
         self.clock = self._scene.clock
-        self._gatherer = Gatherer(self._scene, self._rows, self.tell, self._guard, means)
+        self._later = later if later is not None else Later()
+        self._gatherer = Gatherer(self._scene, self._rows, self._later, self.tell, self._guard, means)
         self._probes = self._gatherer.probes
         self._home = _thread()
         self._off: set[str] = set()  # signals that failed once
@@ -78,6 +83,7 @@ class Observer:
         self._trigger = LossTrigger()
         # since the last optimiser step
         self._loss: float | None = None
+        self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
         self._backwards = 0
         # since the accounts were last settled
         self._own = 0.0  # seconds of ours
@@ -100,13 +106,9 @@ class Observer:
             return
         try:
             self._backwards += 1
-            value = loss_value(tensors)
-            if value is not None:
-                if self._scene.scaler is not None:
-                    value /= self._scene.loss_scale()
-                self._loss = value if self._loss is None else self._loss + value
-                if not value <= self._trigger.limit or value == math.inf:
-                    self._odd_loss(tensors, value)
+            loss = loss_tensor(tensors)
+            if loss is not None:
+                self._read_loss(loss)
             if self._looking or self._probes:
                 self._look_at_backward(tensors)
         except Exception as error:
@@ -167,6 +169,7 @@ class Observer:
         """Hand over what is gathered and leave no hook behind."""
         if self.on:
             self._guard("activations", self._gatherer.withdraw)
+            self._guard("record", self._later.drain)
             self._guard("record", self._rows.complete, None)
         self.drop()
 
@@ -180,6 +183,17 @@ class Observer:
             self._flush(_now(), self.clock.steps)
 
     # -- one step ----------------------------------------------------------------------------------------------------
+
+    def _read_loss(self, loss: Tensor) -> None:
+        scale = self._scene.loss_scale()
+        if not loss.is_cpu or not self._later.immediate:
+            loss = loss.detach() if scale is None else loss.detach() / scale
+            self._device_loss = loss if self._device_loss is None else self._device_loss + loss
+            return
+        value = loss.item() if scale is None else loss.item() / scale.item()
+        self._loss = value if self._loss is None else self._loss + value
+        if not value <= self._trigger.limit or value == math.inf:
+            self._odd_loss(loss, value)
 
     def _look_at_backward(self, tensors: Any) -> None:
         start = _now()
@@ -206,7 +220,7 @@ class Observer:
                 self._guard("wiring", self._gatherer.harvest, probe, state)
         if self._looking:
             self._gatherer.at_step_end(optimizer, state, self._backwards)
-        self._loss = None
+        self._loss = self._device_loss = None
         self._backwards = 0
         if ticked:
             if state is not self._main:
@@ -218,20 +232,50 @@ class Observer:
         self._own += _now() - now
 
     def _write_scalars(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        step = self.clock.steps
         rate = optimizer.param_groups[0].get("lr", math.nan)
-        if isinstance(rate, Tensor):
-            rate = rate.item() if rate.is_cpu else math.nan  # never wait for a device
         values = {"learning_rate": rate}
+        asked: dict[str, Tensor] = {}
+        if isinstance(rate, Tensor):
+            asked["learning_rate"] = rate
         if self._loss is not None:
             values["loss"] = self._loss
             self._trigger.learn(self._loss / max(1, self._backwards))
+        elif self._device_loss is not None:
+            asked["loss"] = self._device_loss
         if self._gatherer.constant_loss is not None:
-            values["constant_loss"] = self._gatherer.constant_loss
-        self._rows.put(self.clock.steps, "step", state.name, **values)
+            asked["constant_loss"] = self._gatherer.constant_loss
         self._scalars += 1
+        if not asked:
+            self._rows.put(step, "step", state.name, **values)
+            return
+        backwards = max(1, self._backwards)
+        self._rows.hold(step)
+
+        def write(found: list[np.ndarray]) -> None:
+            self._rows.release(step)
+            numbers = dict(zip(asked, map(float, found), strict=True))
+            self._rows.put(step, "step", state.name, **{**values, **numbers})
+            if "loss" in asked:
+                self._late_loss(step, numbers["loss"] / backwards)
+
+        self._later.ask(list(asked.values()), write)
+
+    def _late_loss(self, step: int, loss: float) -> None:
+        """A device's loss has come: the step it was of is over, so that no culprit can be sought any more."""
+        if not loss <= self._trigger.limit or loss == math.inf:
+            self.budget.burst()
+            if not math.isfinite(loss) and not self._scene.nonfinite_told:
+                self._scene.nonfinite_told = True
+                self._sink.event(
+                    self.clock.steps + 1, "nonfinite", kind="loss", where="", operation="", value=_text(loss)
+                )
+        self._trigger.learn(loss)
 
     def _settle(self, step: int, now: float) -> None:
         """The run's own count has reached the step that was due: settle the accounts, decide what is due next."""
+        if self._later:
+            self._guard("record", self._later.poll)
         count = step - self._settled_step
         seconds = now - self._settled_at - self._own
         if seconds >= 0:  # NaN at the first step
@@ -293,8 +337,7 @@ class Observer:
         roots = [tensors] if isinstance(tensors, Tensor) else [t for t in tensors if isinstance(t, Tensor)]
         view = read_graph(roots)
         self._scene.update(view.leaves)
-        text = "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-        culprit = find_culprit(view, self._scene.models, text, read_saved=not self._scene.checkpointing)
+        culprit = find_culprit(view, self._scene.models, _text(value), read_saved=not self._scene.checkpointing)
         self.tell("nonfinite", kind=culprit.kind, where=culprit.where, operation=culprit.operation, value=culprit.value)
 
     # -- never in the way --------------------------------------------------------------------------------------------
@@ -325,3 +368,7 @@ class Observer:
             self._sink.event(step, kind, **data)
         except Exception:
             self.on = False
+
+
+def _text(value: float) -> str:
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

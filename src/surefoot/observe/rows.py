@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,6 +36,7 @@ PER_LOSS = {
 }
 
 
+@runtime_checkable
 class Sink(Protocol):
     """Where rows and events go."""
 
@@ -57,14 +59,17 @@ class Rows:
         self._wheres: dict[str, list[str]] = {"optimizer": [], "loss": []}
         self._families: dict[str, Family] = {}
         self._place: dict[str, dict[tuple[str, str], int]] = {}
-        self._open: dict[int, dict[str, np.ndarray]] = {}
-        self._later: list[tuple[int, str, str, dict[str, float]]] = []
+        # a row keeps the family that it was begun with, also if layers or optimisers turn up meanwhile
+        self._open: dict[int, dict[Family, np.ndarray]] = {}
+        self._noted: list[tuple[int, str, str, dict[str, float]]] = []
+        self._held: Counter[int] = Counter()
 
     def set_layers(self, names: Sequence[str]) -> None:
-        """The layers in order of depth; rows begun under another set are closed first."""
+        """The layers in order of depth."""
         if tuple(names) != self._layers:
-            self._relayout()
+            self._place_noted()
             self._layers = tuple(names)
+            self._families.clear()
 
     def optimizer(self, name: str) -> None:
         """Make room for an optimiser."""
@@ -72,13 +77,8 @@ class Rows:
 
     def _where(self, kind: str, name: str) -> None:
         if name not in self._wheres[kind]:
-            self._relayout()
             self._wheres[kind].append(name)
-
-    def _relayout(self) -> None:
-        self.complete(None)
-        self._families.clear()
-        self._place.clear()
+            self._families.clear()
 
     def _family(self, name: str) -> Family:
         family = self._families.get(name)
@@ -98,11 +98,12 @@ class Rows:
             self._place[name] = {column: place for place, column in enumerate(columns)}
         return family
 
-    def _values(self, step: int, family: str) -> np.ndarray:
+    def _values(self, step: int, name: str) -> np.ndarray:
         families = self._open.setdefault(step, {})
+        family = self._family(name)
         values = families.get(family)
         if values is None:
-            values = families[family] = np.full(len(self._family(family).columns), np.nan, dtype=np.float32)
+            values = families[family] = np.full(len(family.columns), np.nan, dtype=np.float32)
         return values
 
     def put(self, step: int, family: str, where: str, **signals: float) -> None:
@@ -110,10 +111,10 @@ class Rows:
 
         They are only noted: rows are made of them all at once when steps are completed, a third of the cost.
         """
-        self._later.append((step, family, where, signals))
+        self._noted.append((step, family, where, signals))
 
     def _place_noted(self) -> None:
-        noted, self._later = self._later, []
+        noted, self._noted = self._noted, []
         for step, family, where, signals in noted:
             if family in PER_LOSS:
                 self._where("loss", where)
@@ -124,8 +125,8 @@ class Rows:
 
     def put_layers(self, step: int, family: str, **signals: np.ndarray) -> None:
         """Values of all layers, in their order; NaN leaves what is there."""
-        if not self._layers:
-            return
+        if not self._layers or any(len(new) != len(self._layers) for new in signals.values()):
+            return  # read before layers turned up, known after
         values = self._values(step, family)
         place = self._place[family]
         for signal, new in signals.items():
@@ -133,12 +134,24 @@ class Rows:
             part = values[start : start + len(self._layers)]
             np.copyto(part, new, where=~np.isnan(new), casting="same_kind")
 
+    def hold(self, step: int) -> None:
+        """Numbers of ``step`` are still to come from a device: it and what follows it is not complete."""
+        self._held[step] += 1
+
+    def release(self, step: int) -> None:
+        """One of them has come."""
+        self._held[step] -= 1
+        if not self._held[step]:
+            del self._held[step]
+
     def complete(self, before: int | None) -> None:
-        """Hand over the steps before ``before`` (all if None)."""
-        if self._later:
+        """Hand over the steps before ``before``, as far as nothing is still to come for them (all if None)."""
+        if before is not None and self._held:
+            before = min(before, *self._held)
+        if self._noted:
             self._place_noted()
         for step in sorted(self._open):
             if before is not None and step >= before:
                 break
-            for name, values in sorted(self._open.pop(step).items()):
-                self._sink.row(step, self._families[name], values)
+            for family, values in sorted(self._open.pop(step).items(), key=lambda item: item[0].name):
+                self._sink.row(step, family, values)

@@ -79,23 +79,25 @@ class Scene:
             state = self._add(optimizer, name)
         return state
 
-    def gradient_scale(self, optimizer: Optimizer | None) -> float:
-        """What gradients are multiplied by at this moment; ``optimizer`` is the one whose step is running, if any."""
+    def gradient_scale(self, optimizer: Optimizer | None) -> Tensor | None:
+        """What gradients are multiplied by at this moment, where they are; ``optimizer`` is the one that steps, if any.
+
+        None stands for 1.
+        """
         scaler = self.scaler
-        if scaler is None or not scaler.is_enabled() or scaler._scale is None:
-            return 1.0
+        if scaler is None or not scaler.is_enabled():
+            return None
         if optimizer is not None:
             # inside its step gradients are unscaled, but for optimisers that do it themselves
             scale = getattr(optimizer, "grad_scale", None)
-            return float(scale) if isinstance(scale, Tensor) else 1.0
+            return scale if isinstance(scale, Tensor) else None
         stages = [s.get("stage") for s in scaler._per_optimizer_states.values()]
         unscaled = any(getattr(stage, "name", "") == "UNSCALED" for stage in stages)
-        return 1.0 if unscaled else scaler.get_scale()
+        return None if unscaled else scaler._scale
 
-    def loss_scale(self) -> float:
-        """What the loss is multiplied by when its backward begins."""
-        scaler = self.scaler
-        return scaler.get_scale() if scaler.is_enabled() and scaler._scale is not None else 1.0
+    def loss_scale(self) -> Tensor | None:
+        """What the loss is multiplied by when its backward begins; None stands for 1."""
+        return self.scaler._scale if self.scaler is not None and self.scaler.is_enabled() else None
 
     def _discover(self, leaves: Sequence[Tensor], parameters: Sequence[Tensor]) -> None:
         self.discovered = True  # or failed to be: it is not tried at every step

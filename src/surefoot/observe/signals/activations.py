@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from surefoot.analysis.activations import active_units, moments, saturated_share
+from surefoot.observe.later import Later
 
 MEMORY = 4  # looks over which a unit must stay silent to count as dead: a small batch alone proves little
 MAX_ELEMENTS = 1 << 20  # of a larger output the first rows are read
@@ -20,9 +21,9 @@ def _rows(output: Tensor) -> Tensor:
     return output
 
 
-def saturation(output: Tensor, kind: str) -> float:
-    """The share of flat outputs of one bounded activation."""
-    return float(saturated_share(_rows(output), kind))
+def saturation(output: Tensor, kind: str) -> Tensor:
+    """The share of flat outputs of one bounded activation, 0-d."""
+    return saturated_share(_rows(output), kind)
 
 
 class ActivationReader:
@@ -30,68 +31,75 @@ class ActivationReader:
 
     def __init__(self) -> None:
         self._alive: dict[str, deque[np.ndarray]] = {}
-        self._now: dict[str, dict[str, list[float]]] = {}
-        self._masks: dict[str, np.ndarray] = {}
+        self._numbers: dict[tuple[str, str], list[Tensor]] = {}  # by layer and signal
+        self._masks: dict[str, Tensor] = {}
         self._called: set[str] = set()
-        self._asked_called = False
+        self._knows_called = False
 
     def begin(self, knows_called: bool) -> None:
         """A new look; ``knows_called`` if it sees every module that runs."""
-        self._now, self._masks, self._called, self._asked_called = {}, {}, set(), knows_called
+        self._numbers, self._masks, self._called, self._knows_called = {}, {}, set(), knows_called
 
     def output(self, layer: str, output: Tensor) -> None:
         """The output of a layer itself."""
         self._called.add(layer)
         if output.is_floating_point() and output.numel():
             mean, rms = moments(_rows(output))
-            self._add(layer, activation_mean=float(mean), activation_rms=float(rms))
+            self._add(layer, "activation_mean", mean)
+            self._add(layer, "activation_rms", rms)
 
     def rectified(self, layer: str, output: Tensor, unit_dim: int) -> None:
         """The output of a rectified activation that follows ``layer``."""
         output = _rows(output)
         if output.numel():
             # behind a channels-first layer units are dimension 1; flattened, they are the last
-            mask = active_units(output, unit_dim if output.dim() > 2 else -1).cpu().numpy()
+            mask = active_units(output, unit_dim if output.dim() > 2 else -1)
             known = self._masks.get(layer)
             self._masks[layer] = mask if known is None or known.shape != mask.shape else known | mask
 
-    def saturated(self, layer: str, share: float) -> None:
+    def saturated(self, layer: str, share: Tensor) -> None:
         """The share of flat outputs of a bounded activation that follows ``layer``."""
-        self._add(layer, saturated_share=share)
+        self._add(layer, "saturated_share", share)
 
-    def _add(self, layer: str, **values: float) -> None:
-        entry = self._now.setdefault(layer, {})
-        for signal, value in values.items():
-            entry.setdefault(signal, []).append(value)
+    def _add(self, layer: str, signal: str, value: Tensor) -> None:
+        self._numbers.setdefault((layer, signal), []).append(value)
 
-    def finish(self, layers: list[str]) -> dict[str, np.ndarray]:
-        """One array a signal over ``layers``, NaN where nothing was seen."""
+    def finish(self, layers: list[str], later: Later) -> dict[str, np.ndarray]:
+        """One array a signal over ``layers``, filled in when ``later`` has the numbers; NaN where nothing was seen."""
         names = ("activation_mean", "activation_rms", "saturated_share", "dead_share", "called")
         values = {name: np.full(len(layers), np.nan) for name in names}
-        for place, layer in enumerate(layers):
-            for signal, seen in self._now.get(layer, {}).items():
-                values[signal][place] = float(np.mean(seen))
-            mask = self._masks.get(layer)
-            if mask is not None:
+        place = {layer: i for i, layer in enumerate(layers)}
+        if self._knows_called:
+            values["called"][:] = [float(layer in self._called) for layer in layers]
+        numbers = [(key, value) for key, seen in self._numbers.items() for value in seen if key[0] in place]
+        masks = [(layer, mask) for layer, mask in self._masks.items() if layer in place]
+
+        def fill(found: list[np.ndarray]) -> None:
+            seen: dict[tuple[str, str], list[float]] = {}
+            for (key, _), value in zip(numbers, found, strict=False):
+                seen.setdefault(key, []).append(float(value))
+            for (layer, signal), several in seen.items():
+                values[signal][place[layer]] = float(np.mean(several))
+            for (layer, _), mask in zip(masks, found[len(numbers) :], strict=True):
                 past = self._alive.setdefault(layer, deque(maxlen=MEMORY))
                 if past and past[0].shape != mask.shape:
                     past.clear()
-                past.append(mask)
-                values["dead_share"][place] = float(1 - np.logical_or.reduce(list(past)).mean())
-            if self._asked_called:
-                values["called"][place] = float(layer in self._called)
-        self._now, self._masks = {}, {}
+                past.append(mask != 0)
+                values["dead_share"][place[layer]] = float(1 - np.logical_or.reduce(list(past)).mean())
+
+        later.ask([value for _, value in numbers] + [mask for _, mask in masks], fill)
+        self.begin(self._knows_called)
         return values
 
     @property
     def with_activation(self) -> set[str]:
         """Layers whose activation was read in this look."""
-        return set(self._masks) | {layer for layer, seen in self._now.items() if "saturated_share" in seen}
+        return set(self._masks) | {layer for layer, signal in self._numbers if signal == "saturated_share"}
 
     @property
     def empty(self) -> bool:
         """Whether this look has seen nothing so far."""
-        return not self._now and not self._masks and not self._called
+        return not self._numbers and not self._masks and not self._called
 
 
 def first_tensor(output: object) -> Tensor | None:

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
 from surefoot.analysis.baselines import constant_binary_cross_entropy, constant_cross_entropy, constant_mse
 from surefoot.observe.graph import LossSite, saved
 
 
-def loss_value(tensors: object) -> float | None:
-    """The number that is differentiated, if it is one number that can be read without waiting for a device."""
+def loss_tensor(tensors: object) -> Tensor | None:
+    """What is differentiated, if it is one number."""
     if type(tensors) is not Tensor and not isinstance(tensors, Tensor):
         if not isinstance(tensors, (tuple, list)) or len(tensors) != 1 or not isinstance(tensors[0], Tensor):
             return None
         tensors = tensors[0]
-    return tensors.item() if tensors.is_cpu and tensors.numel() == 1 else None
+    return tensors if tensors.numel() == 1 else None
 
 
-def constant_loss(loss: LossSite) -> float:
-    """The best constant prediction's loss on the batch in the graph; NaN where the loss function has none we know."""
+def constant_loss(loss: LossSite) -> Tensor | None:
+    """The best constant prediction's loss on the batch in the graph; None where the loss function has none we know."""
     targets = saved(loss.node, "target")
-    if targets is None or targets.numel() == 0 or targets.device.type != "cpu":
-        return math.nan
+    if targets is None or targets.numel() == 0:
+        return None
     if loss.name in ("cross_entropy", "nll_loss"):
         log_probabilities = saved(loss.node, "self")
         if log_probabilities is None:
-            return math.nan
+            return None
         ignore = getattr(loss.node, "_saved_ignore_index", -100)
         # autograd stores the signed index as an unsigned 64-bit number
         ignore = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
@@ -37,4 +35,4 @@ def constant_loss(loss: LossSite) -> float:
         return constant_binary_cross_entropy(targets)
     if loss.name == "mse_loss" and targets.dim() and targets.shape[0] > 1:
         return constant_mse(targets)
-    return math.nan
+    return None

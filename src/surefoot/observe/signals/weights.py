@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surefoot.analysis.norms import norms
+from surefoot.analysis.norms import exact_norms, fused_norms
 from surefoot.observe.discover import Models
-from surefoot.observe.signals.gradients import local
+from surefoot.observe.later import Later
+from surefoot.observe.signals.gradients import local, on_cpu
 
 # Of a larger tensor every k-th element is kept, so that a look copies little. A root mean square over 2¹⁵ elements is
 # known to within 1 % even where the elements are as uneven as a squared Gaussian's.
@@ -30,9 +31,9 @@ class WeightReading:
 
     weight_rms: np.ndarray
     update_rms: np.ndarray
-    weight_norm: float
-    update_norm: float
-    predicted_decrease: float
+    weight_norm: float = float("nan")
+    update_norm: float = float("nan")
+    predicted_decrease: float = float("nan")
 
 
 class Snapshot:
@@ -41,43 +42,50 @@ class Snapshot:
     ``scale`` is what the gradients are multiplied by.
     """
 
-    def __init__(self, parameters: Sequence[Tensor], models: Models, scale: float = 1.0) -> None:
-        self._models = models
-        self._scale = scale
-        self._parameters = [p for p in parameters if models.place(p) is not None]
+    def __init__(self, parameters: Sequence[Tensor], models: Models, scale: Tensor | None = None) -> None:
+        known = [(p, place) for p in parameters if (place := models.place(p)) is not None and p.numel()]
+        self._scale = None if scale is None else scale.detach().clone()
+        self._parameters = [p for p, _ in known]
+        self._places = [place for _, place in known]
+        self._layers = len(models.layers)
         self._weights = [_sample(p).clone() for p in self._parameters]
         self._gradients = [
             None if p.grad is None or p.grad.is_sparse else _sample(p.grad).clone() for p in self._parameters
         ]
 
-    def compare(self) -> WeightReading:
-        """What the step changed."""
+    def compare(self, later: Later) -> WeightReading:
+        """What the step changed; the reading is filled in when ``later`` has the numbers."""
+        reading = WeightReading(np.full(self._layers, np.nan), np.full(self._layers, np.nan))
         now = [_sample(p) for p in self._parameters]
         updates = list(torch._foreach_sub(now, self._weights)) if now else []
-        weight_lengths, update_lengths = norms(self._weights), norms(updates)
-        count = len(self._models.layers)
-        weight, update, sizes = (np.zeros(count) for _ in range(3))
-        weight_square = update_square = promised = 0.0
-        for i, parameter in enumerate(self._parameters):
-            place = self._models.place(parameter)
-            sampled = updates[i].numel()
-            if place is None or sampled == 0:
-                continue
-            whole = local(parameter).numel()
-            w, u = weight_lengths[i] ** 2 * whole / sampled, update_lengths[i] ** 2 * whole / sampled
-            weight[place] += w
-            update[place] += u
-            sizes[place] += whole
-            weight_square += w
-            update_square += u
-            gradient = self._gradients[i]
-            if gradient is not None and gradient.dtype == updates[i].dtype:
-                promised -= float(torch.dot(gradient, updates[i])) * whole / sampled / self._scale
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return WeightReading(
-                np.where(sizes > 0, np.sqrt(weight / sizes), np.nan),
-                np.where(sizes > 0, np.sqrt(update / sizes), np.nan),
-                weight_square**0.5,
-                update_square**0.5,
-                promised,
-            )
+        promised = [
+            torch.dot(g, u)
+            for g, u in zip(self._gradients, updates, strict=True)
+            if g is not None and g.dtype == u.dtype
+        ]
+        with_promise = [g is not None and g.dtype == u.dtype for g, u in zip(self._gradients, updates, strict=True)]
+        whole = [local(p).numel() for p in self._parameters]
+        factors = [n / u.numel() for n, u in zip(whole, updates, strict=True)]
+        count = len(updates)
+        places, layers = self._places, self._layers
+        weights_exact, updates_exact = on_cpu(self._weights), on_cpu(updates)
+
+        def fill(values: list[np.ndarray]) -> None:
+            flat = np.array(values, dtype=np.float64)
+            w = np.square(exact_norms(flat[:count], weights_exact)) * factors
+            u = np.square(exact_norms(flat[count : 2 * count], updates_exact)) * factors
+            weight, update, sizes = (np.zeros(layers) for _ in range(3))
+            np.add.at(weight, places, w)
+            np.add.at(update, places, u)
+            np.add.at(sizes, places, whole)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                reading.weight_rms[:] = np.where(sizes > 0, np.sqrt(weight / sizes), np.nan)
+                reading.update_rms[:] = np.where(sizes > 0, np.sqrt(update / sizes), np.nan)
+            reading.weight_norm, reading.update_norm = float(w.sum()) ** 0.5, float(u.sum()) ** 0.5
+            dots = flat[2 * count : 2 * count + len(promised)]
+            total = -float((dots * np.array(factors)[with_promise]).sum()) if len(dots) else 0.0
+            reading.predicted_decrease = total / (1.0 if self._scale is None else float(flat[-1]))
+
+        asked = [*fused_norms(self._weights), *fused_norms(updates), *promised]
+        later.ask(asked if self._scale is None else [*asked, self._scale], fill)
+        return reading

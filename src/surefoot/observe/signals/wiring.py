@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 from torch.optim import Optimizer
@@ -14,10 +15,11 @@ PROBES = 4
 
 
 class StaleProbe:
-    """Watches a few gradients from the end of one step to the end of the next backward.
+    """Watches a few gradients from one step of their optimiser to its next.
 
-    A gradient that is the same memory at the same version when the next backward begins was not cleared, and if that
-    backward then writes to it, the script adds this step's gradient to the last one's.
+    A gradient that is the same memory at the same version when a backward begins was not cleared since. If no backward
+    finds it cleared, and one adds to it, then the next step takes the last step's gradient a second time. (A gradient
+    that another model's backward adds to, and that is cleared before its own, is none: so it is in a GAN.)
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
@@ -26,36 +28,51 @@ class StaleProbe:
             p for g in optimizer.param_groups for p in g["params"] if p.grad is not None and not p.grad.is_sparse
         ]
         chosen = sorted(with_gradient, key=lambda p: p.numel())[:PROBES]
-        self._watched = [(weakref.ref(p), p.grad.data_ptr(), p.grad._version) for p in chosen]
-        self._kept: list[tuple[weakref.ref[Tensor], int, int]] | None = None
-        self._added = 0
+        self._number = len(chosen)
+        self._old = [_Old(weakref.ref(p), p.grad.data_ptr(), p.grad._version) for p in chosen]
+        self._began = False
 
     def before_backward(self) -> None:
-        """The next backward begins: which gradients are still there?"""
-        if self._kept is None:
-            self._kept = [w for w in self._watched if self._unchanged(*w) and bool(w[0]().grad.any())]  # type: ignore[union-attr]
+        """A backward begins: which gradients are still what they were?"""
+        first, self._began = not self._began, True
+        self._old = [old for old in self._old if old.unchanged() and not (first and old.zero())]
 
     def after_backward(self) -> None:
         """A backward ended: was something added to them?"""
-        for entry in list(self._kept or ()):
-            parameter = entry[0]()
-            if parameter is not None and parameter.grad is not None and parameter.grad.data_ptr() == entry[1]:
-                if parameter.grad._version != entry[2]:
-                    self._added += 1
-                    self._kept.remove(entry)  # type: ignore[union-attr]
-            else:
-                self._kept.remove(entry)  # type: ignore[union-attr]
-
-    @staticmethod
-    def _unchanged(ref: weakref.ref[Tensor], pointer: int, version: int) -> bool:
-        parameter = ref()
-        gradient = None if parameter is None else parameter.grad
-        return gradient is not None and gradient.data_ptr() == pointer and gradient._version == version
+        for old in self._old:
+            old.take()
 
     @property
     def share(self) -> float | None:
-        """Share of the probes whose old gradient was added to; None if no backward was seen."""
-        return self._added / len(self._watched) if self._watched and self._kept is not None else None
+        """Share of the probes whose old gradient was added to; None if there was nothing to see."""
+        return sum(old.added for old in self._old) / self._number if self._number and self._began else None
+
+
+@dataclass(slots=True)
+class _Old:
+    """A gradient left over from the last step."""
+
+    parameter: weakref.ref[Tensor]
+    pointer: int
+    version: int
+    added: bool = False
+
+    def unchanged(self) -> bool:
+        parameter = self.parameter()
+        gradient = None if parameter is None else parameter.grad
+        return gradient is not None and gradient.data_ptr() == self.pointer and gradient._version == self.version
+
+    def zero(self) -> bool:
+        gradient = self.parameter().grad  # type: ignore[union-attr]
+        # on an accelerator the version alone must tell: to ask for the numbers would be to wait for them
+        return gradient.is_cpu and not bool(gradient.any())  # type: ignore[union-attr]
+
+    def take(self) -> None:
+        parameter = self.parameter()
+        gradient = None if parameter is None else parameter.grad
+        if gradient is not None and gradient.data_ptr() == self.pointer and gradient._version != self.version:
+            self.added = True
+            self.version = gradient._version
 
 
 class MissedParameters:
