@@ -106,7 +106,9 @@ def work(kind: str, steps: int) -> None:
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
-    print(json.dumps({"seconds": time.perf_counter() - begin, "parameters": sum(p.numel() for p in model.parameters())}))
+    print(
+        json.dumps({"seconds": time.perf_counter() - begin, "parameters": sum(p.numel() for p in model.parameters())})
+    )
 
 
 def arm(kind: str, steps: int, folder: Path | None) -> tuple[float, dict]:
@@ -142,12 +144,19 @@ def race(kind: str, seconds: float, pairs: int) -> None:
             bare = times[False]
             ratios.append(times[True][0] / bare[0])
             control.append(bare[1] / bare[0])
-            print(f"  pair {pair + 1}: bare {bare[0]:.2f} s, watched {times[True][0]:.2f} s, bare {bare[1]:.2f} s", flush=True)
+            print(
+                f"  pair {pair + 1}: bare {bare[0]:.2f} s, watched {times[True][0]:.2f} s, bare {bare[1]:.2f} s",
+                flush=True,
+            )
         signals = _signals(Path(scratch) / "0")
     once = [t["startup_s"] + t["credit_s"] + t["closing_s"] for t in told]
     looks = {means: round(statistics.median(t["looks"][means] for t in told)) for means in told[0]["looks"]}
-    print(f"  watched / bare   median {statistics.median(ratios):.4f}   {min(ratios):.4f} … {max(ratios):.4f}   goal {GOAL}")
-    print(f"  bare / bare      median {statistics.median(control):.4f}   {min(control):.4f} … {max(control):.4f}   (noise)")
+    print(
+        f"  watched / bare   median {statistics.median(ratios):.4f}   {min(ratios):.4f} … {max(ratios):.4f}   goal {GOAL}"
+    )
+    print(
+        f"  bare / bare      median {statistics.median(control):.4f}   {min(control):.4f} … {max(control):.4f}   (noise)"
+    )
     print(f"  of itself it says {statistics.median(t['steady'] for t in told):.4f}; looks {looks}")
     print(f"  once: start-up, credit and closing {statistics.median(once):.2f} s (goal 2)")
     print(f"  signals: {', '.join(signals)}")
