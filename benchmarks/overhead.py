@@ -151,15 +151,15 @@ def race(kind: str, seconds: float, pairs: int) -> None:
         signals = _signals(Path(scratch) / "0")
     once = [t["startup_s"] + t["credit_s"] + t["closing_s"] for t in told]
     looks = {means: round(statistics.median(t["looks"][means] for t in told)) for means in told[0]["looks"]}
-    print(
-        f"  watched / bare   median {statistics.median(ratios):.4f}   {min(ratios):.4f} … {max(ratios):.4f}   goal {GOAL}"
-    )
-    print(
-        f"  bare / bare      median {statistics.median(control):.4f}   {min(control):.4f} … {max(control):.4f}   (noise)"
-    )
+    print(f"  watched / bare   {_spread(ratios)}   goal {GOAL}")
+    print(f"  bare / bare      {_spread(control)}   (noise)")
     print(f"  of itself it says {statistics.median(t['steady'] for t in told):.4f}; looks {looks}")
     print(f"  once: start-up, credit and closing {statistics.median(once):.2f} s (goal 2)")
     print(f"  signals: {', '.join(signals)}")
+
+
+def _spread(ratios: list[float]) -> str:
+    return f"median {statistics.median(ratios):.4f}   {min(ratios):.4f} … {max(ratios):.4f}"
 
 
 def _signals(folder: Path) -> list[str]:

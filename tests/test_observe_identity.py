@@ -40,8 +40,7 @@ def test_a_watched_run_is_the_bare_run(loop, every, means, compared):
         # the first step has no known model to put hooks on
         assert case["looks"][means or "hooks"] >= STEPS - 1
     else:
-        # steps 1, 2, 4, 8, 16; at the first, an LSTM or a checkpointed graph has nothing to borrow
-        assert looks == (4 if loop in ("lstm", "checkpoint") else 5)
+        assert 1 <= looks <= 5  # steps 1, 2, 4, 8, 16, as far as the opening credit of half a second lasts
 
 
 @pytest.mark.parametrize("means", ["hooks", "borrow", "replay"])

@@ -124,7 +124,8 @@ class Session:
                     self.on_finding(finding)  # type: ignore[misc]
                 except Exception as error:
                     self.on_finding = None
-                    self.observer.note(f"on_finding raised {type(error).__name__}: {error}; it is not called again")
+                    text = f"on_finding raised {type(error).__name__}: {error}; it is not called again"
+                    self.observer.tell("note", text=text)
                     return
 
     @property

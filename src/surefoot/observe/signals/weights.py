@@ -58,12 +58,9 @@ class Snapshot:
         reading = WeightReading(np.full(self._layers, np.nan), np.full(self._layers, np.nan))
         now = [_sample(p) for p in self._parameters]
         updates = list(torch._foreach_sub(now, self._weights)) if now else []
-        promised = [
-            torch.dot(g, u)
-            for g, u in zip(self._gradients, updates, strict=True)
-            if g is not None and g.dtype == u.dtype
-        ]
-        with_promise = [g is not None and g.dtype == u.dtype for g, u in zip(self._gradients, updates, strict=True)]
+        pairs = list(zip(self._gradients, updates, strict=True))
+        with_promise = [g is not None and g.dtype == u.dtype for g, u in pairs]
+        promised = [torch.dot(g, u) for g, u in pairs if g is not None and g.dtype == u.dtype]
         whole = [local(p).numel() for p in self._parameters]
         factors = [n / u.numel() for n, u in zip(whole, updates, strict=True)]
         count = len(updates)
