@@ -1,7 +1,7 @@
 """A character-level GPT that learns to write Python's own help texts (the standard library carries them).
 
-    python examples/char_gpt.py                # some twenty seconds on two cores
-    python examples/char_gpt.py --lr 1.0       # ruined: steps far too large
+python examples/char_gpt.py                # some twenty seconds on two cores
+python examples/char_gpt.py --lr 1.0       # ruined: steps far too large
 """
 
 import argparse
@@ -73,7 +73,7 @@ def main():
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda t: min((t + 1) / warmup, 0.55 + 0.45 * math.cos(math.pi * t / args.steps))
     )
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(text):,} characters of {len(symbols)} kinds")
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(text):,} characters, {len(symbols)} kinds")
 
     def loss_on(source, size):
         starts = torch.randint(len(source) - CONTEXT, (size, 1))

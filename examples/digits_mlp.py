@@ -1,7 +1,7 @@
 """A multi-layer perceptron that learns to read handwritten digits (1,797 images of 8 × 8, carried by scikit-learn).
 
-    python examples/digits_mlp.py                                    # a few seconds
-    python examples/digits_mlp.py --activation sigmoid --depth 20    # ruined: gradients vanish with depth
+python examples/digits_mlp.py                                    # a few seconds
+python examples/digits_mlp.py --activation sigmoid --depth 20    # ruined: gradients vanish with depth
 """
 
 import argparse
@@ -18,8 +18,7 @@ BATCH = 64
 class MLP(nn.Module):
     def __init__(self, depth, width, activation):
         super().__init__()
-        sizes = [64] + [width] * depth
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        self.layers = nn.ModuleList(nn.Linear(width if i else 64, width) for i in range(depth))
         self.activation = ACTIVATIONS[activation]()
         self.head = nn.Linear(width, 10)
 

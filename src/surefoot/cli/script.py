@@ -95,8 +95,8 @@ def _run(script: Callable[[], object], ended: Ended) -> Any:
 
 def _show(error: BaseException) -> Any:
     """Print an exception that nobody caught as the interpreter does; returns the exit status."""
-    trace = _without_our_frames(error.__traceback__)
-    error.__traceback__ = trace
+    _clean(error, set())
+    trace = error.__traceback__
     _set_last(error)
     hook = getattr(sys, "excepthook", None)
     if hook is None:
@@ -108,7 +108,7 @@ def _show(error: BaseException) -> Any:
     except SystemExit as leaving:
         return leaving.code
     except BaseException as second:
-        second.__traceback__ = _without_our_frames(second.__traceback__)
+        _clean(second, set())
         print("Error in sys.excepthook:", file=sys.stderr)
         sys.__excepthook__(type(second), second, second.__traceback__)
         print("\nOriginal exception was:", file=sys.stderr)
@@ -136,15 +136,34 @@ def _leave_by_interrupt(error: BaseException) -> None:
 
 
 def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
-    """The traceback from the script's first frame on, cut where it enters surefoot's start (Ctrl-C at that moment)."""
+    """The traceback from the script's first frame on, without the functions of torch that we stand before.
+
+    It is cut where it enters surefoot's own start, which Ctrl-C can hit.
+    """
     while trace is not None and trace.tb_frame.f_code.co_filename == _HERE:
         trace = trace.tb_next
     entry = trace
-    while entry is not None and entry.tb_next is not None:
-        if entry.tb_next.tb_frame.f_code.co_filename == attach.__file__:
-            entry.tb_next = None
-        entry = entry.tb_next
+    while entry is not None:
+        below = entry.tb_next
+        while below is not None and below.tb_frame.f_code.co_filename == _PATCHES:
+            below = below.tb_next
+        if below is not None and below.tb_frame.f_code.co_filename == attach.__file__:
+            below = None
+        entry.tb_next = below
+        entry = below
     return trace
 
 
+def _clean(error: BaseException, seen: set[int]) -> None:
+    """Take our frames out of an exception, of those it came from and of those it groups."""
+    if id(error) in seen:
+        return
+    seen.add(id(error))
+    error.__traceback__ = _without_our_frames(error.__traceback__)
+    for other in (error.__cause__, error.__context__, *getattr(error, "exceptions", ())):
+        if isinstance(other, BaseException):
+            _clean(other, seen)
+
+
 _HERE = _run.__code__.co_filename
+_PATCHES = os.path.join(os.path.dirname(os.path.dirname(_HERE)), "observe", "patches.py")

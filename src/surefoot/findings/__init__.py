@@ -2,6 +2,6 @@
 
 from surefoot.findings.engine import Engine, diagnose
 from surefoot.findings.history import History, Layers
-from surefoot.findings.rule import Rule, Sign, rule, rules
+from surefoot.findings.rule import Rule, Sign, all_rules, rule
 
-__all__ = ["Engine", "History", "Layers", "Rule", "Sign", "diagnose", "rule", "rules"]
+__all__ = ["Engine", "History", "Layers", "Rule", "Sign", "all_rules", "diagnose", "rule"]

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from surefoot.findings.causes import order
 from surefoot.findings.history import EventLike, History
-from surefoot.findings.rule import Rule, Sign, rules
+from surefoot.findings.rule import Rule, Sign, all_rules
+from surefoot.runs.reader import Run, open_run
 from surefoot.runs.schema import SEVERITIES, Evidence, Family, Finding, Remedy, Severity
-
-if TYPE_CHECKING:
-    from surefoot.runs import Run
 
 
 @dataclass(slots=True)
@@ -54,7 +52,7 @@ class Engine:
 
     Parameters
     ----------
-    rules : the rules to run; default all that are registered (see :func:`surefoot.findings.rule.rules`).
+    rules : the rules to run; default all that are registered (see :func:`surefoot.findings.all_rules`).
 
     Notes
     -----
@@ -65,7 +63,7 @@ class Engine:
     def __init__(self, rules: Iterable[Rule] | None = None) -> None:
         self.history = History()
         self.notes: list[str] = []
-        self._rules = list(_all_rules() if rules is None else rules)
+        self._rules = list(all_rules() if rules is None else rules)
         self._open: dict[str, _Open] = {}
         self._fresh: dict[str, None] = {}  # families with a row at this step, in order
         self._due: dict[tuple[str, ...], list[Rule]] = {}
@@ -104,7 +102,7 @@ class Engine:
 
         Steps must not have been fed before. Live and offline come through here, so both give the same findings.
         """
-        for step, items in groupby(_merge(rows, events), key=lambda item: item[0]):
+        for step, items in groupby(_merge(rows, events, self.history.step), key=lambda item: item[0]):
             for _, item in items:
                 if isinstance(item, tuple):
                     self.feed(step, *item)
@@ -134,10 +132,6 @@ class Engine:
         if self._ranked is None:
             self._ranked = order([_close(found) for found in self._open.values()])
         return self._ranked
-
-
-def _all_rules() -> tuple[Rule, ...]:
-    return rules()
 
 
 def _close(found: _Open) -> Finding:
@@ -182,8 +176,6 @@ def diagnose(run: Run | str | Path) -> tuple[Finding, ...]:
         Rank 1 first; empty for a run with nothing to report.
     """
     if isinstance(run, str | Path):
-        from surefoot.runs import open_run
-
         run = open_run(run)
     engine = Engine()
     engine.feed_all(run.rows(), run.events())
@@ -191,15 +183,15 @@ def diagnose(run: Run | str | Path) -> tuple[Finding, ...]:
 
 
 def _merge(
-    rows: Iterable[tuple[int, Family, np.ndarray]], events: Iterable[EventLike]
+    rows: Iterable[tuple[int, Family, np.ndarray]], events: Iterable[EventLike], now: int = 0
 ) -> Iterator[tuple[int, tuple[Family, np.ndarray] | EventLike]]:
-    """By step, and within a step events first."""
+    """By step, and within a step events first; an event that comes late counts from ``now`` on."""
     waiting = sorted(events, key=lambda event: event.step)
     at = 0
     for step, family, values in rows:
         while at < len(waiting) and waiting[at].step <= step:
-            yield waiting[at].step, waiting[at]
+            yield max(now, waiting[at].step), waiting[at]
             at += 1
         yield step, (family, values)
     for event in waiting[at:]:
-        yield event.step, event
+        yield max(now, event.step), event

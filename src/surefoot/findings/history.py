@@ -187,11 +187,13 @@ class History:
         return found[-1] if found else None
 
     def recent_layers(self, signal: str, n: int) -> list[Layers]:
-        """The newest ``n`` rows of a signal over all modules, newest last."""
-        rows = self._rows.get(self._home.get(signal, ""))
-        if not rows:
-            return []
-        return _layers(signal, [rows[i] for i in range(max(0, len(rows) - n), len(rows))])
+        """The newest ``n`` rows of a signal over all modules, newest last; rows that lack it are passed over."""
+        out: list[Layers] = []
+        for row in reversed(self._rows.get(self._home.get(signal, ""), ())):
+            out += _layers(signal, [row])
+            if len(out) == n:
+                break
+        return out[::-1]
 
     def first_layers(self, signal: str) -> list[Layers]:
         """The first rows of a signal (at most 4), kept however long the run is: what initialisation gave."""

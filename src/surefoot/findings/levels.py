@@ -29,6 +29,7 @@ class LossLevel:
     first : the first finite loss: what the untrained (or freshly loaded) model scores.
     recent : median of the newest quarter of the rows, at least 3 and at most 32 of them.
     best : the lowest ``recent`` so far; ``peak`` the highest single loss.
+    best_noise : ``noise`` at the time of ``best``, not swollen by what came after.
     noise : robust standard deviation (interquartile range / 1.349) of the same newest rows.
     low : lower quartile of the newest rows, so ``low > x`` says that three quarters of them are above ``x``.
     early_high : the highest of the first 16 rows: the upper edge of what this run calls normal.
@@ -44,6 +45,7 @@ class LossLevel:
         "_early",
         "_window",
         "best",
+        "best_noise",
         "constant",
         "count",
         "early_high",
@@ -64,7 +66,7 @@ class LossLevel:
 
     def __init__(self) -> None:
         self.count = 0
-        self.first = self.recent = self.best = self.noise = self.low = math.nan
+        self.first = self.recent = self.best = self.best_noise = self.noise = self.low = math.nan
         self.newest = self.constant = math.nan
         self.early_high = self.peak = -math.inf
         self.first_step = self.newest_step = self.peak_step = 0
@@ -110,7 +112,7 @@ class LossLevel:
         self.low = newest[k // 4]
         self.noise = (newest[(3 * k) // 4 if k > 3 else k - 1] - self.low) / 1.349
         if not self.recent >= self.best:  # also where best is still NaN
-            self.best = self.recent
+            self.best, self.best_noise = self.recent, self.noise
         self.refreshed = True
 
     def add_constant(self, constant: float) -> None:
@@ -118,6 +120,11 @@ class LossLevel:
         if -math.inf < constant < math.inf:
             self._constants.append(constant)
             self.constant = median(list(self._constants))
+
+    @property
+    def steps(self) -> int:
+        """Steps from the first loss to the newest row: how long the run has been seen, however few rows there are."""
+        return self.newest_step - self.first_step
 
     @property
     def known(self) -> bool:

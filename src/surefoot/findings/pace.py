@@ -62,8 +62,8 @@ class Pace:
         """
         weight_norm, update_norm, gradient_norm = norms
         rate = update_norm / weight_norm if weight_norm > 0 else math.nan
-        if not math.isfinite(rate):
-            return
+        if math.isnan(rate):
+            return  # an infinite one is a measurement: the update overflowed
         scale = max(abs(loss), level.constant) if level.constant > 0 else abs(loss)
         known = math.isfinite(scale) and scale > 0 and not level.negative
         overshoot = promised / (2 * scale) if known else math.nan

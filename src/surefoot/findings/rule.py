@@ -80,7 +80,7 @@ def rule(id: str, needs: tuple[str, ...]) -> Callable[[Check], Check]:
     return register
 
 
-def rules() -> tuple[Rule, ...]:
+def all_rules() -> tuple[Rule, ...]:
     """All rules known now: surefoot's own, those a script registered, and those of installed packages.
 
     Packages offer rules by an entry point of the group ``surefoot.rules`` that names a module (importing it registers

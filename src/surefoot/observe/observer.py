@@ -106,11 +106,11 @@ class Observer:
             return
         try:
             self._backwards += 1
+            if self._looking or self._probes:
+                self._look_at_backward(tensors)  # first, for it may find a scaler that the loss was multiplied by
             loss = loss_tensor(tensors)
             if loss is not None:
                 self._read_loss(loss)
-            if self._looking or self._probes:
-                self._look_at_backward(tensors)
         except Exception as error:
             self._fail("loss", error)
 

@@ -18,7 +18,7 @@ from surefoot.findings.levels import LossLevel
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence
 
-_MIN_ROWS = 8
+_MIN_ROWS = 6
 _ORDERS = 100.0
 
 
@@ -44,7 +44,7 @@ def divergence(history: History) -> Sign | None:
 def _bound(level: LossLevel, sole: bool) -> tuple[float, str]:
     if level.known and sole:
         gained = max(0.0, level.first - level.best)
-        bound = max(level.first + gained + 3 * level.noise, 2 * level.base)
+        bound = max(level.first + gained + 3 * level.best_noise, 2 * level.base)
         return bound, (
             "the run's own history: first loss + all that was gained + 3 × noise, and twice the loss of the best "
             "constant prediction; compared with the lower quartile of the newest losses"

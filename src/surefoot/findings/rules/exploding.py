@@ -30,8 +30,12 @@ _CURES = (remedies.KAIMING, remedies.ORTHOGONAL, remedies.CLIP)
 def exploding_gradient(history: History) -> Sign | None:
     """From the first look on: activations grow by 2¹⁰ over depth (and the first loss is ten times a constant's), or the
     gradient grows by 2⁶ toward the input and elasticity is ≥ 300, or elasticity is ≥ 1000 and steps overshoot (twice,
-    or once tenfold: so no clipping). Later: the gradient is a hundred times its own median at two looks in a row, and
-    steps overshoot. Warning; critical where the loss is already lost."""
+    or once tenfold: so no clipping), or the first loss is a thousand times a constant's at elasticity ≥ 100.
+
+    Later: the gradient is a hundred times its own median at two looks in a row, and steps overshoot.
+
+    Warning; critical where the loss is already lost.
+    """
     looks = history.looks("gradient_norm")
     return _from_the_start(history) if looks <= 4 else _jump(history)
 
@@ -60,12 +64,14 @@ def _from_the_start(history: History) -> Sign | None:
         if first.elasticity >= _ELASTIC and grown is not None and grown.geometric and grown.bits >= _BACKWARD:
             return _depth_sign(history, "gradient_rms", grown, "critical" if harmed else "warning")
         over = [s for s in pace.first if s.elasticity >= 1000 and s.overshoot >= 1]
-        if first in over and (len(over) >= 2 or first.overshoot >= 10):
+        level = history.losses.get(name)
+        far_off = level is not None and level.first >= 1000 * level.constant > 0 and first.elasticity >= 100
+        if far_off or (first in over and (len(over) >= 2 or first.overshoot >= 10)):
             evidence = Evidence("gradient_norm · weight_norm / loss", name, first.step, first.elasticity, 1000.0,
                                 "Euler's identity: of the order of the depth in a homogeneous network")  # fmt: skip
             cause = (
                 f"the gradient is far too large from the start: a change of the weights by 0.1 % would change the loss "
-                f"by {0.1 * first.elasticity:.3g} %, and steps overshoot {max(s.overshoot for s in over):.3g} times."
+                f"by {0.1 * first.elasticity:.3g} %, and the first step overshoots {first.overshoot:.3g} times."
             )
             where = (name,) if name else ()
             return Sign("critical" if harmed else "warning", cause, (evidence,), where, first.step, _CURES)

@@ -87,14 +87,20 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
             return _high(name, history, level, blows, "critical", told)
     if not known:
         return None
-    if level.count >= 40 and level.stuck and pace.movement >= 1 and level.recent > 0.9 * level.constant:
+    if (
+        level.steps >= 40
+        and level.count >= 4
+        and level.stuck
+        and pace.movement >= 1
+        and level.recent > 0.9 * level.constant
+    ):
         every = {s.step: s for s in (*pace.first, *pace.newest)}
         strong = [s for s in every.values() if s.overshoot >= 1 or s.rate >= 0.3]
         mild = [s for s in every.values() if s.rate >= 0.1]
         crushed = _units_lost(history)
         bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed else []
         if bad and (level.peak > 1.3 * level.base or level.low > level.constant):
-            told = f"and after {level.count} steps the loss {level.recent:.3g} is no better than a constant's"
+            told = f"and after {level.steps} steps the loss {level.recent:.3g} is no better than a constant's"
             return _high(name, history, level, bad, "critical", told)
     two = pace.last(2)
     climbing = len(two) == 2 and min(s.overshoot for s in two) > 0.5 and level.newest >= 1.02 * level.first
@@ -141,7 +147,7 @@ def _high(
     return Sign(severity, cause, (evidence, loss), (name,) if name else (), began, cures)
 
 
-_MIN_ROWS = 12
+_MIN_ROWS = 4
 _MIN_STEPS = 48
 _SLOW = 2e-5
 _THERE = "the gradient is there: 1 % of movement along it would change the loss by this many per cent"
@@ -155,7 +161,7 @@ _LOW_SOURCE = (
 def learning_rate_too_low(history: History) -> Sign | None:
     """Steps so short that nothing moves, although there is a gradient.
 
-    After 48 steps, 12 losses and 3 looks: the median step moves the weights by less than 2·10⁻⁵ of their size and every
+    After 48 steps, 4 losses and 3 looks: the median step moves the weights by less than 2·10⁻⁵ of their size and every
     one promises less than 10⁻⁴ of the loss; elasticity ≥ 0.05 (else it is the gradient that is missing) and the
     gradient has not doubled (a plateau about to end); the loss is not 5 % (nor twice its noise) below its first level;
     it began no lower than 0.8 of a constant prediction's, since a fine-tune begins low and may step as it likes; the
@@ -166,7 +172,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         pace = history.paces.get(name)
         if pace is None or not level.refreshed or level.count < _MIN_ROWS or len(pace.newest) < 3:
             continue
-        if level.newest_step - level.first_step < _MIN_STEPS:
+        if level.steps < _MIN_STEPS:
             continue
         if level.first - level.recent > max(0.05 * abs(level.first), 2 * level.noise):
             continue

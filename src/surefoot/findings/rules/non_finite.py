@@ -34,12 +34,15 @@ def non_finite(history: History) -> Sign | None:
     weights = history.layers("weight_rms")
     if weights is not None and weights.step == history.step:
         update = history.layers("update_rms")
-        # NaN in the record also says "not measured": believe it of a module that was finite at the look before
-        before = history.recent_layers("weight_rms", 2)[0]
+        # NaN in the record also says "not measured": believe it where the module's gradient is not finite either
+        shares = history.layers("gradient_nonfinite")
+        poisoned = shares if shares is not None and shares.step == history.step else None
         bad = [
             n
             for n, w in zip(weights.names, weights.values, strict=True)
-            if math.isinf(w) or (math.isnan(w) and math.isfinite(before[n])) or (update and math.isinf(update[n]))
+            if math.isinf(w)
+            or (math.isnan(w) and poisoned is not None and poisoned[n] > 0)
+            or (update and math.isinf(update[n]))
         ]
         if bad:
             return _sign(history, "critical", "weight", bad[0], weights[bad[0]], history.step, tuple(bad))

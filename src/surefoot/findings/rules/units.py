@@ -73,8 +73,8 @@ def _judge(
     with np.errstate(invalid="ignore"):
         if not bool((newest.values >= min(at_start, later)).any()):
             return None
-    shares = {n: min(r[n] for r in recent) for n in newest.names}
-    firsts = history.first_layers(signal)
+    shares = {n: float(np.min([r[n] for r in recent])) for n in newest.names}  # NaN where one look lacks it
+    firsts = history.first_layers(signal) or recent[:1]  # a layer may have come later than the first rows
     born = [n for n, s in shares.items() if s >= at_start and all(f[n] >= at_start for f in firsts)]
     learned = history.learned
     grown = [n for n, s in shares.items() if s >= later and n not in born and not firsts[0][n] >= 0.8 * s]
@@ -111,4 +111,4 @@ def _since(history: History, signal: str, name: str, threshold: float) -> int:
 
 def _enough(history: History) -> bool:
     """Enough losses to say that nothing is learned: plateaus at the beginning end by themselves."""
-    return all(level.count >= 24 for level in history.losses.values()) if history.losses else True
+    return all(level.steps >= 24 for level in history.losses.values()) if history.losses else True

@@ -22,7 +22,7 @@ from surefoot.runs.schema import Evidence, Severity
 
 _LOOKS = 3
 _HALF, _MOST, _ALL = -12.0, -18.0, -24.0  # bits
-_LONG = 64  # steps
+_SHORT, _LONG = 24, 64  # steps
 _SOURCE = (
     "2⁻²⁴ is one rounding error of float32, 2⁻¹² half of its bits: with one learning rate the first layers move by no "
     "more than that while the last layer moves by its own size"
@@ -33,23 +33,31 @@ _SOURCE = (
 def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
-    that learns nothing: warning; critical beyond 2⁻²⁴. The same where the activations lose 2⁻¹² over depth and all
-    layers but the last get next to nothing."""
+    that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴.
+
+    Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
+    lose 2⁻¹² over depth and all layers but the last get next to nothing.
+    """
     recent = history.recent_layers("gradient_rms", _LOOKS)
-    if len(recent) < _LOOKS or history.learned:
+    if len(recent) < _LOOKS:
+        return None
+    learned = history.learned
+    if learned and not _from_the_start(history):
         return None
     newest = profile(history, recent[-1])
     if newest is None:
         return None
     if newest.bits > _HALF or not newest.geometric:
-        return _signal_lost(history, newest)
+        return None if learned else _signal_lost(history, newest)
     bits = [p.bits if p is not None and p.geometric else 0.0 for p in (profile(history, r) for r in recent)]
     worst = max(bits)
     if worst > _HALF:
         return None
+    if worst > _MOST and not _stuck_for(history, _SHORT):
+        return None  # it may be slow and learn all the same
     update = _relative_updates(history)
     decay = profile(history, update) if update is not None else None
-    if worst > _ALL and decay is not None and decay.bits > -6 and not (worst <= _MOST and _long(history)):
+    if worst > _ALL and decay is not None and decay.bits > -6 and not (worst <= _MOST and _stuck_for(history, _LONG)):
         return None  # an adaptive optimiser makes up for it, if only the direction is still right
     at = int(np.argmin(newest.log2[: max(1, len(newest.names) // 2)]))
     first, last = newest.names[at], newest.names[-1]
@@ -75,11 +83,18 @@ def vanishing_gradient(history: History) -> Sign | None:
         f"{ratio:.2g} of what {last} gets, too little to learn."
     )
     cures = (remedies.RELU_FOR_SIGMOID, remedies.ORTHOGONAL, remedies.KAIMING)
-    return Sign("critical" if worst <= _ALL else "warning", cause, tuple(evidence), where, began, cures)
+    severity: Severity = "critical" if worst <= _ALL and not learned else "warning"
+    return Sign(severity, cause, tuple(evidence), where, began, cures)
 
 
-def _long(history: History) -> bool:
-    return all(level.newest_step - level.first_step >= _LONG for level in history.losses.values())
+def _from_the_start(history: History) -> bool:
+    """Beyond 2⁻²⁴ at each of the first looks: whatever is learned is learned by the last layers."""
+    firsts = [profile(history, layers) for layers in history.first_layers("gradient_rms")]
+    return bool(firsts) and all(p is not None and p.geometric and p.bits <= _ALL for p in firsts)
+
+
+def _stuck_for(history: History, steps: int) -> bool:
+    return all(level.steps >= steps for level in history.losses.values())
 
 
 def _signal_lost(history: History, gradient: Profile) -> Sign | None:
@@ -103,7 +118,8 @@ def _signal_lost(history: History, gradient: Profile) -> Sign | None:
         f"the signal shrinks by a factor {2.0**-lost.slope:.3g} with every layer, so that the layers before {last} get "
         f"{2.0**rest:.2g} of its gradient: too little to learn."
     )
-    began = history.first_layers("activation_rms")[0].step
+    firsts = history.first_layers("activation_rms")
+    began = firsts[0].step if firsts else step
     severity: Severity = "critical" if rest <= _ALL else "warning"
     return Sign(severity, cause, evidence, gradient.names[:-1], began, (remedies.KAIMING, remedies.ORTHOGONAL))
 

@@ -99,7 +99,8 @@ def detached_parameters(history: History) -> Sign | None:
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     runs = "run in the forward but" if running else "are held by the optimiser but"
     cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
-    return Sign(severity, cause, evidence, tuple(bad), first[0].step, (remedies.FIND_DETACHED,))
+    began = first[0].step if first else newest.step
+    return Sign(severity, cause, evidence, tuple(bad), began, (remedies.FIND_DETACHED,))
 
 
 def _unmoved(name: str, sizes: list[float]) -> bool:
