@@ -16,8 +16,10 @@ SCALAR_SHARE = 0.2
 # Seconds that surefoot takes in a step where nothing is due: four calls that return at once, but after a step's
 # arithmetic their code is in no cache (ten times what a tight loop shows).
 IDLE_STEP = 4e-6
-# Seconds that reading the scalars of one step is expected to take, until it has been measured.
+# Seconds that the scalars of one step are expected to take to read, commit and judge, until it has been measured.
 SCALARS = 6e-5
+FLUSH = 2e-3  # seconds of a flush that do not depend on how much it commits
+ROW = 1e-5  # seconds that noting the scalars of one step takes in that step
 
 
 class Budget:
@@ -66,6 +68,13 @@ class Budget:
         if self.credit_looks == 1 and on_credit:
             return
         self.look_cost = seconds if seconds > self.look_cost else self.look_cost + (seconds - self.look_cost) * 0.3
+
+    def flushed(self, seconds: float, rows: int) -> None:
+        """Committing and judging ``rows`` rows of scalars (and what few looks there were) took ``seconds``."""
+        if rows:
+            each = max(0.0, seconds - FLUSH) / rows + ROW
+            # a first flush loads and prepares much; a slow disk slows one: believe in a higher cost step by step
+            self.scalar_cost = min(each, 2 * self.scalar_cost)
 
     def burst(self, looks: int = 3) -> None:
         """Something odd was seen: the next ``looks`` looks may draw on the whole budget at once."""

@@ -300,11 +300,9 @@ class Observer:
         self._guard("record", self._rows.complete, step)
         self._guard("record", self._sink.flush)
         self._last_flush = _now()
-        if self._scalars:
-            # a row of scalars costs what it takes to write, to commit and to judge; looks' rows are few beside it
-            self.budget.scalar_cost = (self._last_flush - now) / self._scalars + 1e-5
-            self._scalars = 0
-            self._stride = self.budget.scalar_stride()
+        self.budget.flushed(self._last_flush - now, self._scalars)
+        self._scalars = 0
+        self._stride = self.budget.scalar_stride()
 
     def _arm(self, step: int) -> None:
         """Decide whether ``step`` is looked at, and at the end of which step something is due."""

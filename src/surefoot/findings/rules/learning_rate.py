@@ -35,7 +35,7 @@ _FEW_LOOKS = 8
 
 @rule("learning-rate-too-high", needs=("step", "weights"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Five ways to see it:
+    """Steps longer than the loss can repay, and a loss that pays for it. Six ways to see it:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
       two of the last looks had overshoot ≥ ½ or moved the weights by a tenth (or one did more than twice both):
@@ -43,6 +43,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
       not understood, three times the highest of the first 16 losses and twice those steps are asked for;
     * blow-up: the loss, whatever its scale, rose fivefold over its first value under first steps of overshoot ≥ 2 or of
       three tenths of the size of the weights, and has not come back clearly below where it began: critical;
+    * unseen: a model that began near a constant's loss rose fivefold over it within 16 steps, before the first look,
+      and learned nothing since: only its steps can have done that: critical;
     * NaN right after such steps: critical;
     * stuck: the model has moved by more than its own size in 40 steps or more and scores no better than a constant,
       after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of one tenth,
@@ -87,6 +89,10 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
             return _high(name, history, level, blows, "critical", told)
     if not known:
         return None
+    unseen = pace.first and level.peak_step < pace.first[0].step and level.peak_step <= level.first_step + 16
+    if unseen and level.first <= 5 * level.constant and level.peak > 5 * level.base and level.stuck:
+        told = f"and the loss had gone from {level.first:.3g} up to {level.peak:.3g} before the first look at a step"
+        return _high(name, history, level, pace.first, "critical", told, level.first_step)
     if (
         level.steps >= 40
         and level.count >= 4
@@ -125,7 +131,13 @@ def _was_well(level: LossLevel) -> bool:
 
 
 def _high(
-    name: str, history: History, level: LossLevel, strides: list[Stride], severity: Severity, outcome: str
+    name: str,
+    history: History,
+    level: LossLevel,
+    strides: list[Stride],
+    severity: Severity,
+    outcome: str,
+    began: int | None = None,
 ) -> Sign:
     overshoots = [s for s in strides if s.overshoot >= 0.5]
     worst = max(overshoots or strides, key=lambda s: s.overshoot if overshoots else s.rate)
@@ -139,7 +151,7 @@ def _high(
         excess = worst.rate / 0.01
     loss = Evidence("loss", name, history.step, level.newest if level.nonfinite_step else level.recent, level.base,
                     "first loss of the run, or that of the best constant prediction if higher")  # fmt: skip
-    began = min(s.step for s in strides)
+    began = min(s.step for s in strides) if began is None else began
     rate = worst.learning_rate
     of = f" of {name}" if name else ""
     cause = f"the learning rate{of} ({rate:.3g}) is too high: {what}, {outcome}."
