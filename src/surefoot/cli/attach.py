@@ -34,6 +34,7 @@ class Attachment:
         self._failed = False
         self._code: int | None = None
         self._exception: str | None = None
+        self._interrupted = False
 
     def install(self) -> None:
         """Get ready for torch to be imported, for the end, and for forks."""
@@ -45,6 +46,7 @@ class Attachment:
         """Keep the script's last words for the record."""
         self._code = code
         self._exception = None if error is None else _one_line(error)
+        self._interrupted = isinstance(error, KeyboardInterrupt)
 
     def _start(self) -> None:
         if not self._alive:
@@ -84,8 +86,12 @@ class Attachment:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _finish(self) -> None:
-        if not self._alive or self._failed:
-            return
+        if self._alive and not self._failed:
+            self._close()
+            if self._interrupted:
+                _remember_interrupt()
+
+    def _close(self) -> None:
         try:
             if self._started:
                 from surefoot.monitor import live
@@ -161,6 +167,16 @@ class TorchImport:
         if torch is not None and torch.__spec__ is spec and self in sys.meta_path:  # else the import failed
             self.remove()
             self._then()
+
+
+def _remember_interrupt() -> None:
+    """Let the interpreter end by SIGINT after all.
+
+    It remembers whether the last code that it compiled and ran from source ended by an interrupt, and looks at that
+    when it has finalised. What our closing imports has compiled code of its own since the script's end.
+    """
+    with suppress(KeyboardInterrupt):
+        exec("raise KeyboardInterrupt")
 
 
 def tell(text: str) -> None:

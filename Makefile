@@ -1,0 +1,46 @@
+# Every target makes or refreshes .venv by itself. On a fresh machine: Python >= 3.11, make and git are all it takes.
+#
+#   make PYTHON=python3.12 demo                                                   another Python
+#   make PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu" demo   PyTorch without CUDA
+
+PYTHON ?= python3
+PIP_ARGS ?=
+JOBS ?= 2
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench clinic clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "surefoot needs Python 3.11 or newer; make PYTHON=/path/to/python3.11 names one" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (PyTorch is large; this happens once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -e '.[test,dev]'
+	@touch $@
+
+demo: $(READY)  ## watch a GPT whose learning rate ruins it, and read why
+	@rm -rf demo
+	@echo "\$$ surefoot run --out demo examples/char_gpt.py --lr 1.0 --steps 250"
+	@$(BIN)/surefoot run --out demo examples/char_gpt.py --lr 1.0 --steps 250
+	@echo "The report: $(CURDIR)/demo/report.html"
+
+test: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(READY)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(READY)
+	@for race in benchmarks/*.py; do echo "== $$race"; $(BIN)/python $$race || exit 1; done
+
+clinic: $(READY)
+	@test -f clinic/run.py || { echo "The clinic (scripts broken on purpose, to score the findings) is not built yet." >&2; exit 1; }
+	@$(BIN)/python clinic/run.py
+
+clean:  ## what the other targets made; .venv stays
+	@rm -rf demo build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	@find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,37 @@
+"""What all tests share: one thread, reproducible examples, and shapes and types checked as they pass."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from jaxtyping import install_import_hook
+
+# The rooms that compute: the shape and type of every annotated array is checked as it passes. Rooms are hooked before
+# anything of surefoot is imported; the others hold protocols and mappings that a checker would walk through in vain.
+FORMULAS = ("analysis", "autodiff", "init", "nn", "losses", "optim", "samplers")
+FIELDS = ("dynamics", "physics", "generative", "rl", "solvers", "geometry")
+install_import_hook([f"surefoot.{room}" for room in (*FORMULAS, *FIELDS)], "beartype.beartype")
+
+settings.register_profile("surefoot", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("surefoot")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Sums are the same on every machine, and tests that run side by side do not fight for cores."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

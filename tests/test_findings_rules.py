@@ -1,0 +1,427 @@
+"""Each rule on histories in closed form: what it must see, where its edge is, and the healthy runs that look alike."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from histories import LAYERS, LOOKS, Stream, falling, flat, layered, train
+from surefoot.findings.levels import LossLevel
+
+NAN, INF = math.nan, math.inf
+LN10 = math.log(10)
+FEW = [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+# --- the shared statistics ---------------------------------------------------------------------------------------
+
+
+def test_levels_of_a_known_series() -> None:
+    level = LossLevel()
+    for step, loss in enumerate([4.0, 3.0, 2.0, 1.0, 1.0, 1.0], 1):
+        level.add(step, loss)
+    assert (level.first, level.recent, level.best, level.peak, level.count) == (4.0, 1.0, 1.0, 4.0, 6)
+    assert level.learned and not level.negative and not level.known
+    level.add_constant(4.0)
+    assert level.known and not level.stuck
+    level.add(7, NAN)
+    level.add(8, INF)
+    assert level.nonfinite_step == 7 and level.nonfinite_rows == 2 and level.count == 6
+    level.add(9, -1.0)
+    assert level.nonfinite_step is None and level.negative and not level.known
+
+
+def test_levels_agree_with_numpy_on_long_runs() -> None:
+    losses = np.random.default_rng(0).normal(2, 0.5, 5000)
+    level = LossLevel()
+    for step, loss in enumerate(losses, 1):
+        level.add(step, float(loss))
+        if level.refreshed and step >= 200:
+            newest = np.sort(losses[step - 32 : step])
+            assert level.recent == pytest.approx(np.median(newest))
+            assert level.low == newest[8]
+            assert level.noise == pytest.approx((newest[24] - newest[8]) / 1.349)
+
+
+# --- learning rate -----------------------------------------------------------------------------------------------
+
+
+def test_rate_too_high_with_harm_is_critical_at_once() -> None:
+    losses = [2.3, 3.5, 9.0, 14.0, *flat(60, 12.0, 1.0)]
+    found = train(losses, overshoot=3.0, rate=0.3, constant=LN10).findings()["learning-rate-too-high"]
+    assert found.severity == "critical" and found.first_step == 1 and found.detected_step <= 3 and found.rank == 1
+    assert found.evidence[0].value == pytest.approx(3.0, rel=1e-3)
+
+
+def test_rate_too_high_warns_before_harm_and_keeps_its_first_step() -> None:
+    stream = train([2.3, 2.4, *flat(30, 12.0, 1.0)], overshoot=3.0, rate=0.3, constant=LN10)
+    assert stream.findings(until=2)["learning-rate-too-high"].severity == "warning"
+    later = stream.findings()["learning-rate-too-high"]
+    assert (later.severity, later.first_step, later.detected_step) == ("critical", 1, 2)
+
+
+@pytest.mark.parametrize("overshoot", [0.5, 1.2, 1.9])
+def test_overshoot_below_the_bound_is_no_fault_while_the_loss_falls(overshoot: float) -> None:
+    assert train(falling(), overshoot=overshoot, rate=0.05, constant=LN10).loud() == []
+
+
+def test_a_first_bump_under_high_overshoot_that_is_repaid_is_no_fault() -> None:
+    losses = [2.3, 2.28, 2.6, 2.4, 2.2, *falling(100, 2.0)]
+    assert train(losses, overshoot=lambda s: 1.5 if s < 8 else 0.2, rate=0.1, constant=LN10).loud() == []
+
+
+def test_a_loss_that_rises_under_short_steps_is_not_blamed_on_the_rate() -> None:
+    curriculum = [*falling(80, 2.3, 0.05), *falling(120, 9.0, 0.3)]
+    assert train(curriculum, overshoot=0.02, rate=0.01, constant=LN10).loud() == []
+
+
+def test_nan_after_overshoot_is_because_of_the_rate() -> None:
+    stream = train([2.3, 40.0, NAN, NAN, NAN], overshoot=lambda s: 1.5 if s < 2 else 500, rate=1.0, constant=LN10)
+    found = stream.findings()
+    assert found["learning-rate-too-high"].rank == 1
+    assert found["non-finite"].because_of == "learning-rate-too-high"
+
+
+def test_crushed_model_that_scores_no_better_than_a_constant() -> None:
+    losses = [2.3, 3.6, 4.0, 3.0, 2.6, *flat(150, 2.32, 0.03)]
+    high = train(losses, rate=lambda s: 0.4 if s < 9 else 0.005, overshoot=0.05, constant=LN10)
+    assert "learning-rate-too-high" in high.loud()
+    plateau = train(flat(150, 2.32, 0.03), rate=0.02, overshoot=0.05, constant=LN10)
+    assert plateau.loud() == []
+
+
+def test_negative_and_noisy_policy_losses() -> None:
+    rng = np.random.default_rng(0)
+    policy = list(rng.normal(0, 1, 300) * np.linspace(1, 30, 300))
+    assert train(policy, rate=0.02, overshoot=5.0).loud() == []
+    growing_returns = list(np.linspace(10, 150, 300) * (1 + 0.3 * rng.normal(size=300)))
+    assert train(growing_returns, rate=0.02, overshoot=0.05).loud() == []
+
+
+def test_adversaries_that_trade_wins() -> None:
+    at = np.arange(400)
+    rng = np.random.default_rng(1)
+    generator = 0.7 + 4 * (1 - np.exp(-at / 60)) + np.sin(at / 9) + 0.3 * rng.normal(size=400)
+    critic = 0.1 + 1.3 * np.exp(-at / 60) + 0.1 * np.abs(rng.normal(size=400))
+    stream = Stream()
+    for name, losses in (("G", generator), ("D", critic)):
+        train(list(losses), rate=0.01, overshoot=0.02, name=name, stream=stream)
+    assert stream.loud() == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rate_too_low(seed: int) -> None:
+    stream = train(flat(120, 2.33, 0.03, seed), rate=5e-6, overshoot=1e-6, lr=1e-6, constant=LN10)
+    found = stream.findings()["learning-rate-too-low"]
+    assert found.severity == "warning" and 48 <= found.detected_step <= 60
+    assert 'group["lr"] *= 200' in found.remedies[0].how
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"rate": 5e-5},  # a tenth of a good rate
+        {"lr": lambda s: 1e-6 * s},  # warming up from zero
+        {"elasticity": 0.01},  # it is the gradient that is missing
+        {"elasticity": lambda s: 1.0 + s / 20},  # a plateau about to end
+        {"constant": 2.33 * 3},  # a fine-tune begins far below a constant's loss
+        {"losses": falling(120, 2.33, 1.9)},
+    ],
+)
+def test_runs_that_only_look_like_a_rate_too_low(changed: dict) -> None:
+    given = {"losses": flat(120, 2.33, 0.03), "rate": 5e-6, "overshoot": 1e-6, "lr": 1e-6, "constant": LN10} | changed
+    losses = given.pop("losses")
+    assert train(losses, **given).loud() == []
+
+
+# --- divergence --------------------------------------------------------------------------------------------------
+
+
+def test_divergence_of_a_known_loss() -> None:
+    losses = [*falling(100, 2.3, 0.3), *np.geomspace(0.4, 30, 60), *flat(40, 30, 2.0)]
+    found = train(losses, constant=LN10).findings()["divergence"]
+    assert found.severity == "critical" and 130 < found.detected_step < 165
+
+
+def test_divergence_of_an_unknown_loss_needs_orders_of_magnitude() -> None:
+    td_error = [*flat(50, 1.0, 0.2), *np.geomspace(1, 80, 200)]  # grows with the values, as it should
+    assert train(td_error).loud() == []
+    runaway = [*flat(50, 1.0, 0.2), *np.geomspace(1, 1e5, 100)]
+    assert "divergence" in train(runaway).loud()
+
+
+def test_a_spike_that_ends_is_no_divergence() -> None:
+    losses = [*falling(100, 2.3, 0.3), *flat(6, 40.0, 3.0), *falling(100, 1.0, 0.3)]
+    assert train(losses, constant=LN10).loud() == []
+
+
+# --- numbers -----------------------------------------------------------------------------------------------------
+
+
+def test_nan_loss_names_the_first_culprit() -> None:
+    stream = train([*falling(50), NAN, NAN], constant=LN10)
+    stream.event(51, "nonfinite", kind="activation", where="encoder.log", operation="log", value="-inf")
+    found = stream.findings()["non-finite"]
+    assert found.severity == "critical" and found.first_step == 51 and found.where == ("encoder.log",)
+    assert "log" in found.cause and found.because_of is None
+
+
+def test_unknown_place_stays_empty() -> None:
+    assert train([*falling(50), NAN], constant=LN10).findings()["non-finite"].where == ()
+
+
+def test_a_single_infinite_loss_is_a_warning_and_two_are_critical() -> None:
+    assert train([*falling(50), INF, *falling(20, 0.3)]).findings()["non-finite"].severity == "warning"
+    assert train([*falling(50), INF, INF]).findings()["non-finite"].severity == "critical"
+
+
+def test_loss_scaling_overflows_are_an_info() -> None:
+    stream = train(falling(60), constant=LN10)
+    layered(stream, "gradients", "gradient_nonfinite", lambda s: [1.0] * 8, [1, 2, 4, 30])
+    assert stream.findings()["non-finite"].severity == "info" and stream.loud() == []
+
+
+def test_weights_that_became_nan() -> None:
+    stream = train(falling(20), constant=LN10)
+    broken = lambda s: s >= 10  # noqa: E731
+    layered(stream, "weights", "weight_rms", lambda s: [0.1] * 3 + [NAN if broken(s) else 0.1] * 5, [1, 4, 8, 10])
+    assert stream.loud() == []  # NaN alone says that nothing was measured, as where another optimiser stepped
+    layered(stream, "gradients", "gradient_nonfinite", lambda s: [0.0] * 3 + [float(broken(s))] * 5, [1, 4, 8, 10])
+    found = stream.findings()["non-finite"]
+    assert found.severity == "critical" and found.where == (LAYERS[3],) and found.first_step == 10
+
+
+def test_a_row_without_a_loss_is_no_nan_loss() -> None:
+    stream = train(falling(60), constant=LN10)
+    for step in (10, 20):
+        stream.row(step, "step", {("loss", ""): NAN, ("learning_rate", ""): NAN})
+    assert stream.loud() == []
+
+
+# --- gradient flow -----------------------------------------------------------------------------------------------
+
+
+def gradients(bits: float, losses: list[float] | None = None, updates: float | None = None, n: int = 8) -> Stream:
+    """Geometric over depth: the first layer has 2**bits of what the last one has."""
+    stream = train(losses or flat(150), constant=LN10, rate=0.01)
+    names = [f"layers.{i}" for i in range(n)]
+    line = [2.0 ** (bits * (1 - i / (n - 1))) for i in range(n)]
+    layered(stream, "gradients", "gradient_rms", lambda s: [1e-2 * v for v in line], FEW, names)
+    follow = [2.0 ** ((bits if updates is None else updates) * (1 - i / (n - 1))) for i in range(n)]
+    layered(stream, "weights", "update_rms", lambda s: [1e-4 * v for v in follow], FEW, names)
+    layered(stream, "weights", "weight_rms", lambda s: [0.1] * n, FEW, names)
+    return stream
+
+
+def test_vanishing_gradient_by_depth() -> None:
+    found = gradients(-40).findings()["vanishing-gradient"]
+    assert found.severity == "critical" and found.first_step == 1 and found.detected_step == 4
+    assert found.where[0] == "layers.0" and "layers.7" not in found.where
+    assert gradients(-20).findings()["vanishing-gradient"].severity == "warning"
+
+
+def test_gradients_that_decay_and_do_no_harm() -> None:
+    assert gradients(-9).loud() == []  # three sigmoid layers
+    assert gradients(-16, updates=0).findings(until=60) == {}  # Adam divides the magnitude out
+    assert gradients(-16, losses=falling(150)).loud() == []  # it learns
+    assert gradients(-40, n=3).loud() == []  # three layers are no depth
+
+
+def test_one_odd_layer_is_no_decay_over_depth() -> None:
+    stream = train(flat(150), constant=LN10, rate=0.01)
+    layered(stream, "gradients", "gradient_rms", lambda s: [1e-9] + [1e-2] * 7, FEW)
+    assert stream.loud() == []
+
+
+def test_embeddings_and_norms_are_left_out_of_the_depth() -> None:
+    stream = gradients(-40)
+    modules = [{"name": n, "type": "Embedding", "parameters": 1, "depth": 0} for n in LAYERS[:6]]
+    stream.event(1, "modules", modules=modules, root="")
+    assert stream.loud() == []
+
+
+def test_exploding_signal_at_the_start() -> None:
+    stream = train(flat(40, 5000.0, 100.0), constant=LN10, overshoot=0.2, elasticity=500.0)
+    layered(stream, "activations", "activation_rms", lambda s: [2.0 ** (2 * i) for i in range(8)], FEW)
+    found = stream.findings()["exploding-gradient"]
+    assert found.first_step == 1 and found.detected_step == 1 and found.rank == 1
+
+
+def test_exploding_gradient_toward_the_input() -> None:
+    stream = train(flat(40, 2.5), constant=LN10, overshoot=40.0, elasticity=20000.0)
+    layered(stream, "gradients", "gradient_rms", lambda s: [2.0 ** (14 - 2 * i) for i in range(8)], FEW)
+    assert stream.findings(until=1)["exploding-gradient"].severity == "warning"
+
+
+def test_large_logits_of_a_contrastive_loss_do_not_explode() -> None:
+    assert train(falling(150, 0.7, 0.07), constant=4.16, overshoot=0.45, elasticity=140.0, rate=0.01).loud() == []
+
+
+def test_gradient_that_jumps_out_of_its_own_past() -> None:
+    kick = {"elasticity": lambda s: 1.0 if s < 150 else 2000.0, "overshoot": lambda s: 0.01 if s < 150 else 4.0}
+    stream = train([*falling(149, 2.3, 2.0), *flat(40, 4.0, 0.2)], constant=LN10, rate=0.02, **kick)
+    found = stream.findings()["exploding-gradient"]
+    assert 150 <= found.first_step <= found.detected_step <= 170
+    once = {"elasticity": lambda s: 2000.0 if s == 150 else 1.0, "overshoot": 0.01}
+    assert train(falling(200), constant=LN10, **once).loud() == []
+
+
+# --- units -------------------------------------------------------------------------------------------------------
+
+
+def units(signal: str, share, losses: list[float]) -> Stream:
+    return layered(train(losses, constant=LN10, rate=0.01), "activations", signal, share, FEW)
+
+
+def test_dead_from_the_start() -> None:
+    stream = units("dead_share", lambda s: [0.0, 1.0, *[0.1] * 6], flat(150))
+    found = stream.findings()["dead-units"]
+    assert (found.severity, found.where, found.first_step, found.detected_step) == ("critical", (LAYERS[1],), 1, 4)
+
+
+def test_half_dead_at_depth_is_what_symmetric_weights_give() -> None:
+    assert units("dead_share", lambda s: [0.1, *[0.6] * 7], flat(150)).loud() == []
+
+
+def test_units_that_die_later_count_where_nothing_is_learned() -> None:
+    dying = lambda s: [0.05 if s < 20 else 0.95] * 8  # noqa: E731
+    assert units("dead_share", dying, flat(150)).findings()["dead-units"].first_step == 32
+    sparse = units("dead_share", dying, falling(150))
+    assert sparse.findings()["dead-units"].severity == "info" and sparse.loud() == []
+
+
+def test_saturated() -> None:
+    assert units("saturated_share", lambda s: [0.7] * 8, falling(150)).loud() == ["saturated-units"]
+    later = lambda s: [0.0 if s < 20 else 0.72] * 8  # noqa: E731
+    assert units("saturated_share", later, falling(150)).loud() == []
+    assert units("saturated_share", lambda s: [NAN] * 8, flat(150)).loud() == []
+
+
+# --- wiring ------------------------------------------------------------------------------------------------------
+
+
+def wiring(shares: dict[str, list[float]], losses: list[float] | None = None) -> Stream:
+    stream = Stream()
+    for name, values in shares.items():
+        train(losses or falling(150), name=name, stream=stream)
+        for step, value in zip(FEW, values, strict=False):
+            stream.row(step, "wiring", {("stale_gradient_share", name): value})
+    return stream
+
+
+def test_missing_zero_grad() -> None:
+    found = wiring({"": [NAN, 1, 1, 1, 1]}).findings()["missing-zero-grad"]
+    assert (found.severity, found.first_step, found.detected_step) == ("warning", 1, 8)
+    assert wiring({"": [NAN, 1, 1]}).loud() == []
+    assert wiring({"": [NAN, 0, 1, 0, 1, 0]}).loud() == []
+
+
+def test_gradients_a_critic_leaves_behind_and_clears_are_no_fault() -> None:
+    assert wiring({"D": [NAN, 1, 1, 1, 1], "G": [0] * 5}).loud() == []
+    assert wiring({"D": [NAN, 1, 1, 1, 1], "G": [NAN, 1, 1, 1, 1]}).loud() == ["missing-zero-grad"]
+
+
+def detached(share: list[float], update: list[float], called: list[float], weight=lambda s: 0.1) -> Stream:
+    stream = train(falling(150))
+    layered(stream, "gradients", "gradient_share", lambda s: share, FEW)
+    layered(stream, "weights", "update_rms", lambda s: update, FEW)
+    layered(stream, "weights", "weight_rms", lambda s: [weight(s)] * 8, FEW)
+    layered(stream, "activations", "called", lambda s: called, FEW)
+    sizes = [{"name": n, "type": "Linear", "parameters": 100, "depth": i} for i, n in enumerate(LAYERS)]
+    stream.event(1, "modules", modules=sizes, root="Net")
+    return stream
+
+
+def test_detached_parameters() -> None:
+    few = detached([0, 0, *[1] * 6], [0, 0, *[1e-4] * 6], [1] * 8).findings()["detached-parameters"]
+    assert (few.severity, few.where, few.first_step) == ("warning", LAYERS[:2], 1)
+    most = detached([*[0] * 6, 1, 1], [*[0] * 6, 1e-4, 1e-4], [1] * 8)
+    assert most.findings()["detached-parameters"].severity == "critical"
+
+
+@pytest.mark.parametrize(
+    ("share", "update", "called", "weight"),
+    [
+        ([NAN, NAN, *[1] * 6], [NAN, NAN, *[1e-4] * 6], [1] * 8, lambda s: 0.1),  # frozen
+        ([0, 0, *[1] * 6], [NAN, NAN, *[1e-4] * 6], [1] * 8, lambda s: 0.1),  # no optimiser holds it
+        ([0, 0, *[1] * 6], [0, 0, *[1e-4] * 6], [1] * 8, lambda s: 0.1 + s / 1e3),  # a target network
+        ([0, 0, *[1] * 6], [0, 0, *[1e-4] * 6], [0, 0, *[1] * 6], lambda s: 0.1),  # it does not run
+    ],
+)
+def test_modules_without_gradient_that_are_meant_so(share, update, called, weight) -> None:
+    assert detached(share, update, called, weight).loud() == []
+
+
+def test_optimizer_misses_parameters() -> None:
+    stream = train(falling(150))
+    for step in FEW:
+        stream.row(step, "wiring", {("missed_parameters", ""): 2.0})
+        stream.event(step, "missed", parameters=["head.weight", "head.bias"])
+    found = stream.findings()["optimizer-misses-parameters"]
+    assert (found.severity, found.where, found.detected_step) == ("warning", ("head",), 4)
+    assert "head.weight" in found.cause
+    by_hand = train(falling(150))
+    for step in FEW:
+        by_hand.row(step, "wiring", {("missed_parameters", ""): 2.0 if step < 4 else 0.0})
+    assert by_hand.loud() == []
+
+
+# --- double softmax ----------------------------------------------------------------------------------------------
+
+
+def logits(loss: str, before: float, error: float = 3.0, nonnegative: float = 0.5, classes: float = 10) -> Stream:
+    stream = train(falling(150, 2.3, 1.6), constant=LN10)
+    for step in FEW:
+        values = {"row_sum_error": error, "nonnegative_share": nonnegative, "num_classes": classes}
+        stream.row(step, "logits", {(k, loss): v for k, v in (values | {"activation_before": before}).items()})
+    return stream
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        logits("cross_entropy", 1),
+        logits("cross_entropy", 0, error=1e-6, nonnegative=1.0),
+        logits("cross_entropy", 3),
+        logits("nll_loss", 1, error=1e-6, nonnegative=1.0),
+        logits("binary_cross_entropy_with_logits", 3, NAN, 1.0, 1),
+    ],
+)
+def test_double_softmax(stream: Stream) -> None:
+    assert stream.loud() == ["double-softmax"]
+    assert stream.findings()["double-softmax"].detected_step == 2
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        logits("cross_entropy", 0),
+        logits("cross_entropy", 2),  # log-softmax twice is log-softmax
+        logits("nll_loss", 2),
+        logits("binary_cross_entropy", 3, NAN, 1.0, 1),
+        logits("binary_cross_entropy_with_logits", 0, NAN, 1.0, 1),
+        logits("cross_entropy", 0, error=0.4, nonnegative=1.0),  # ReLU logits
+    ],
+)
+def test_right_inputs_of_a_loss(stream: Stream) -> None:
+    assert stream.loud() == []
+
+
+def test_the_floor_of_a_doubled_softmax() -> None:
+    assert f"{math.log1p(9 / math.e):.3g}" in logits("cross_entropy", 1).findings()["double-softmax"].cause
+
+
+def test_every_look_schedule_gives_the_same_verdict_on_a_healthy_run() -> None:
+    for looks in ([1], LOOKS, range(1, 300), [1, 2, 4, 8, 100, 200]):
+        assert train(falling(300), looks=looks, constant=LN10).loud() == []
+
+
+def test_a_blow_up_before_the_first_look_is_still_the_rate() -> None:
+    losses = [2.3, 20.0, 900.0, 400.0, 90.0, 30.0, *flat(60, 2.6, 0.05)]
+    stream = train(losses, looks=[10, 20, 30, 40], rate=1e-3, overshoot=1e-3, constant=LN10)
+    found = stream.findings()["learning-rate-too-high"]
+    assert (found.rank, found.first_step, found.detected_step) == (1, 1, 10)
+    spiky = [2.3, 2.2, 2.1, 2.0, 40.0, *falling(100, 2.0, 0.2)]  # one bad batch, and it learns
+    assert train(spiky, looks=[10, 20, 30, 40], constant=LN10).loud() == []
