@@ -112,6 +112,20 @@ class TestBudget:
         assert [s for s in range(1, 10) if budget.allows(s)] == [3, 6, 9]
 
 
+def test_short_steps_get_the_opening_looks_too():
+    model = nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching() as seen:
+        for _ in range(140):
+            optimizer.zero_grad()
+            model(torch.ones(1, 3)).sum().backward()
+            optimizer.step()
+    looked = [step for step, kind, _ in seen.events if kind == "look"]
+    credit = [step for step in looked if step & (step - 1) == 0]
+    assert credit == [2**k for k in range(len(credit))]
+    assert len(credit) >= 4  # eight, where half a second is enough for them
+
+
 class TestTrigger:
     def test_odd_is_far_above_the_past(self):
         trigger = LossTrigger()

@@ -46,7 +46,7 @@ class Attachment:
         """Keep the script's last words for the record."""
         self._code = code
         self._exception = None if error is None else _one_line(error)
-        self._interrupted = isinstance(error, KeyboardInterrupt)
+        self._interrupted = type(error) is KeyboardInterrupt  # a subclass ends python with 1
 
     def _start(self) -> None:
         if not self._alive:

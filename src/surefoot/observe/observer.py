@@ -314,8 +314,11 @@ class Observer:
             self._guard("activations", self._gatherer.prepare)
             self._due = step
         else:
-            # the last step before a multiple of the stride: so that looks can fall on powers of two
+            # the last step before a multiple of the stride, or before the next look that the opening owes
             self._due = (step + self._stride) // self._stride * self._stride - 1
+            opening = 1 << step.bit_length()
+            if self.budget.on_credit(opening):
+                self._due = min(self._due, opening - 1)
         self._rest(step)
 
     def _rest(self, step: int) -> None:
