@@ -123,7 +123,7 @@ def arm(kind: str, steps: int, folder: Path | None) -> tuple[float, dict]:
     return seconds - overhead["credit_s"], overhead
 
 
-def race(kind: str, seconds: float, pairs: int) -> None:
+def race(kind: str, seconds: float, pairs: int, with_control: bool) -> None:
     """Bare, watched, bare again; prints a table."""
     steps = 200
     while (probe := arm(kind, steps, None)[0]) < min(2.0, seconds / 4):
@@ -134,7 +134,8 @@ def race(kind: str, seconds: float, pairs: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for pair in range(pairs):
             folder = Path(scratch) / str(pair)
-            order = [None, folder, None] if pair % 2 == 0 else [folder, None, None]
+            order = [None, folder] if pair % 2 == 0 else [folder, None]
+            order += [None] * with_control
             times: dict[bool, list[float]] = {True: [], False: []}
             for where in order:
                 taken, overhead = arm(kind, steps, where)
@@ -143,7 +144,7 @@ def race(kind: str, seconds: float, pairs: int) -> None:
                     told.append(overhead)
             bare = times[False]
             ratios.append(times[True][0] / bare[0])
-            control.append(bare[1] / bare[0])
+            control += [second / bare[0] for second in bare[1:]]
             print(
                 f"  pair {pair + 1}: bare {bare[0]:.2f} s, watched {times[True][0]:.2f} s, bare {bare[1]:.2f} s",
                 flush=True,
@@ -152,7 +153,8 @@ def race(kind: str, seconds: float, pairs: int) -> None:
     once = [t["startup_s"] + t["credit_s"] + t["closing_s"] for t in told]
     looks = {means: round(statistics.median(t["looks"][means] for t in told)) for means in told[0]["looks"]}
     print(f"  watched / bare   {_spread(ratios)}   goal {GOAL}")
-    print(f"  bare / bare      {_spread(control)}   (noise)")
+    if control:
+        print(f"  bare / bare      {_spread(control)}   (noise)")
     print(f"  of itself it says {statistics.median(t['steady'] for t in told):.4f}; looks {looks}")
     print(f"  once: start-up, credit and closing {statistics.median(once):.2f} s (goal 2)")
     print(f"  signals: {', '.join(signals)}")
@@ -174,6 +176,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=["mlp", "cnn", "gpt"], choices=["mlp", "cnn", "gpt"])
     parser.add_argument("--seconds", type=float, default=30.0, help="length of one arm")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--no-control", action="store_true", help="leave out the third arm, bare again")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -181,7 +184,7 @@ def main() -> None:
         work(options.worker, options.steps)
         return
     for kind in options.models:
-        race(kind, options.seconds, options.pairs)
+        race(kind, options.seconds, options.pairs, not options.no_control)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ class Observer:
         # observer is idle: it counts steps and does nothing else.
         self._due = 1
         self._stride = 1
-        self._idle = False
+        self.idle = False
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._main: OptimizerState | None = None  # whose count is the run's
         self._main_id = 0
@@ -102,7 +102,7 @@ class Observer:
 
     def before_backward(self, tensors: Any) -> None:
         """The script is about to run a backward."""
-        if self._idle or not self.on or _thread() != self._home:
+        if self.idle or not self.on or _thread() != self._home:
             return
         try:
             self._backwards += 1
@@ -136,7 +136,7 @@ class Observer:
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step begins (a global step pre-hook)."""
-        if _compiling() or self._idle or not self.on or _thread() != self._home or not self._scene.follows(optimizer):
+        if _compiling() or self.idle or not self.on or _thread() != self._home or not self._scene.follows(optimizer):
             return
         if not self.clock.enter(optimizer):
             self._nested = True
@@ -149,16 +149,16 @@ class Observer:
         """An optimiser's step is over (a global step post-hook)."""
         if _compiling():
             return
-        if self._idle and id(optimizer) == self._main_id:
+        if self.idle and id(optimizer) == self._main_id:
             # the path of most steps where steps are short: count, and see whether the next one is due
             main = self._main
             count = main.count = self.clock.steps = main.count + 1  # type: ignore[union-attr]
-            self._idle = count + 1 < self._due
+            self.idle = count + 1 < self._due
             return
         if not self.on or _thread() != self._home or not self._scene.follows(optimizer):
             return
         try:
-            if self._idle:
+            if self.idle:
                 self.clock.tick(self._scene.state_of(optimizer))
             elif self.clock.leave(optimizer):
                 self._end_step(optimizer, _now())
@@ -175,7 +175,7 @@ class Observer:
 
     def drop(self) -> None:
         """Stop at once, touching nothing."""
-        self.on = self._idle = False
+        self.on = self.idle = False
 
     def catch_up(self) -> None:
         """Hand over all steps but the newest, which may still grow."""
@@ -323,7 +323,7 @@ class Observer:
 
     def _rest(self, step: int) -> None:
         """Be idle until something is due, if nothing has to be followed from one step into the next."""
-        self._idle = step < self._due and not self._nested and not self._probes
+        self.idle = step < self._due and not self._nested and not self._probes
 
     def _odd_loss(self, tensors: Any, value: float) -> None:
         start = _now()

@@ -20,6 +20,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 class Listener(Protocol):
     """Who is told. Its methods never raise."""
 
+    idle: bool  # nothing is to be told of backwards just now
+
     def before_backward(self, tensors: Any) -> None:
         """A backward begins."""
 
@@ -50,7 +52,7 @@ class Patches:
 
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-            if compiling():
+            if compiling() or listener.idle:
                 original(tensors, *args, **kwargs)
                 return
             listener.before_backward(tensors)
