@@ -145,8 +145,9 @@ def race(kind: str, seconds: float, pairs: int, with_control: bool) -> None:
             bare = times[False]
             ratios.append(times[True][0] / bare[0])
             control += [second / bare[0] for second in bare[1:]]
+            watched = times[True][0]
             print(
-                f"  pair {pair + 1}: bare {bare[0]:.2f} s, watched {times[True][0]:.2f} s, bare {bare[1]:.2f} s",
+                f"  pair {pair + 1}: watched {watched:.2f} s, bare {' and '.join(f'{b:.2f}' for b in bare)} s",
                 flush=True,
             )
         signals = _signals(Path(scratch) / "0")

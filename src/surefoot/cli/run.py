@@ -118,6 +118,7 @@ def _parse(arguments: Sequence[str]) -> tuple[RunOptions, bool]:
         look_every=parsed.look_every,
         look=parsed.look,
         resume=None if parsed.resume is None else os.path.abspath(parsed.resume),
+        home=os.getcwd(),
         quiet=parsed.quiet,
         report=not parsed.no_report,
     )

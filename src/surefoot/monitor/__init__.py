@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 __all__ = ["watch"]
 
 if TYPE_CHECKING:
-    from surefoot.monitor.watch import watch
+    from surefoot.monitor.handle import watch
 
 
 def __getattr__(name: str) -> Any:
     if name == "watch":
-        from surefoot.monitor.watch import watch
+        from surefoot.monitor.handle import watch
 
-        # Importing the module of the same name has just bound it here: the function takes its place.
-        globals()["watch"] = watch
         return watch
     raise AttributeError(f"module 'surefoot.monitor' has no attribute {name!r}; it has {', '.join(__all__)}")

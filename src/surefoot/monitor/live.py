@@ -43,7 +43,8 @@ def start(options: RunOptions) -> None:
     if options.resume is not None:
         folder = Path(options.resume)
     else:
-        folder = Path(options.out) if options.out is not None else free_folder(Path("surefoot-runs"), options.script)
+        runs = Path(options.home) / "surefoot-runs"
+        folder = Path(options.out) if options.out is not None else free_folder(runs, options.script)
     _session = Session(
         folder.absolute(),  # the script may change the working directory
         script=options.script,

@@ -19,6 +19,7 @@ class RunOptions:
     look_every : look at every ``look_every``-th step, whatever it costs; None keeps to the budget
     look : the one means of looking to use; None takes the first that serves
     resume : folder of the run whose record is continued, absolute; None for a new record
+    home : the working directory at the start: a script may change it before it imports torch
     quiet : print no diagnosis at the end
     report : write ``report.html`` at the end
     """
@@ -30,5 +31,6 @@ class RunOptions:
     look_every: int | None = None
     look: Literal["hooks", "borrow", "replay"] | None = None
     resume: str | None = None
+    home: str = "."
     quiet: bool = False
     report: bool = True
