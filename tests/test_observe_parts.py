@@ -85,9 +85,11 @@ class TestBudget:
         assert budget.credit_looks <= CREDIT_LOOKS
         assert budget.credit_spent <= 0.5 + look
         budget.scalar_cost = scalars
-        stride = budget.scalar_stride()
+        stride = budget.scalar_stride(1 << 30)
         assert stride & (stride - 1) == 0
         assert scalars / stride <= fraction * step
+        assert not budget.opening
+        assert [budget.scalar_stride(n) for n in (1, 64, 127)] == [1, 1, 1]
 
     def test_the_opening_looks_at_powers_of_two(self):
         budget, looked = Budget(), []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_defaults(script: str) -> None:
-    assert command._parse([script]) == (RunOptions("train.py"), False)
+    assert command._parse([script]) == (RunOptions("train.py", home=os.getcwd()), False)
 
 
 def test_what_follows_the_script_is_the_scripts(script: str) -> None:
@@ -27,14 +28,16 @@ def test_what_follows_the_script_is_the_scripts(script: str) -> None:
     options, _ = command._parse(["--look-every", "3", "--look=replay", script, *words])
     assert options.argv == tuple(words)
     assert (options.out, options.look_every, options.look) == (None, 3, "replay")
-    assert command._parse(["--quiet", "--", script, "--"])[0] == RunOptions(script, ("--",), quiet=True)
+    assert command._parse(["--quiet", "--", script, "--"])[0] == RunOptions(
+        script, ("--",), home=os.getcwd(), quiet=True
+    )
 
 
 def test_modules(script: str) -> None:
     options, module = command._parse(["--no-report", "-m", "package.train", "-m", "x"])
     assert module
     assert (options.script, options.argv, options.report) == ("package.train", ("-m", "x"), False)
-    assert command._parse(["-mpackage", "x"]) == (RunOptions("package", ("x",)), True)
+    assert command._parse(["-mpackage", "x"]) == (RunOptions("package", ("x",), home=os.getcwd()), True)
 
 
 def test_folders_do_not_depend_on_where_the_script_goes(script: str, tmp_path: Path) -> None:

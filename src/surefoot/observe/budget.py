@@ -10,16 +10,17 @@ CREDIT_SECONDS = 0.5
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
 PLANNED_SHARE = 0.4
 # Where idle steps alone take much of the budget, looks stop short of it.
-MOST = 0.8
+MOST = 0.7
 # What reading the loss and the clock may cost, as a share of the budget: where steps are short, not every step is read.
 SCALAR_SHARE = 0.2
-# Seconds that surefoot takes in a step where nothing is due: four calls that return at once, but after a step's
-# arithmetic their code is in no cache (ten times what a tight loop shows).
-IDLE_STEP = 4e-6
-# Seconds that the scalars of one step are expected to take to read, commit and judge, until it has been measured.
-SCALARS = 6e-5
+# Seconds that surefoot takes in a step where nothing is due: one call that only counts, and its share of stepping out
+# of the way and back; after a step's arithmetic its code is in no cache (ten times what a tight loop shows).
+IDLE_STEP = 6e-6
+# Seconds that a step costs at which scalars are read. A clock around our own code shows a third of it: the rest is code
+# of the run's own that ours has pushed out of the caches (found by alternating blocks of steps with and without).
+DUE_STEP = 8e-5
 FLUSH = 2e-3  # seconds of a flush that do not depend on how much it commits
-ROW = 1e-5  # seconds that noting the scalars of one step takes in that step
+OPENING_ROWS = 64  # rows of scalars an octave of steps has at least, on credit: a run shows most in its beginning
 
 
 class Budget:
@@ -40,7 +41,8 @@ class Budget:
         self.credit_looks = 0
         self.look_cost = 0.0  # seconds that a look is expected to take
         self.step_time = 0.0  # running mean of the run's own step, seconds
-        self.scalar_cost = SCALARS
+        self.scalar_cost = DUE_STEP
+        self.opening = True  # the scalars are read more often than the budget alone would have it
         self._burst = 0
         self._idle = 0.0  # the part of `spent` that no decision can save
 
@@ -72,7 +74,7 @@ class Budget:
     def flushed(self, seconds: float, rows: int) -> None:
         """Committing and judging ``rows`` rows of scalars (and what few looks there were) took ``seconds``."""
         if rows:
-            each = max(0.0, seconds - FLUSH) / rows + ROW
+            each = max(0.0, seconds - FLUSH) / rows + DUE_STEP
             # a first flush loads and prepares much; a slow disk slows one: believe in a higher cost step by step
             self.scalar_cost = min(each, 2 * self.scalar_cost)
 
@@ -101,14 +103,22 @@ class Budget:
             return True
         return self.spent + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
 
-    def idle(self, steps: int) -> None:
-        """``steps`` went by in which nothing was due."""
-        self._idle += IDLE_STEP * steps
-        self.spent += IDLE_STEP * steps
+    def settled(self, seconds: float, idle_steps: int) -> None:
+        """Reading the scalars of a step took ``seconds``, after ``idle_steps`` in which nothing was due."""
+        cost = max(seconds, DUE_STEP)
+        if self.opening:
+            self.credit_spent += cost
+        else:
+            self.spent += cost
+        self._idle += IDLE_STEP * idle_steps
+        self.spent += IDLE_STEP * idle_steps
 
-    def scalar_stride(self) -> int:
-        """Read the scalars at every how-manieth step; a power of two, 1 where steps are long enough."""
+    def scalar_stride(self, step: int) -> int:
+        """Read the scalars at every how-manieth step from ``step`` on; a power of two, 1 where steps are long enough."""
         if self.every is not None or self.step_time <= 0:
             return 1
         affordable = SCALAR_SHARE * self.fraction * self.step_time
-        return 1 << max(0, math.ceil(math.log2(self.scalar_cost / affordable)))
+        stride = 1 << max(0, math.ceil(math.log2(self.scalar_cost / affordable)))
+        most = 1 << max(0, (step // OPENING_ROWS).bit_length() - 1)
+        self.opening = most < stride
+        return min(stride, most)

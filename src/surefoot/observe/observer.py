@@ -77,6 +77,7 @@ class Observer:
         self._due = 1
         self._stride = 1
         self.idle = False
+        self.on_idle: Callable[[bool], None] | None = None
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._main: OptimizerState | None = None  # whose count is the run's
         self._main_id = 0
@@ -153,7 +154,8 @@ class Observer:
             # the path of most steps where steps are short: count, and see whether the next one is due
             main = self._main
             count = main.count = self.clock.steps = main.count + 1  # type: ignore[union-attr]
-            self.idle = count + 1 < self._due
+            if count + 1 >= self._due:
+                self._set_idle(False)
             return
         if not self.on or _thread() != self._home or not self._scene.follows(optimizer):
             return
@@ -175,7 +177,8 @@ class Observer:
 
     def drop(self) -> None:
         """Stop at once, touching nothing."""
-        self.on = self.idle = False
+        self.on = False
+        self._set_idle(False)
 
     def catch_up(self) -> None:
         """Hand over all steps but the newest, which may still grow."""
@@ -284,13 +287,13 @@ class Observer:
         if now - self._last_flush > FLUSH_EVERY:
             self._flush(now, step)
         elif step & (step - 1) == 0:
-            self._stride = self.budget.scalar_stride()
-        self.budget.idle(count - 1)
+            self._stride = self.budget.scalar_stride(step)
         if self._looking:
             self.tell("look", means=self._gatherer.went_by, cost_s=round(self._own, 6), credit=self._on_credit)
             self.budget.look_taken(self._own + _now() - now, self._on_credit)
+            self.budget.settled(0.0, count - 1)
         else:
-            self.budget.spent += self._own + _now() - now
+            self.budget.settled(self._own + _now() - now, count - 1)
         begin = _now()
         self._arm(step + 1)
         self._settled_step, self._settled_at = step, begin
@@ -302,7 +305,7 @@ class Observer:
         self._last_flush = _now()
         self.budget.flushed(self._last_flush - now, self._scalars)
         self._scalars = 0
-        self._stride = self.budget.scalar_stride()
+        self._stride = self.budget.scalar_stride(step)
 
     def _arm(self, step: int) -> None:
         """Decide whether ``step`` is looked at, and at the end of which step something is due."""
@@ -323,7 +326,13 @@ class Observer:
 
     def _rest(self, step: int) -> None:
         """Be idle until something is due, if nothing has to be followed from one step into the next."""
-        self.idle = step < self._due and not self._nested and not self._probes
+        self._set_idle(step < self._due and not self._nested and not self._probes)
+
+    def _set_idle(self, idle: bool) -> None:
+        if idle != self.idle:
+            self.idle = idle
+            if self.on_idle is not None:
+                self.on_idle(idle)
 
     def _odd_loss(self, tensors: Any, value: float) -> None:
         start = _now()

@@ -20,7 +20,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 class Listener(Protocol):
     """Who is told. Its methods never raise."""
 
-    idle: bool  # nothing is to be told of backwards just now
+    idle: bool  # nothing but the end of steps is to be told just now
+    on_idle: Callable[[bool], None] | None  # to be called when `idle` changes
 
     def before_backward(self, tensors: Any) -> None:
         """A backward begins."""
@@ -75,23 +76,41 @@ class Patches:
 
         self._put(scaler, "step", step)
 
-        self._handles = [
-            register_optimizer_step_pre_hook(listener.before_step),
-            register_optimizer_step_post_hook(listener.after_step),
-        ]
+        self._before_step = listener.before_step
+        self._post_hook = register_optimizer_step_post_hook(listener.after_step)
+        self._pre_hook: Any = register_optimizer_step_pre_hook(listener.before_step)
+        self._backward, self._bare_backward = backward, original
+        self._listener = listener
+        listener.on_idle = self._rest
 
     def _put(self, home: Any, name: str, wrapper: Any) -> None:
         self._restore.append((home, name, getattr(home, name), wrapper))
         setattr(home, name, wrapper)
 
+    def _rest(self, idle: bool) -> None:
+        """Step out of the way while the listener is idle: even a call that does nothing costs microseconds."""
+        if idle:
+            if torch.autograd.backward is self._backward:
+                torch.autograd.backward = self._bare_backward
+            if self._pre_hook is not None:
+                self._pre_hook.remove()
+                self._pre_hook = None
+        else:
+            if torch.autograd.backward is self._bare_backward:
+                torch.autograd.backward = self._backward
+            if self._pre_hook is None:
+                self._pre_hook = register_optimizer_step_pre_hook(self._before_step)
+
     def remove(self) -> None:
         """Restore what was patched, unless somebody patched it again on top."""
+        self._listener.on_idle = None
         for home, name, original, wrapper in reversed(self._restore):
             if getattr(home, name) is wrapper:
                 setattr(home, name, original)
-        for handle in self._handles:
-            handle.remove()
-        self._restore, self._handles = [], []
+        for handle in (self._pre_hook, self._post_hook):
+            if handle is not None:
+                handle.remove()
+        self._restore, self._pre_hook = [], None
 
 
 def _clipping(original: Callable[..., Any], listener: Listener) -> Callable[..., Any]:

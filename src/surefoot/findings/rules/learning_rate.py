@@ -154,7 +154,7 @@ def _high(
     began = min(s.step for s in strides) if began is None else began
     rate = worst.learning_rate
     of = f" of {name}" if name else ""
-    cause = f"the learning rate{of} ({rate:.3g}) is too high: {what}, {outcome}."
+    cause = f"the learning rate{of} ({rate:.3g} at step {worst.step}) is too high: {what}, {outcome}."
     cures = (remedies.lower_rate(min(excess, 1e4)), remedies.CLIP)
     return Sign(severity, cause, (evidence, loss), (name,) if name else (), began, cures)
 
