@@ -1,10 +1,27 @@
-"""Softmax in floating point: when it stops carrying a gradient."""
+"""Softmax in floating point: when it stops carrying a gradient.
+
+Source of Softmax Collapse: Prieto, Barsbey, Mediano, Birdal, "Grokking at the Edge of Numerical Stability", ICLR 2025,
+arXiv 2501.04697.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from surefoot import plots
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def collapsed(log_probabilities: Float[Tensor, "rows classes"]) -> Tensor:
@@ -30,3 +47,175 @@ def spread(logits: Float[Tensor, "rows classes"]) -> tuple[Tensor, Tensor]:
     """Largest absolute logit and root mean square of the logits, as 0-d float32 tensors."""
     logits = logits.detach().float()
     return logits.abs().amax(), torch.linalg.vector_norm(logits) / max(1, logits.numel()) ** 0.5
+
+
+def logit_headroom(dtype: torch.dtype, n_classes: int = 2) -> float:
+    """The gap, in nats, at which a row collapses when every other class lies that far below the largest logit.
+
+    ln(2 (n − 1)/eps): 5.5 for two classes in bfloat16, 7.6 in float16, 16.6 in float32, 36.7 in float64.
+
+    Raises
+    ------
+    ValueError
+        If the dtype is not one of these four, or ``n_classes`` is below 2.
+
+    Source: arXiv 2501.04697; absorption begins at eps/2, where rounding to even gives 1.
+    """
+    _check_dtype(dtype)
+    if n_classes < 2:
+        raise ValueError(f"n_classes: got {n_classes}; a softmax needs at least 2")
+    return math.log(2 * (n_classes - 1) / torch.finfo(dtype).eps)
+
+
+@dataclass(frozen=True)
+class SoftmaxCollapse:
+    """Softmax Collapse of a batch.
+
+    Attributes
+    ----------
+    collapsed : bool[batch], rows whose sum Σ exp(z − max z) is exactly 1
+    rate : share of such rows
+    zero_loss_rate : share of rows whose cross-entropy is exactly 0; None without targets
+    headroom_nats : float[batch], ln(2/eps) less the gap between the largest logit and the rest; ≤ 0 is collapse
+    dtype : the precision it is about
+    """
+
+    collapsed: Bool[Tensor, " batch"]
+    rate: float
+    zero_loss_rate: float | None
+    headroom_nats: Float[Tensor, " batch"]
+    dtype: torch.dtype
+
+    def plot(self) -> go.Figure:
+        """Histogram of the headroom, with the limit drawn at 0."""
+        headroom = self.headroom_nats.cpu().numpy()
+        trace = {"type": "histogram", "x": headroom[np.isfinite(headroom)], "nbinsx": 60}
+        name = str(self.dtype).removeprefix("torch.")
+        figure = plots.figure([trace], title="Headroom of the softmax", x=f"nats to collapse in {name}", y="rows")
+        figure.add_vline(0, line={"color": plots.LIGHT["critical"], "dash": "dash"})
+        return figure
+
+
+@torch.no_grad()
+def softmax_collapse(
+    logits: Float[Tensor, "batch classes"],
+    targets: Int[Tensor, " batch"] | None = None,
+    dtype: torch.dtype | None = None,
+) -> SoftmaxCollapse:
+    """How much of a batch has lost its gradient to the rounding of the softmax.
+
+    Sums are taken as torch takes them on the device at hand: rows at the very border may differ between kernels.
+
+    Parameters
+    ----------
+    logits
+        Before the softmax; ``-inf`` masks a class.
+    targets
+        Class indices, for the share of losses that are exactly 0. A row that is wrong can be collapsed and have a
+        large loss.
+    dtype
+        The precision to judge; by default that of the logits. Another one is simulated.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or there is no batch, or if the dtype is not a floating-point type of 16 to 64 bits.
+
+    Source: arXiv 2501.04697.
+    """
+    dtype = logits.dtype if dtype is None else dtype
+    _check_dtype(dtype)
+    if logits.dim() != 2 or not len(logits) or logits.shape[1] < 2:
+        raise ValueError(f"logits: got shape {tuple(logits.shape)}; pass (batch, classes) with two or more classes")
+    if targets is not None and targets.shape != logits.shape[:1]:
+        raise ValueError(f"targets: got shape {tuple(targets.shape)}; pass one class a row, ({len(logits)},)")
+    z = logits.detach().to(dtype)
+    largest, place = z.max(dim=1)
+    total = (z - largest[:, None]).exp().sum(dim=1)
+    lost = total == 1
+    zero = None
+    if targets is not None:
+        right = z.gather(1, targets[:, None])[:, 0]
+        zero = float((lost & (right == largest)).float().mean())
+    wide = logits.detach().to(torch.float32 if logits.device.type == "mps" else torch.float64)
+    rest = wide.scatter(1, place[:, None], -math.inf)
+    gap = wide.amax(dim=1) - torch.logsumexp(rest, dim=1)
+    headroom = logit_headroom(dtype) - gap
+    return SoftmaxCollapse(lost, float(lost.float().mean()), zero, headroom, dtype)
+
+
+@dataclass(frozen=True)
+class CollapseHistory:
+    """What a run has shown of Softmax Collapse so far: state of :func:`update_collapse`."""
+
+    steps: tuple[int, ...] = ()
+    rates: tuple[float, ...] = ()
+    zero_loss_rates: tuple[float, ...] = ()
+    headrooms: tuple[float, ...] = ()
+
+    @property
+    def first_step(self) -> int | None:
+        """The first step at which a row had collapsed; None if there was none."""
+        return next((step for step, rate in zip(self.steps, self.rates, strict=True) if rate > 0), None)
+
+
+def update_collapse(history: CollapseHistory, step: int, measured: SoftmaxCollapse) -> CollapseHistory:
+    """The history with one more measurement of the training batch.
+
+    Kept of the headroom is its median over rows: collapse of half the batch is what ends learning.
+
+    Raises
+    ------
+    ValueError
+        If ``step`` does not come after those of the history.
+    """
+    if history.steps and step <= history.steps[-1]:
+        raise ValueError(f"step: got {step} after {history.steps[-1]}; steps must rise")
+    zero = math.nan if measured.zero_loss_rate is None else measured.zero_loss_rate
+    return replace(
+        history,
+        steps=(*history.steps, step),
+        rates=(*history.rates, measured.rate),
+        zero_loss_rates=(*history.zero_loss_rates, zero),
+        headrooms=(*history.headrooms, float(measured.headroom_nats.median())),
+    )
+
+
+def predicted_collapse(history: CollapseHistory, last: int = 20) -> float | None:
+    """The step at which the median headroom will reach 0, by a straight line through the newest measurements.
+
+    Parameters
+    ----------
+    history
+        From :func:`update_collapse`.
+    last
+        How many measurements the line goes through, at least 2.
+
+    Returns
+    -------
+    float or None
+        A step, in the past if the headroom is gone; None with fewer than two measurements or a headroom that does
+        not fall.
+
+    Raises
+    ------
+    ValueError
+        If ``last`` is below 2.
+    """
+    if last < 2:
+        raise ValueError(f"last: got {last}; a line needs at least 2 measurements")
+    return _crossing(history.steps[-last:], history.headrooms[-last:])
+
+
+def _crossing(steps: Sequence[int], headrooms: Sequence[float]) -> float | None:
+    x, y = np.asarray(steps, dtype=float), np.asarray(headrooms, dtype=float)
+    x, y = x[np.isfinite(y)], y[np.isfinite(y)]
+    if len(x) < 2:
+        return None
+    slope, start = np.polyfit(x - x[0], y, 1)
+    return float(x[0] - start / slope) if slope < 0 else None
+
+
+def _check_dtype(dtype: Any) -> None:
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: got {dtype}; use one of {', '.join(map(str, DTYPES))}")

@@ -8,6 +8,7 @@ from surefoot import __version__
 from surefoot.cli import ABOUT
 from surefoot.cli.report import report
 from surefoot.cli.show import show
+from surefoot.cli.study import study
 
 
 def commands() -> typer.Typer:
@@ -24,6 +25,7 @@ def commands() -> typer.Typer:
     frame.command("run", context_settings=pass_on, add_help_option=False)(_run)
     frame.command("show")(show)
     frame.command("report")(report)
+    frame.add_typer(study, name="study")
     return frame
 
 

@@ -114,7 +114,7 @@ class Budget:
         self.spent += IDLE_STEP * idle_steps
 
     def scalar_stride(self, step: int) -> int:
-        """Read the scalars at every how-manieth step from ``step`` on; a power of two, 1 where steps are long enough."""
+        """Read the scalars at every how-manieth step from ``step`` on: a power of two, 1 where steps are long."""
         if self.every is not None or self.step_time <= 0:
             return 1
         affordable = SCALAR_SHARE * self.fraction * self.step_time

@@ -1,0 +1,12 @@
+"""Optimizers that keep training stable; each is, or wraps, a ``torch.optim.Optimizer``."""
+
+from surefoot.optim.orthogonal_grad import OrthogonalGrad as OrthogonalGrad
+from surefoot.optim.orthogonal_grad import orthogonalize_gradients as orthogonalize_gradients
+from surefoot.optim.radius_sgd import RadiusSGD as RadiusSGD
+from surefoot.optim.safe_step import SafeStep as SafeStep
+from surefoot.optim.split_sgd import SplitSGD as SplitSGD
+from surefoot.optim.stability import StabilityLimit as StabilityLimit
+from surefoot.optim.stability import preconditioner as preconditioner
+from surefoot.optim.stability import stability_limit as stability_limit
+from surefoot.optim.stability import update_share as update_share
+from surefoot.optim.step_report import StepReport as StepReport
