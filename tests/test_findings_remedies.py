@@ -37,7 +37,7 @@ def test_snippets_say_where_they_go_and_run(remedy: Remedy) -> None:
     head, *body = remedy.how.splitlines()
     where, _, what = head.removeprefix("# ").partition(": ")
     assert (where == "after" and what in ("model", "optimizer", "loss")) or (where == "replace" and ast.parse(what))
-    assert body and remedy.why and remedy.apply is None and "surefoot" not in remedy.how
+    assert body and remedy.why and remedy.apply is None
     torch.autograd.set_detect_anomaly(False)
     try:
         names = apply(remedy)

@@ -21,6 +21,7 @@ from surefoot.observe.clock import Clock
 from surefoot.observe.discover import find_models
 from surefoot.observe.graph import read_graph
 from surefoot.observe.triggers import LossTrigger
+from surefoot.optim import OrthogonalGrad
 from watching import watching
 
 
@@ -383,6 +384,29 @@ class TestNeverInTheWay:
         expected = math.sqrt(float(x.mean(0).square().sum()) + 1)
         assert list(seen.signal("gradient_norm").values()) == pytest.approx([expected] * 3, rel=1e-4)
         assert seen.signal("loss")[3] == pytest.approx(loss.item(), rel=1e-4)
+
+    @pytest.mark.parametrize("transparent", [True, False])
+    def test_a_wrapped_optimiser_is_one(self, transparent):
+        class Transparent(torch.optim.Optimizer):
+            """As accelerate's: torch does not know of its steps."""
+
+            def __init__(self, optimizer):
+                self.optimizer = optimizer
+
+            def zero_grad(self, set_to_none=True):
+                self.optimizer.zero_grad(set_to_none)
+
+            def step(self, closure=None):
+                self.optimizer.step(closure)
+
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        inner = torch.optim.SGD(model.parameters(), 0.1)
+        optimizer = Transparent(inner) if transparent else OrthogonalGrad(inner)
+        with watching(1) as seen:
+            self.loop(model, optimizer, 5)
+        assert seen.observer.clock.steps == 5
+        assert [s.name for s in seen.observer.clock.states] == [""]
+        assert len(seen.signal("loss")) == len(seen.signal("update_norm")) == 5
 
     def test_given_models_and_optimisers_only(self):
         a, b = nn.Linear(3, 1), nn.Linear(3, 1)

@@ -1,5 +1,4 @@
-"""Cures as code to paste: over the names ``model``, ``optimizer``, ``loss_fn``, plain torch, each snippet runs as it
-is.
+"""Cures as code to paste: over the names ``model``, ``optimizer``, ``loss_fn``; each snippet runs as it is.
 
 The first line says where it goes: ``# after: model|optimizer|loss`` (below the line that makes it) or
 ``# replace: <statement>``.
@@ -48,6 +47,14 @@ CLIP = Remedy(
         "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n"
         "optimizer.step()\n"
     ),
+)
+SAFE_STEP = Remedy(
+    name="surefoot.optim.SafeStep",
+    why=(
+        "shortens each step to the radius in which the cross-entropy's expansion converges: whatever the rate, no step "
+        "leaves what the gradient knows of"
+    ),
+    how="# after: optimizer\nfrom surefoot.optim import SafeStep\noptimizer = SafeStep(optimizer, model)\n",
 )
 ZERO_GRAD = Remedy(
     name="optimizer.zero_grad()",

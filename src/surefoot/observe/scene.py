@@ -104,7 +104,7 @@ class Scene:
         found = census()
         self.checkpointing = self.checkpointing or found.checkpointing
         modules = found.modules
-        optimizers = [o for o in found.optimizers if self.follows(o)]
+        optimizers = _outermost([o for o in found.optimizers if self.follows(o)])
         if self.scaler is None and len(found.scalers) == 1:
             self.scaler = found.scalers[0]
         wanted = [p for o in optimizers for p in parameters_of(o)]
@@ -140,6 +140,13 @@ class Scene:
         state = self.clock.add(optimizer, name)
         self._tell("optimizers", optimizers=[_describe(s) for s in self.clock.states])
         return state
+
+
+def _outermost(optimizers: Sequence[Optimizer]) -> list[Optimizer]:
+    """Those whose steps count: of a wrapper and what it wraps, the wrapper, if torch tells of its steps at all."""
+    told = [o for o in optimizers if getattr(type(o).step, "hooked", False)]
+    wrapped = {id(value) for o in told for value in vars(o).values() if isinstance(value, Optimizer)}
+    return [o for o in told if id(o) not in wrapped]
 
 
 def _describe(state: OptimizerState) -> dict[str, Any]:

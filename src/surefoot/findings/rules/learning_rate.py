@@ -155,7 +155,9 @@ def _high(
     rate = worst.learning_rate
     of = f" of {name}" if name else ""
     cause = f"the learning rate{of} ({rate:.3g} at step {worst.step}) is too high: {what}, {outcome}."
-    cures = (remedies.lower_rate(min(excess, 1e4)), remedies.CLIP)
+    # the safe radius is that of a softmax cross-entropy; elsewhere the gradient can be bounded
+    softmax = {"cross_entropy", "nll_loss", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
+    cures = (remedies.lower_rate(min(excess, 1e4)), remedies.SAFE_STEP if softmax else remedies.CLIP)
     return Sign(severity, cause, (evidence, loss), (name,) if name else (), began, cures)
 
 
