@@ -12,11 +12,14 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+from checking import raises_of_our_own
+
 # The rooms that compute: the shape and type of every annotated array is checked as it passes. Rooms are hooked before
 # anything of surefoot is imported; the others hold protocols and mappings that a checker would walk through in vain.
 FORMULAS = ("analysis", "autodiff", "init", "nn", "losses", "optim", "samplers")
 FIELDS = ("dynamics", "physics", "generative", "rl", "solvers", "geometry")
-install_import_hook([f"surefoot.{room}" for room in (*FORMULAS, *FIELDS)], "beartype.beartype")
+install_import_hook([f"surefoot.{room}" for room in (*FORMULAS, *FIELDS)], "checking.check")
+pytest.raises = raises_of_our_own()
 
 settings.register_profile("surefoot", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("surefoot")

@@ -114,8 +114,13 @@ def test_no_file_is_named_for_nothing() -> None:
     assert not [path for path in FILES if path.stem in {"utils", "util", "helpers", "misc", "common"}]
 
 
+TORCHS_OWN = {"forward", "extra_repr"}  # methods whose meaning nn.Module gives; the class says the rest
+
+
 def public_names(path: Path) -> list[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
-    """The public functions and classes of a file, and the public methods of those classes."""
+    """The public functions and classes of a file, and the public methods of those classes; none of a private file."""
+    if path.stem.startswith("_") and path.stem != "__init__":
+        return []
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     names = []
     for node in parsed(path).body:
@@ -125,7 +130,7 @@ def public_names(path: Path) -> list[tuple[str, ast.FunctionDef | ast.AsyncFunct
                 names += [
                     (f"{node.name}.{inner.name}", inner)
                     for inner in node.body
-                    if isinstance(inner, kinds) and not inner.name.startswith("_")
+                    if isinstance(inner, kinds) and not inner.name.startswith("_") and inner.name not in TORCHS_OWN
                 ]
     return names
 

@@ -57,6 +57,22 @@ class TestClock:
         assert clock.steps == 3
         assert (clock.known(one), clock.known(two)) == (a, b)
 
+    def test_an_optimiser_that_replaces_another_counts_on(self):
+        clock, first = Clock(), sgd()
+        state = clock.add(first, "")
+        assert all(clock.tick(state) for _ in range(10))
+        del first
+        gc.collect()
+        second = clock.add(kept := sgd(), "second")
+        assert all(clock.tick(second) for _ in range(5))
+        assert clock.steps == 15
+        for _ in range(85):
+            clock.tick(second)
+        third = clock.add(also := sgd(), "third")  # the second is still there, but rests
+        assert [clock.tick(third) for _ in range(70)] == [False] * 64 + [True] * 6
+        assert clock.steps == 106
+        assert kept is not also
+
     def test_a_dead_optimiser_is_forgotten(self):
         clock, optimizer = Clock(), sgd()
         clock.add(optimizer, "")
@@ -407,6 +423,17 @@ class TestNeverInTheWay:
         assert seen.observer.clock.steps == 5
         assert [s.name for s in seen.observer.clock.states] == [""]
         assert len(seen.signal("loss")) == len(seen.signal("update_norm")) == 5
+
+    def test_folds_are_one_run(self):
+        def fold():
+            model = nn.Linear(3, 1)
+            self.loop(model, torch.optim.SGD(model.parameters(), 0.1), 10)
+
+        with watching() as seen:
+            for _ in range(4):
+                fold()
+        assert seen.observer.clock.steps == 40
+        assert not seen.of("note")
 
     def test_given_models_and_optimisers_only(self):
         a, b = nn.Linear(3, 1), nn.Linear(3, 1)

@@ -15,8 +15,9 @@ def constant_cross_entropy(targets: Int[Tensor, ...], num_classes: int, ignore_i
     labels = targets.detach().reshape(-1)
     counts = labels != ignore_index
     weight = counts.to(torch.float32)
-    frequency = torch.zeros(num_classes, device=labels.device).index_add_(0, labels.clamp(0, num_classes - 1), weight)
-    frequency = frequency / weight.sum()
+    counted = torch.zeros(num_classes, device=labels.device, dtype=torch.float32)
+    counted.index_add_(0, labels.clamp(0, num_classes - 1), weight)
+    frequency = counted / weight.sum()
     return -torch.xlogy(frequency, frequency).sum()
 
 

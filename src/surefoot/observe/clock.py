@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from torch.optim import Optimizer
 
+TAKES_OVER = 64  # steps in a row after which an optimiser leads the count, though another did more before
+
 
 @dataclass(slots=True)
 class OptimizerState:
@@ -22,6 +24,9 @@ class Clock:
 
     def __init__(self) -> None:
         self.steps = 0
+        self._leader: OptimizerState | None = None  # whose count is the run's
+        self._last: OptimizerState | None = None
+        self._streak = 0
         self._states: dict[int, OptimizerState] = {}
         self._open: list[int] = []  # optimisers whose step() is running, outermost first
 
@@ -71,9 +76,19 @@ class Clock:
         return not self._open
 
     def tick(self, state: OptimizerState) -> bool:
-        """Count a step of ``state``; whether the run's own count advanced with it."""
+        """Count a step of ``state``; whether the run's own count advanced with it.
+
+        An optimiser that replaces the one which led so far (the next fold, the next stage) counts on from there.
+        """
         state.count += 1
+        self._streak = self._streak + 1 if state is self._last else 1
+        self._last = state
+        if state.count <= self.steps and state is not self._leader:
+            gone = self._leader is None or self._leader.ref() is None
+            if gone or self._streak > TAKES_OVER:
+                state.count = self.steps + 1
         if state.count > self.steps:
             self.steps = state.count
+            self._leader = state
             return True
         return False

@@ -117,6 +117,8 @@ class Gatherer:
         view = self._guard("graph", read_graph, roots)
         if view is None:
             return
+        if not view.complete:
+            view.sites.clear()  # what comes before and after an activation is not known
         self._guard("discovery", self._scene.update, view.leaves)
         if self._reader is not None and self._replay.ready:
             self._guard("replay", self._run_replay, self._reader)

@@ -161,7 +161,9 @@ class Observer:
             return
         try:
             if self.idle:
-                self.clock.tick(self._scene.state_of(optimizer))
+                if self.clock.tick(self._scene.state_of(optimizer)):
+                    self._main, self._main_id = self._scene.state_of(optimizer), id(optimizer)
+                    self._set_idle(self.clock.steps + 1 < self._due)
             elif self.clock.leave(optimizer):
                 self._end_step(optimizer, _now())
         except Exception as error:

@@ -1,0 +1,1 @@
+"""ONLINE: observe a training loop without changing it."""
