@@ -401,6 +401,25 @@ class TestNeverInTheWay:
         assert list(seen.signal("gradient_norm").values()) == pytest.approx([expected] * 3, rel=1e-4)
         assert seen.signal("loss")[3] == pytest.approx(loss.item(), rel=1e-4)
 
+    def test_a_skipped_step_leaves_nothing_behind(self):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        losses = []
+        with watching(1) as seen:
+            for step in range(4):
+                optimizer.zero_grad()
+                loss = model(torch.ones(8, 3)).mean()
+                scaler.scale(loss).backward()
+                if step == 1:
+                    model.weight.grad[0, 0] = math.inf
+                scaler.step(optimizer)
+                scaler.update()
+                losses.append(loss.item())
+        assert seen.observer.clock.steps == 3
+        assert list(seen.signal("loss").values()) == pytest.approx([losses[0], losses[2], losses[3]])
+
     @pytest.mark.parametrize("transparent", [True, False])
     def test_a_wrapped_optimiser_is_one(self, transparent):
         class Transparent(torch.optim.Optimizer):

@@ -86,6 +86,7 @@ class Observer:
         self._loss: float | None = None
         self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
         self._backwards = 0
+        self._may_skip = False  # a gradient scaler was asked to step, and no step has come of it so far
         # since the accounts were last settled
         self._own = 0.0  # seconds of ours
         self._settled_at = math.nan
@@ -106,6 +107,9 @@ class Observer:
         if self.idle or not self.on or _thread() != self._home:
             return
         try:
+            if self._may_skip:
+                # the scaler skipped the step, for some gradient was not finite: what was gathered belongs to none
+                self._loss, self._device_loss, self._backwards, self._may_skip = None, None, 0, False
             self._backwards += 1
             if self._looking or self._probes:
                 self._look_at_backward(tensors)  # first, for it may find a scaler that the loss was multiplied by
@@ -134,6 +138,7 @@ class Observer:
     def scaled_by(self, scaler: Any) -> None:
         """A gradient scaler is about to step an optimiser."""
         self._scene.scaler = scaler
+        self._may_skip = True
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step begins (a global step pre-hook)."""
@@ -214,6 +219,7 @@ class Observer:
 
     def _end_step(self, optimizer: Optimizer, now: float) -> None:
         """The slow path: something is due at the end of this step, or it is not the main optimiser's."""
+        self._may_skip = False
         state = self.clock.known(optimizer) or self._scene.state_of(optimizer)
         ticked = self.clock.tick(state)
         due = self.clock.steps >= self._due
