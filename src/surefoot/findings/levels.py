@@ -42,7 +42,6 @@ class LossLevel:
     __slots__ = (
         "_constants",
         "_due",
-        "_early",
         "_window",
         "best",
         "best_noise",
@@ -74,7 +73,6 @@ class LossLevel:
         self.nonfinite_step: int | None = None
         self.nonfinite_rows = 0
         self._window: deque[float] = deque(maxlen=WINDOW)
-        self._early: list[float] = []
         self._constants: deque[float] = deque(maxlen=16)
         self._due = 0
 

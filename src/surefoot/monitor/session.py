@@ -156,14 +156,15 @@ class Session:
         self.event(self.observer.clock.steps, "exit", code=code, exception=exception)
         self._judge(None)
         self.writer.close()
-        result = self._write_diagnosis(code, exception, begin)
+        findings = self.findings  # of a continued record, the whole is judged here: once
+        result = self._write_diagnosis(findings, code, exception, begin)
         if report:
             with self._told_if_failing("report"):
                 from surefoot.report import html
                 from surefoot.runs import open_run
 
                 html.write(open_run(self.folder), self.folder / "report.html")
-            result = self._write_diagnosis(code, exception, begin)
+            result = self._write_diagnosis(findings, code, exception, begin)
         return result
 
     def save(self) -> None:
@@ -174,7 +175,9 @@ class Session:
             self.writer.close()
             self.closed = True
 
-    def _write_diagnosis(self, code: int | None, exception: str | None, begin: float) -> dict[str, Any]:
+    def _write_diagnosis(
+        self, findings: Sequence[Finding], code: int | None, exception: str | None, begin: float
+    ) -> dict[str, Any]:
         budget = self.budget
         result = diagnosis.build(
             script=self.script,
@@ -190,7 +193,7 @@ class Session:
                 "closing_s": round(time.perf_counter() - begin, 3),
                 "looks": dict(self.observer.looks),
             },
-            findings=self.findings,
+            findings=findings,
         )
         with self._told_if_failing("diagnosis.json"):
             diagnosis.write(self.folder, result)

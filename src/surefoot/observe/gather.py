@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import GraphView, LossSite, read_graph
+from surefoot.observe.graph import GraphView, LossSite, read_graph, roots_of
 from surefoot.observe.later import Later
 from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
 from surefoot.observe.rows import Rows
@@ -113,8 +113,7 @@ class Gatherer:
 
     def at_backward(self, tensors: Any) -> None:
         """The first backward of the step begins: the graph is complete, the weights are what the forward used."""
-        roots = [tensors] if isinstance(tensors, Tensor) else [t for t in tensors or () if isinstance(t, Tensor)]
-        view = self._guard("graph", read_graph, roots)
+        view = self._guard("graph", read_graph, roots_of(tensors))
         if view is None:
             return
         if not view.complete:

@@ -119,6 +119,13 @@ def saved(node: Node, *names: str) -> Tensor | None:
     return None
 
 
+def roots_of(tensors: object) -> list[Tensor]:
+    """The tensors that a backward was asked to start from: one, or a sequence."""
+    if isinstance(tensors, Tensor):
+        return [tensors]
+    return [t for t in tensors if isinstance(t, Tensor)] if isinstance(tensors, Iterable) else []
+
+
 def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
     """Walk the graph behind ``roots``; stops after ``limit`` nodes.
 

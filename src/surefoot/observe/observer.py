@@ -23,7 +23,7 @@ from surefoot.observe.budget import Budget
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
-from surefoot.observe.graph import read_graph
+from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.later import Later
 from surefoot.observe.rows import Rows, Sink
 from surefoot.observe.scene import Scene
@@ -352,8 +352,7 @@ class Observer:
         self._own += _now() - start
 
     def _seek_culprit(self, tensors: Any, value: float) -> None:
-        roots = [tensors] if isinstance(tensors, Tensor) else [t for t in tensors if isinstance(t, Tensor)]
-        view = read_graph(roots)
+        view = read_graph(roots_of(tensors))
         self._scene.update(view.leaves)
         culprit = find_culprit(view, self._scene.models, _text(value), read_saved=not self._scene.checkpointing)
         self.tell("nonfinite", kind=culprit.kind, where=culprit.where, operation=culprit.operation, value=culprit.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 SCHEMA = 1
@@ -83,10 +83,6 @@ class Finding:
         )
         remedies = tuple(Remedy(**r) for r in data["remedies"])
         return cls(**{**data, "where": tuple(data["where"]), "evidence": evidence, "remedies": remedies})
-
-    def with_rank(self, rank: int) -> Self:
-        """The same finding at another rank."""
-        return replace(self, rank=rank)
 
 
 def verdict(findings: tuple[Finding, ...] | list[Finding]) -> Verdict:
