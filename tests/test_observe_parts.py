@@ -94,8 +94,8 @@ class TestBudget:
         spent = 0.0
         for number in range(1, 2000):
             if budget.allows(number):
-                credit = budget.on_credit(number)
-                budget.look_taken(look, credit)
+                credit = budget.at_credit
+                budget.look_taken(look)
                 spent += 0 if credit else look
             budget.steps_taken(1, step)
         assert spent <= fraction * budget.elapsed
@@ -113,7 +113,7 @@ class TestBudget:
         for step in range(1, 300):
             if budget.allows(step):
                 looked.append(step)
-                budget.look_taken(1e-3, budget.on_credit(step))
+                budget.look_taken(1e-3)
             budget.steps_taken(1, 1e-5)
         assert looked == [1, 2, 4, 8, 16, 32, 64, 128]
 
@@ -122,7 +122,7 @@ class TestBudget:
         for step in range(1, 300):
             if budget.allows(step):
                 looked.append(step)
-                budget.look_taken(0.2, budget.on_credit(step))
+                budget.look_taken(0.2)
             budget.steps_taken(1, 1e-5)
         assert looked == [1, 2]  # a third would not fit
 

@@ -11,6 +11,8 @@ CREDIT_SECONDS = 0.5
 PLANNED_SHARE = 0.4
 # Where idle steps alone take much of the budget, looks stop short of it.
 MOST = 0.7
+# What is dearer than a look (a derivative pass, a second forward) has a share of its own, so as to make no look rarer.
+DEAR_SHARE = 0.2
 # What reading the loss and the clock may cost, as a share of the budget: where steps are short, not every step is read.
 SCALAR_SHARE = 0.2
 # Seconds that surefoot takes in a step where nothing is due: one call that only counts, and its share of stepping out
@@ -39,11 +41,15 @@ class Budget:
         self.spent = 0.0  # seconds of ours, opening credit apart
         self.credit_spent = 0.0
         self.credit_looks = 0
+        self.at_credit = False  # the look under way, or the last one, is on credit
         self.look_cost = 0.0  # seconds that a look is expected to take
         self.step_time = 0.0  # running mean of the run's own step, seconds
         self.scalar_cost = DUE_STEP
         self.opening = True  # the scalars are read more often than the budget alone would have it
         self._burst = 0
+        self._dear_spent = 0.0
+        self._dear_cost: dict[str, float] = {}
+        self._dear_now = 0.0  # seconds of dear readings since the last look was accounted for
         self._idle = 0.0  # the part of `spent` that no decision can save
 
     @property
@@ -59,15 +65,38 @@ class Budget:
         each = min(each, 10 * self.step_time) if self.step_time else each
         self.step_time += (each - self.step_time) * (0.2 if self.step_time else 1.0)
 
-    def look_taken(self, seconds: float, on_credit: bool) -> None:
-        """A look cost ``seconds``."""
-        if on_credit:
+    def affords(self, name: str, steps: float) -> bool:
+        """Whether the dear reading ``name``, guessed at ``steps`` of the run's own steps, may be done at this look."""
+        if self.every is not None:
+            return True
+        cost = self._dear_cost.get(name, steps * self.step_time)
+        if not cost:
+            return False  # no step was timed so far
+        if self.at_credit:
+            return self.credit_spent + self._dear_now + cost <= CREDIT_SECONDS
+        allowance = self.fraction * self.elapsed
+        return self._dear_spent + cost <= DEAR_SHARE * allowance and self.spent + self._dear_now + cost <= allowance
+
+    def dear_taken(self, name: str, seconds: float) -> None:
+        """The dear reading ``name`` took ``seconds``."""
+        self._dear_now += seconds
+        if not self.at_credit:
+            self._dear_spent += seconds
+        before = self._dear_cost.get(name)
+        # the first time loads and compiles: believe in less after it
+        self._dear_cost[name] = seconds if before is None or seconds > before else before + (seconds - before) * 0.5
+
+    def look_taken(self, seconds: float) -> None:
+        """A look cost ``seconds``, dear readings included."""
+        dear, self._dear_now = self._dear_now, 0.0
+        if self.at_credit:
             self.credit_spent += seconds
             self.credit_looks += 1
         else:
             self.spent += seconds
+        seconds = max(0.0, seconds - dear)
         # the first look also finds the models, once; after that: quick to believe in dear looks, slow in cheap ones
-        if self.credit_looks == 1 and on_credit:
+        if self.credit_looks == 1 and self.at_credit:
             return
         self.look_cost = seconds if seconds > self.look_cost else self.look_cost + (seconds - self.look_cost) * 0.3
 
@@ -93,15 +122,17 @@ class Budget:
 
     def allows(self, step: int) -> bool:
         """Whether ``step`` is to be looked at."""
+        self.at_credit = self.on_credit(step)
         if self.every is not None:
             return step % self.every == 0
-        if self.on_credit(step):
+        if self.at_credit:
             return True
         allowance = self.fraction * self.elapsed
         if self._burst > 0 and self.spent < allowance:
             self._burst -= 1
             return True
-        return self.spent + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
+        looks = self.spent - self._dear_spent
+        return looks + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
 
     def settled(self, seconds: float, idle_steps: int) -> None:
         """Reading the scalars of a step took ``seconds``, after ``idle_steps`` in which nothing was due."""

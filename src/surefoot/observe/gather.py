@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,8 @@ from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView, LossSite, read_graph, roots_of
-from surefoot.observe.later import Later
+from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
-from surefoot.observe.rows import Rows
-from surefoot.observe.scene import Scene
 from surefoot.observe.signals.activations import ActivationReader
 from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
 from surefoot.observe.signals.logits import read_logits
@@ -25,6 +23,8 @@ from surefoot.observe.signals.weights import Snapshot
 from surefoot.observe.signals.wiring import MissedParameters, StaleProbe
 
 MEANS = ("hooks", "borrow", "replay")
+# In the order in which they are called at each moment of a step.
+INSTRUMENTS: tuple[type[Instrument], ...] = ()
 
 
 @dataclass(slots=True)
@@ -45,35 +45,22 @@ class Gatherer:
 
     Parameters
     ----------
-    scene : models and optimisers
-    rows : takes the values
-    later : answers with numbers, at once or when the device has them
-    tell : takes an event ``(kind, **data)``
-    guard : ``guard(signal, function, *args)`` runs a function; its exceptions turn the signal off
+    tools : models and optimisers, rows, the budget, and how to tell
     means : force one means of looking at activations; None takes the first that serves
     """
 
-    def __init__(
-        self,
-        scene: Scene,
-        rows: Rows,
-        later: Later,
-        tell: Callable[..., None],
-        guard: Callable[..., Any],
-        means: str | None,
-    ) -> None:
+    def __init__(self, tools: Tools, means: str | None) -> None:
         self.looks = dict.fromkeys(MEANS, 0)
         self.probes: dict[int, StaleProbe] = {}
         self.went_by = ""  # the means that this look's activations came by
-        self._scene = scene
-        self._rows = rows
-        self._later = later
-        self._tell = tell
-        self._guard = guard
+        self._tools = tools
+        self._scene, self._rows, self._later = tools.scene, tools.rows, tools.later
+        self._tell, self._guard = tools.tell, tools.guard
         self._means = means
+        self._instruments = [make(tools) for make in INSTRUMENTS]
         self._activations = ActivationReader()
-        self._hooks = Hooks(guard)
-        self._replay = Replay(guard)
+        self._hooks = Hooks(tools.guard)
+        self._replay = Replay(tools.guard)
         self._replay_refused = False
         self._reader: ModuleReader | None = None
         self._missed = MissedParameters()
@@ -93,6 +80,9 @@ class Gatherer:
         means = self._means
         if means is None:
             means = "hooks" if roots and not _anything_compiled() else "borrow"
+        if means == "hooks":
+            for instrument in self._instruments:
+                self._guard(instrument.name, instrument.prepare, roots)
         if means == "replay" and (self._replay_refused or not roots):
             return
         self._activations.begin(knows_called=means != "borrow")
@@ -106,6 +96,8 @@ class Gatherer:
 
     def withdraw(self) -> None:
         """Take off everything that was put on."""
+        for instrument in self._instruments:
+            self._guard(instrument.name, instrument.withdraw)
         if self._reader is not None:
             self._hooks.take_off()
             self._replay.take_off()
@@ -113,7 +105,8 @@ class Gatherer:
 
     def at_backward(self, tensors: Any) -> None:
         """The first backward of the step begins: the graph is complete, the weights are what the forward used."""
-        view = self._guard("graph", read_graph, roots_of(tensors))
+        roots = roots_of(tensors)
+        view = self._guard("graph", read_graph, roots)
         if view is None:
             return
         if not view.complete:
@@ -125,6 +118,8 @@ class Gatherer:
         if view.loss is not None:
             self._guard("logits", self._read_loss_site, view.loss)
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
+        for instrument in self._instruments:
+            self._guard(instrument.name, instrument.at_backward, view, roots)
 
     def at_clip(self, parameters: Sequence[Tensor]) -> None:
         """Gradients are about to be clipped."""
@@ -137,6 +132,8 @@ class Gatherer:
         parameters = parameters_of(optimizer)
         if self._look.gradients is None or not {id(p) for p in parameters} <= self._look.clipped:
             self._guard("gradients", self._read_gradients, parameters, optimizer)
+        for instrument in self._instruments:
+            self._guard(instrument.name, instrument.at_step_begin, optimizer)
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState, backwards: int) -> None:
         """An optimiser's step is over: what was gathered becomes its step's rows once the numbers are there."""
@@ -161,6 +158,8 @@ class Gatherer:
             self._rows.put(step, "wiring", "", missed_parameters=float(len(look.missing)))
             if look.missing:
                 self._tell("missed", parameters=look.missing[:50])
+        for instrument in self._instruments:
+            self._guard(instrument.name, instrument.at_step_end, optimizer, state)
         self._guard("wiring", self._plant_probe, optimizer)
 
     def harvest(self, probe: StaleProbe, state: OptimizerState) -> None:
@@ -228,7 +227,7 @@ class Gatherer:
                 value = "nan" if np.isnan(reading.gradient_rms[broken[-1]]) else "inf"
                 self._tell("nonfinite", kind="gradient", where=layers[broken[-1]], operation="", value=value)
 
-        self._write(step, write)
+        self._tools.ask(step, (), write)
 
     def _write_weights(self, snapshot: Snapshot, state: OptimizerState, step: int) -> None:
         reading = snapshot.compare(self._later)
@@ -244,11 +243,11 @@ class Gatherer:
                 predicted_decrease=reading.predicted_decrease,
             )
 
-        self._write(step, write)
+        self._tools.ask(step, (), write)
 
     def _write_activations(self, step: int) -> None:
         values = self._activations.finish(self._scene.layer_names(), self._later)
-        self._write(step, lambda _: self._rows.put_layers(step, "activations", **values))
+        self._tools.ask(step, (), lambda _: self._rows.put_layers(step, "activations", **values))
 
     def _write_logits(self, name: str, values: dict[str, Tensor | float], step: int) -> None:
         asked = {signal: value for signal, value in values.items() if isinstance(value, Tensor)}
@@ -258,17 +257,7 @@ class Gatherer:
             numbers = dict(zip(asked, map(float, found), strict=True))
             self._rows.put(step, "logits", name, **known, **numbers)
 
-        self._write(step, write, list(asked.values()))
-
-    def _write(self, step: int, write: Callable[[Any], None], asked: Sequence[Tensor] = ()) -> None:
-        """Write once everything asked for so far is there; until then the step is not complete."""
-        self._rows.hold(step)
-
-        def then(found: list[np.ndarray]) -> None:
-            self._rows.release(step)
-            write(found)
-
-        self._later.ask(asked, then)
+        self._tools.ask(step, list(asked.values()), write)
 
     def _plant_probe(self, optimizer: Optimizer) -> None:
         self.probes[id(optimizer)] = StaleProbe(optimizer)

@@ -24,6 +24,7 @@ from surefoot.observe.clock import OptimizerState
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.graph import read_graph, roots_of
+from surefoot.observe.instrument import Tools
 from surefoot.observe.later import Later
 from surefoot.observe.rows import Rows, Sink
 from surefoot.observe.scene import Scene
@@ -65,13 +66,12 @@ class Observer:
         self._scene = Scene(self._rows, self.tell, models, optimizers)
         self.clock = self._scene.clock
         self._later = later if later is not None else Later()
-        self._gatherer = Gatherer(self._scene, self._rows, self._later, self.tell, self._guard, means)
+        self._gatherer = Gatherer(Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard), means)
         self._probes = self._gatherer.probes
         self._home = _thread()
         self._off: set[str] = set()  # signals that failed once
 
         self._looking = False  # at the step that is under way
-        self._on_credit = False
         # Scalars are read, and accounts settled, at every `_stride`-th step: at the end of step `_due`. Until then the
         # observer is idle: it counts steps and does nothing else.
         self._due = 1
@@ -297,8 +297,8 @@ class Observer:
         elif step & (step - 1) == 0:
             self._stride = self.budget.scalar_stride(step)
         if self._looking:
-            self.tell("look", means=self._gatherer.went_by, cost_s=round(self._own, 6), credit=self._on_credit)
-            self.budget.look_taken(self._own + _now() - now, self._on_credit)
+            self.tell("look", means=self._gatherer.went_by, cost_s=round(self._own, 6), credit=self.budget.at_credit)
+            self.budget.look_taken(self._own + _now() - now)
             self.budget.settled(0.0, count - 1)
         else:
             self.budget.settled(self._own + _now() - now, count - 1)
@@ -321,7 +321,6 @@ class Observer:
             self._guard("activations", self._gatherer.withdraw)
         self._looking = self.budget.allows(step)
         if self._looking:
-            self._on_credit = self.budget.on_credit(step)
             self._guard("activations", self._gatherer.prepare)
             self._due = step
         else:

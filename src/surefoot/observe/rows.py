@@ -10,7 +10,8 @@ import numpy as np
 
 from surefoot.runs.schema import Family
 
-# Signals of each family, in the order of their columns: those that have a value a layer, an optimiser, a run.
+# Signals of each family, in the order of their columns: those that have a value a layer, an optimiser, a run, or a
+# place that is met as the run goes on (a loss function, an attention, an input, …).
 PER_LAYER = {
     "activations": ("activation_mean", "activation_rms", "dead_share", "saturated_share", "called"),
     "gradients": ("gradient_rms", "gradient_share", "gradient_nonfinite"),
@@ -23,7 +24,7 @@ PER_OPTIMIZER = {
     "wiring": ("stale_gradient_share",),
 }
 PER_RUN = {"step": ("step_time",), "wiring": ("missed_parameters",)}
-PER_LOSS = {
+PER_PLACE: dict[str, tuple[str, ...]] = {
     "logits": (
         "softmax_collapse_share",
         "logit_max",
@@ -56,7 +57,8 @@ class Rows:
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._layers: tuple[str, ...] = ()
-        self._wheres: dict[str, list[str]] = {"optimizer": [], "loss": []}
+        self._optimizers: list[str] = []
+        self._places_met: dict[str, list[str]] = {family: [] for family in PER_PLACE}
         self._families: dict[str, Family] = {}
         self._place: dict[str, dict[tuple[str, str], int]] = {}
         # a row keeps the family that it was begun with, also if layers or optimisers turn up meanwhile
@@ -73,11 +75,11 @@ class Rows:
 
     def optimizer(self, name: str) -> None:
         """Make room for an optimiser."""
-        self._where("optimizer", name)
+        self._meet(self._optimizers, name)
 
-    def _where(self, kind: str, name: str) -> None:
-        if name not in self._wheres[kind]:
-            self._wheres[kind].append(name)
+    def _meet(self, known: list[str], name: str) -> None:
+        if name not in known:
+            known.append(name)
             self._families.clear()
 
     def _family(self, name: str) -> Family:
@@ -87,8 +89,8 @@ class Rows:
                 (signal, where)
                 for signals, wheres in (
                     (PER_LAYER, self._layers),
-                    (PER_OPTIMIZER, self._wheres["optimizer"]),
-                    (PER_LOSS, self._wheres["loss"]),
+                    (PER_OPTIMIZER, self._optimizers),
+                    (PER_PLACE, self._places_met.get(name, ())),
                     (PER_RUN, ("",)),
                 )
                 for signal in signals.get(name, ())
@@ -107,7 +109,7 @@ class Rows:
         return values
 
     def put(self, step: int, family: str, where: str, **signals: float) -> None:
-        """Values of one optimiser, loss function or run (``where`` = its name).
+        """Values of one optimiser, run or place (``where`` = its name).
 
         They are only noted: rows are made of them all at once when steps are completed, a third of the cost.
         """
@@ -116,8 +118,8 @@ class Rows:
     def _place_noted(self) -> None:
         noted, self._noted = self._noted, []
         for step, family, where, signals in noted:
-            if family in PER_LOSS:
-                self._where("loss", where)
+            if family in PER_PLACE:
+                self._meet(self._places_met[family], where)
             values = self._values(step, family)
             place = self._place[family]
             for signal, value in signals.items():
