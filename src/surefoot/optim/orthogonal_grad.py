@@ -18,6 +18,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
+from surefoot.optim.wrapper import Wrapper
+
 Scope = Literal["tensor", "global"]
 PIECE = 1 << 16  # elements; two such pieces of float32 stay in a core's second-level cache
 
@@ -98,7 +100,7 @@ def orthogonalize_gradients(
     return torch.where(total > 0, removed / total, 0).clamp(0, 1)
 
 
-class OrthogonalGrad(Optimizer):
+class OrthogonalGrad(Wrapper):
     """Wraps an optimizer: each step projects the gradients with :func:`orthogonalize_gradients`, then steps as ever.
 
     The wrapped optimizer is used as it is, with its hyper-parameters, groups and state; learning-rate schedulers and
@@ -140,58 +142,15 @@ class OrthogonalGrad(Optimizer):
         min_ratio: float = 1e-6,
         exclude: Callable[[Tensor], bool] | None = None,
     ) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"optimizer: got {type(optimizer).__name__}; pass an instance, such as torch.optim.AdamW(…), to wrap"
-            )
+        super().__init__(optimizer)
         if exclude is not None and not callable(exclude):
             raise TypeError(f"exclude: got {type(exclude).__name__}; pass a function of a parameter")
         _check(scope, min_ratio)
-        self.optimizer = optimizer
         self.restore_norm = restore_norm
         self.scope: Scope = scope
         self.min_ratio = min_ratio
         self.exclude = exclude
         self.removed: Tensor | None = None
-        # Sets up hooks and the step's wrapper as torch does; groups and state stay those of the wrapped optimizer.
-        super().__init__(optimizer.param_groups, optimizer.defaults)
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The groups of the wrapped optimizer."""
-        return self.optimizer.param_groups
-
-    @param_groups.setter
-    def param_groups(self, value: list[dict[str, Any]]) -> None:
-        if value:  # torch's initialiser starts from an empty list
-            self.optimizer.param_groups = value
-
-    @property
-    def state(self) -> Any:
-        """The state of the wrapped optimizer."""
-        return self.optimizer.state
-
-    @state.setter
-    def state(self, value: Any) -> None:
-        if value:
-            self.optimizer.state = value
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group to the wrapped optimizer."""
-        if not any(param_group is group for group in self.param_groups):
-            self.optimizer.add_param_group(param_group)
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients, as the wrapped optimizer does."""
-        self.optimizer.zero_grad(set_to_none)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state of the wrapped optimizer: a checkpoint fits with and without the wrapper."""
-        return self.optimizer.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load a checkpoint of the wrapper or of the wrapped optimizer."""
-        self.optimizer.load_state_dict(state_dict)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Project the gradients and step.
@@ -218,10 +177,6 @@ class OrthogonalGrad(Optimizer):
         exclude = self.exclude or _single
         params = [p for group in self.param_groups for p in group["params"] if not exclude(p)]
         self.removed = orthogonalize_gradients(params, self.restore_norm, self.scope, self.min_ratio)
-
-    def __getstate__(self) -> dict[str, Any]:
-        names = ("optimizer", "restore_norm", "scope", "min_ratio", "exclude", "removed", "defaults")
-        return {name: self.__dict__[name] for name in names}
 
     def __repr__(self) -> str:
         options = f"restore_norm={self.restore_norm}, scope={self.scope!r}, min_ratio={self.min_ratio}"

@@ -19,9 +19,10 @@ from surefoot.optim.displacement import Displacement
 from surefoot.optim.forwards import Forward, Forwards
 from surefoot.optim.safe_radius import Link
 from surefoot.optim.step_report import StepReport, as_call, step_report
+from surefoot.optim.wrapper import Wrapper
 
 
-class SafeStep(torch.optim.Optimizer):
+class SafeStep(Wrapper):
     """Scale an optimizer's steps so that their length stays within ``r_max`` radii of convergence.
 
     The inner optimizer takes its step as always, with its state; then the update p that it made is measured by one
@@ -85,9 +86,9 @@ class SafeStep(torch.optim.Optimizer):
         class_dim: int = -1,
         logits: Callable[[Any], Tensor] | None = None,
     ) -> None:
-        _check(optimizer, model, r_max, rule, quantile, every)
+        super().__init__(optimizer)
+        _check(model, r_max, rule, quantile, every)
         _check_how(derivative, mode, temperature, link)
-        self.optimizer = optimizer
         self.model = model
         self.r_max, self.rule, self.sample, self.every = r_max, rule, sample, every
         self.last: StepReport | None = None
@@ -97,7 +98,6 @@ class SafeStep(torch.optim.Optimizer):
         }  # fmt: skip
         self._steps = 0
         self._radius: float | None = None
-        self.__setstate__({})  # torch's own way to set an optimizer up without parameters of its own
         self._names()
         self._forwards = (
             None
@@ -110,40 +110,8 @@ class SafeStep(torch.optim.Optimizer):
             )
         )
 
-    # What an optimizer is to others is the inner optimizer's.
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The inner optimizer's groups themselves: a scheduler that changes one changes the other."""
-        return self.optimizer.param_groups
-
-    @property
-    def state(self) -> Any:  # type: ignore[override]
-        """The inner optimizer's state."""
-        return self.optimizer.state
-
-    @property
-    def defaults(self) -> dict[str, Any]:  # type: ignore[override]
-        """The inner optimizer's defaults."""
-        return self.optimizer.defaults
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group to the inner optimizer."""
-        self.optimizer.add_param_group(param_group)
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clear the gradients."""
-        self.optimizer.zero_grad(set_to_none)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The inner optimizer's state: nothing of this wrapper is in it."""
-        return self.optimizer.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load the inner optimizer's state."""
-        self.optimizer.load_state_dict(state_dict)
-
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_forwards": None}  # a copy has seen no forward pass, and hears of none
+        return super().__getstate__() | {"_forwards": None}  # a copy has seen no forward pass, and hears of none
 
     def __repr__(self) -> str:
         return f"SafeStep(r_max={self.r_max:g}, rule={self.rule!r}, every={self.every}, {self.optimizer!r})"
@@ -271,9 +239,7 @@ class SafeStep(torch.optim.Optimizer):
         return named
 
 
-def _check(optimizer: Any, model: Any, r_max: float, rule: str, quantile: float | None, every: int) -> None:
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer: got {type(optimizer).__name__}; use a torch.optim.Optimizer")
+def _check(model: Any, r_max: float, rule: str, quantile: float | None, every: int) -> None:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: got {type(model).__name__}; use the torch.nn.Module that returns the logits")
     if any(type(p).__name__ == "DTensor" for p in model.parameters()):
