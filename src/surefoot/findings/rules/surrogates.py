@@ -1,0 +1,73 @@
+"""``surrogate-mismatch``: the slope that stands in for sign's gradient no longer serves.
+
+Two ends of one balance (Wu, Zheng, Liu, Zheng, ICCV 2023, arXiv 2308.06689). Too sharp: with slopes φ over N weights,
+(E φ)²/E φ² = 1/(1 + u) is the share of weights among which the gradient is in effect distributed (u is the signal
+``surrogate_unevenness``); with ReSTE's truncation at 0.1 no sharpness takes it below a ninth. Too far: weights beyond
+the estimator's reach have slope zero and move no more.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy
+
+_LOOKS = 3
+_FEW = 0.01  # of the weights share the gradient
+_FROZEN = 0.9  # of the weights are beyond reach
+_SOURCE_FEW = (
+    "(E φ)²/E φ² is the effective share of weights that take part in a gradient; ReSTE with its truncation keeps ≥ 1/9 "
+    "(closed form for uniform weights; arXiv 2308.06689, section 4)"
+)
+_SOURCE_FROZEN = "where φ = 0 a weight gets no gradient but through the layer's scale (arXiv 2308.06689, section 4)"
+
+SOFTER = Remedy(
+    name="surefoot.nn.binary.set_sharpness",
+    why="o = 3 at the end of a schedule from 1 is where sign is near enough and gradients are even enough to train",
+    how="# after: model\nfrom surefoot.nn.binary import set_sharpness\nset_sharpness(model, 1.5)\n",
+)
+PULL_BACK = Remedy(
+    name="weights back within the estimator's reach",
+    why="clamped to the reach of the estimator, latent weights get a gradient again; their signs stay as they are",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "from surefoot.nn.binary import binary_layers\n"
+        "with torch.no_grad():\n"
+        "    for layer in binary_layers(model).values():\n"
+        "        layer.weight.clamp_(-1.0, 1.0)\n"
+    ),
+)
+
+
+@rule("surrogate-mismatch", needs=("surrogates",))
+def surrogate_mismatch(history: History) -> Sign | None:
+    """In some binary layer fewer than 1 % of the weights share the gradient, or more than 90 % are frozen, at three
+    looks in a row: warning."""
+    uneven = history.recent_layers("surrogate_unevenness", _LOOKS)
+    frozen = history.recent_layers("surrogate_frozen", _LOOKS)
+    if len(uneven) < _LOOKS or uneven[-1].step != history.step:
+        return None
+    with np.errstate(invalid="ignore"):
+        few = np.all([1 / (1 + layers.values) < _FEW for layers in uneven], axis=0)
+        far = np.all([layers.values > _FROZEN for layers in frozen], axis=0)
+    if not (few | far).any():
+        return None
+    names = np.array(uneven[-1].names)
+    evidence, causes = [], []
+    if far.any():
+        at = int(np.nanargmax(np.where(far, frozen[-1].values, np.nan)))
+        value = float(frozen[-1].values[at])
+        evidence.append(Evidence("surrogate_frozen", names[at], history.step, value, _FROZEN, _SOURCE_FROZEN))
+        causes.append(f"{value:.0%} of the weights of {names[at]} are beyond the estimator's reach and get no gradient")
+    if (few & ~far).any():
+        at = int(np.nanargmax(np.where(few & ~far, uneven[-1].values, np.nan)))
+        value = float(uneven[-1].values[at])
+        evidence.append(Evidence("surrogate_unevenness", names[at], history.step, value, 1 / _FEW - 1, _SOURCE_FEW))
+        causes.append(f"the gradient of {names[at]} is in effect that of {1 / (1 + value):.2g} of its weights")
+    cause = f"the surrogate behind sign serves no more: {'; '.join(causes)}."
+    where = tuple(str(name) for name in names[few | far])
+    remedies = (PULL_BACK, SOFTER) if far.any() else (SOFTER,)
+    return Sign("warning", cause, tuple(evidence), where, uneven[0].step, remedies)

@@ -1,0 +1,1 @@
+"""Layers that cure or prevent trouble, named and shaped like their torch neighbours; a family is a sub-package."""
