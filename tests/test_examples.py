@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SHORT = {"char_gpt": ("--steps", "2"), "digits_cnn": ("--epochs", "1"), "digits_mlp": ("--epochs", "1")}
+SHORT = {
+    "char_gpt": ("--steps", "2"),
+    "lstm": ("--steps", "2"),
+    "digits_cnn": ("--epochs", "1"),
+    "digits_mlp": ("--epochs", "1"),
+    "diffusion": ("--steps", "2"),
+    "pinn": ("--steps", "2"),
+    "gan": ("--steps", "2"),
+    "vae": ("--epochs", "1"),
+    "reinforce": ("--steps", "2"),
+}
 
 
 def example(name: str, *arguments: str) -> str:
@@ -21,7 +31,7 @@ def example(name: str, *arguments: str) -> str:
 @pytest.mark.parametrize("name", SHORT)
 def test_runs_and_reports_a_validation_number(name: str) -> None:
     last = example(name, *SHORT[name]).splitlines()[-1]
-    assert re.search(r"validation (?:loss|accuracy) \d+\.\d{3}$", last)
+    assert re.search(r"validation (?:loss|accuracy|coverage|distance) \d+\.\d{3}$", last)
 
 
 def test_the_same_seed_gives_the_same_run() -> None:

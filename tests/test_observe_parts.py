@@ -374,8 +374,9 @@ class TestNeverInTheWay:
         other_optimizer = torch.optim.SGD(other.parameters(), 0.1)
         with watching(1) as seen:
             worker = threading.Thread(target=self.loop, args=(other, other_optimizer, 20))
+            self.loop(model, optimizer, 1)  # the thread that trains first is the one that is watched
             worker.start()
-            self.loop(model, optimizer)
+            self.loop(model, optimizer, 5)
             with torch.no_grad():
                 model(torch.randn(4, 3))
             worker.join()

@@ -157,7 +157,8 @@ def test_page_leaves_out_what_was_not_recorded(pages: dict[str, Path]) -> None:
         return [attributes["id"] for attributes in Elements(pages[name].read_text()).named("section")]
 
     assert sections("empty") == ["environment", "cost"]
-    assert sections("failing") == ["findings", "loss", "gradients", "updates", "units", "layers", "environment", "cost"]
+    every = ["findings", "loss", "gradients", "updates", "units", "signals", "layers", "environment", "cost"]
+    assert sections("failing") == every
     assert "findings" not in sections("gan")
     assert pages["empty"].stat().st_size < 100_000  # no figure, no plotly
 

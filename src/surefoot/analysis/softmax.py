@@ -49,6 +49,68 @@ def spread(logits: Float[Tensor, "rows classes"]) -> tuple[Tensor, Tensor]:
     return logits.abs().amax(), torch.linalg.vector_norm(logits) / max(1, logits.numel()) ** 0.5
 
 
+def rounded_gradient_share(
+    log_probabilities: Float[Tensor, "rows classes"], targets: Int[Tensor, " rows"]
+) -> Float[Tensor, ""]:
+    """How much of the cross-entropy's gradient on the logits is rounding, 0-d, in [0, 1].
+
+    The gradient of a row, p − y, sums to 0 but for rounding: |Σ_k p_k − 1| is the error, and Σ_{k≠y} p_k is what there
+    is to be learned. The share is Σ of the errors over Σ of the masses, so that a batch with one row that is not yet
+    fit has a small one, however many of the others collapsed. In a collapsed row the two are the same: p_y was rounded
+    to 1 though the p_k are still there.
+
+    Parameters
+    ----------
+    log_probabilities : output of a log-softmax, in the dtype of the training
+    targets : the right class of each row; a row to be left out has a negative one
+
+    Source: arXiv 2501.04697, where such rows are said to have collapsed; the weights by mass are ours.
+    """
+    log_p = log_probabilities.detach()
+    wide = log_p.float() if log_p.device.type == "mps" else log_p.double()
+    kept, at = targets >= 0, targets.clamp_min(0)[:, None]
+    p = wide.exp()
+    mass = p.scatter(1, at, 0.0).sum(dim=1)
+    error = (mass + (p.gather(1, at)[:, 0] - 1)).abs()
+    share = torch.where(kept, error, 0.0).sum() / torch.where(kept, mass, 0.0).sum()
+    # 0/0: even the wrong classes have underflowed, and nothing is left of the gradient
+    return torch.where(kept.any(), torch.nan_to_num(share, nan=1.0).clamp(max=1.0), math.nan)
+
+
+def headroom(log_probabilities: Float[Tensor, "rows classes"]) -> Float[Tensor, " rows"]:
+    """Nats that each row has left before it collapses in its own dtype, as float32; ≤ 0 is collapse.
+
+    ln(2/eps) less the gap between the largest logit and the logsumexp of the others. Source: arXiv 2501.04697.
+    """
+    log_p = log_probabilities.detach().float()
+    largest, place = log_p.max(dim=1, keepdim=True)
+    rest = log_p.scatter(1, place, -math.inf).logsumexp(dim=1)
+    return logit_headroom(log_probabilities.dtype) - (largest[:, 0] - rest)
+
+
+def margins(log_probabilities: Float[Tensor, "rows classes"]) -> Float[Tensor, " rows"]:
+    """By how much the largest logit of each row leads the runner-up (log-probabilities differ as their logits do)."""
+    best = log_probabilities.detach().float().topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
+
+
+def target_margins(
+    log_probabilities: Float[Tensor, "rows classes"], targets: Int[Tensor, " rows"]
+) -> Float[Tensor, " rows"]:
+    """By how much the right class's logit leads the best other one; negative where a row is misclassified."""
+    log_p = log_probabilities.detach().float()
+    at = targets[:, None]
+    return log_p.gather(1, at)[:, 0] - log_p.scatter(1, at, -math.inf).amax(dim=1)
+
+
+def log_partition(logits: Float[Tensor, "rows classes"]) -> Float[Tensor, " rows"]:
+    """log Z = logsumexp of each row, in float32: how far the logits as a whole have moved from 0.
+
+    Source: Wortsman et al. 2024, arXiv 2309.14322, §3.2 (what the z-loss keeps near 0).
+    """
+    return logits.detach().float().logsumexp(dim=1)
+
+
 def logit_headroom(dtype: torch.dtype, n_classes: int = 2) -> float:
     """The gap, in nats, at which a row collapses when every other class lies that far below the largest logit.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from surefoot.autodiff.kernels import differentiable_kernels
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """``loss_fn(outputs, targets)``: a mean over the rows, as a 0-d tensor."""
@@ -49,19 +49,6 @@ def unflatten(vector: Float[Tensor, " parameters"], like: Sequence[Tensor]) -> l
         raise ValueError(f"vector: has shape {tuple(vector.shape)}; must be ({sum(sizes)},), one value a parameter")
     pieces = vector.split(sizes)
     return [v.reshape(p.shape).to(p) for v, p in zip(pieces, like, strict=True)]
-
-
-@contextmanager
-def twice_differentiable(model: nn.Module) -> Iterator[None]:
-    """Run a model with kernels that have a second derivative: plain attention, and no fused recurrent layers."""
-    with ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-            # not by mkldnn.flags(), which warns of torch's own default as it puts it back
-            stack.callback(setattr, torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
-            setattr(torch.backends.mkldnn, "enabled", False)  # noqa: B010  (a property of the module, unknown to mypy)
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        yield
 
 
 def undisturbed_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
@@ -119,7 +106,7 @@ def hessian_operator(
     rows = len(inputs)
 
     def gradient(start: int, stop: int) -> list[Tensor]:
-        with twice_differentiable(model), torch.enable_grad():
+        with differentiable_kernels(model), torch.enable_grad():
             loss = mean_loss(model, loss_fn, inputs[start:stop], targets[start:stop])
             slopes = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
         return [torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters, strict=True)]
@@ -128,7 +115,7 @@ def hessian_operator(
         used = [(g, v) for g, v in zip(slopes, unflatten(vector, parameters), strict=True) if g.requires_grad]
         if not used:  # a loss linear in all parameters
             return torch.zeros_like(vector)
-        with twice_differentiable(model):
+        with differentiable_kernels(model):
             second = torch.autograd.grad(
                 [g for g, _ in used], parameters, [v for _, v in used], retain_graph=keep, allow_unused=True
             )

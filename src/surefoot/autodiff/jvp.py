@@ -6,16 +6,16 @@ are as before, no graph is kept, automatic mixed precision is off inside.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from surefoot.autodiff.kernels import differentiable_kernels
 
 Derivative = Literal["auto", "jvp", "finite-difference"]
 Mode = Literal["eval", "train"]
@@ -28,6 +28,7 @@ def directional_derivative(
     *,
     derivative: Derivative = "auto",
     eps: float | None = None,
+    share: float | None = None,
     base: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, str]:
     """Value of ``function`` at ``parameters``, and its derivative along ``tangents``.
@@ -42,6 +43,8 @@ def directional_derivative(
         the second
     eps : length of the displacement of a finite difference, in the units of the parameters; by default the square root
         of the parameters' machine epsilon times (1 + norm of the parameters)
+    share : the displacement of a finite difference as a share of ``tangents`` instead, for tangents that are a step
+        themselves; nothing then waits for a device
     base : the value at ``parameters`` where it is known already, which saves a finite difference one evaluation
 
     Returns
@@ -69,11 +72,11 @@ def directional_derivative(
                 if derivative == "jvp" or isinstance(error, torch.OutOfMemoryError):
                     raise
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            result = _finite_difference(function, parameters, tangents, eps, base)
+            result = _finite_difference(function, parameters, tangents, eps, share, base)
             # Said only now: if this failed too, its error is the one to tell.
             warnings.warn(f"no forward-mode derivative here, a finite difference serves ({reason})", stacklevel=2)
             return *result, "finite-difference"
-        return *_finite_difference(function, parameters, tangents, eps, base), "finite-difference"
+        return *_finite_difference(function, parameters, tangents, eps, share, base), "finite-difference"
 
 
 def _forward_mode(
@@ -93,17 +96,20 @@ def _finite_difference(
     parameters: Mapping[str, Tensor],
     tangents: Mapping[str, Tensor],
     eps: float | None,
+    share: float | None,
     base: Tensor | None,
 ) -> tuple[Tensor, Tensor]:
     here = {name: value.detach() for name, value in parameters.items()}
     value = (function(here) if base is None else base).detach().clone()
-    length = global_norm(list(tangents.values()))
-    if length == 0:
-        return value, torch.zeros_like(value)
-    if eps is None:
-        precision = max(torch.finfo(t.dtype).eps for t in tangents.values())
-        eps = math.sqrt(precision) * (1 + global_norm([here[name] for name in tangents]))
-    step = eps / length
+    step = share
+    if step is None:
+        length = global_norm(list(tangents.values()))
+        if length == 0:
+            return value, torch.zeros_like(value)
+        if eps is None:
+            precision = max(torch.finfo(t.dtype).eps for t in tangents.values())
+            eps = math.sqrt(precision) * (1 + global_norm([here[name] for name in tangents]))
+        step = eps / length
     moved = here | {name: here[name] + step * tangent.detach() for name, tangent in tangents.items()}
     # Dividing in float64 would not bring back digits that the function's own dtype lost.
     return value, (function(moved).detach() - value) / step
@@ -161,7 +167,7 @@ def functional(
         buffers = {name: buffer.detach().clone() for name, buffer in root.named_buffers()}
         devices = sorted({p.device.index or 0 for p in root.parameters() if p.device.type == "cuda"})
         training = [(module, module.training) for module in root.modules()]
-        with forward_mode_kernels(root), torch.random.fork_rng(devices):
+        with differentiable_kernels(root), torch.random.fork_rng(devices):
             if mode == "train":
                 start = start or _random_state(devices)
                 _set_random_state(start)
@@ -186,25 +192,6 @@ def unwrap(model: nn.Module) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
-
-
-@contextlib.contextmanager
-def forward_mode_kernels(model: nn.Module | None = None) -> Iterator[None]:
-    """Kernels that have forward-mode formulas: plain attention, no fused encoder, plain RNNs; no autocast."""
-    recurrent = model is not None and any(isinstance(module, nn.RNNBase) for module in model.modules())
-    fused = torch.backends.mha.get_fastpath_enabled()
-    devices = {"cpu"} | ({p.device.type for p in model.parameters()} - {"meta"} if model is not None else set())
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        for device in filter(torch.amp.is_autocast_available, devices):
-            stack.enter_context(torch.autocast(device, enabled=False))
-        if recurrent:
-            stack.callback(setattr, torch.backends.mkldnn, "enabled", torch.backends.mkldnn.enabled)
-            setattr(torch.backends.mkldnn, "enabled", False)  # noqa: B010  (a property of the module, unknown to mypy)
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
-        torch.backends.mha.set_fastpath_enabled(False)
-        stack.callback(torch.backends.mha.set_fastpath_enabled, fused)
-        yield
 
 
 def random_state(model: nn.Module) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -103,6 +104,70 @@ def lanczos(
             size = len(kept)
         vectors[size] = _next_direction(rest, length, scale, vectors[:size])
         size += 1
+
+
+@dataclass(frozen=True)
+class Krylov:
+    """What a few products with a symmetric operator show of it: an orthonormal basis as rows, and A in that basis.
+
+    In that basis A is tridiagonal, with ``diagonal`` and ``offdiagonal`` (the last of which leads out of the basis).
+    """
+
+    basis: Float[Tensor, "steps n"]
+    diagonal: Float[Tensor, " steps"]
+    offdiagonal: Float[Tensor, " steps"]
+
+
+def krylov(
+    operator: Callable[[Float[Tensor, " n"]], Float[Tensor, " n"]], start: Float[Tensor, " n"], steps: int
+) -> Krylov:
+    """``steps`` products of Lanczos with full orthogonalisation, none of which waits for a number from the device.
+
+    Where the basis becomes invariant before ``steps`` products the rows that are left are zero, and so are their
+    entries.
+
+    Raises
+    ------
+    ValueError
+        For a start that is not a vector, or no steps.
+    """
+    if start.dim() != 1 or not start.numel():
+        raise ValueError(f"start: got shape {tuple(start.shape)}; must be a vector")
+    if steps < 1:
+        raise ValueError(f"steps: got {steps}; must be at least 1")
+    tiny = torch.finfo(start.dtype).tiny
+    basis = start.new_zeros(steps, start.numel())
+    diagonal, offdiagonal = start.new_zeros(steps), start.new_zeros(steps)
+    basis[0] = start / start.norm().clamp_min(tiny)
+    for step in range(steps):
+        image = operator(basis[step])
+        rest, overlap = _orthogonalised(image, basis[: step + 1])
+        length = rest.norm()
+        # what is left by rounding alone is no direction
+        real = length > 10 * torch.finfo(start.dtype).eps * image.norm()
+        length = torch.where(real, length, torch.zeros_like(length))
+        diagonal[step], offdiagonal[step] = overlap[step], length
+        if step + 1 < steps:
+            direction = torch.where(length > 0, rest / length.clamp_min(tiny), torch.zeros_like(rest))
+            again, _ = _orthogonalised(direction, basis[: step + 1])
+            basis[step + 1] = again / again.norm().clamp_min(tiny)
+    return Krylov(basis, diagonal, offdiagonal)
+
+
+def largest_ritz(diagonal: np.ndarray, offdiagonal: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """From a :class:`Krylov`'s numbers the largest Ritz value, its residual |A v − θ v|, and v in that basis.
+
+    Some eigenvalue lies within the residual of it, and the largest eigenvalue is no smaller than it.
+    """
+    inside = np.asarray(offdiagonal, dtype=np.float64)
+    ends = np.flatnonzero(inside == 0)
+    size = int(ends[0]) + 1 if len(ends) else len(inside)
+    matrix = np.diag(np.asarray(diagonal, dtype=np.float64)[:size])
+    matrix += np.diag(inside[: size - 1], 1) + np.diag(inside[: size - 1], -1)
+    values, vectors = np.linalg.eigh(matrix)
+    weights = np.zeros(len(inside))
+    weights[:size] = vectors[:, -1]
+    return float(values[-1]), float(inside[size - 1] * abs(vectors[-1, -1])), weights
 
 
 def _orthogonalised(image: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:

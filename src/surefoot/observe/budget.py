@@ -6,6 +6,7 @@ import math
 
 CREDIT_LOOKS = 8
 CREDIT_SECONDS = 0.5
+DEAR_CREDIT = 0.2  # of these seconds, what readings dearer than a look may take, so that looks are not cut short by them
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
 PLANNED_SHARE = 0.4
@@ -47,8 +48,10 @@ class Budget:
         self.scalar_cost = DUE_STEP
         self.opening = True  # the scalars are read more often than the budget alone would have it
         self._burst = 0
-        self._dear_spent = 0.0
+        self._dear_spent: dict[str, float] = {}  # by reading: each has an equal part, or cheap ones starve dear ones
         self._dear_cost: dict[str, float] = {}
+        self._dear_credit = 0.0
+        self._look_credit = 0.0  # looks only: a first flush, which loads the rules, must not end them
         self._dear_now = 0.0  # seconds of dear readings since the last look was accounted for
         self._idle = 0.0  # the part of `spent` that no decision can save
 
@@ -70,18 +73,22 @@ class Budget:
         if self.every is not None:
             return True
         cost = self._dear_cost.get(name, steps * self.step_time)
+        spent = self._dear_spent.setdefault(name, 0.0)
         if not cost:
             return False  # no step was timed so far
         if self.at_credit:
-            return self.credit_spent + self._dear_now + cost <= CREDIT_SECONDS
+            return self._dear_credit + cost <= DEAR_CREDIT
         allowance = self.fraction * self.elapsed
-        return self._dear_spent + cost <= DEAR_SHARE * allowance and self.spent + self._dear_now + cost <= allowance
+        part = DEAR_SHARE * allowance / len(self._dear_spent)
+        return spent + cost <= part and self.spent + self._dear_now + cost <= allowance
 
     def dear_taken(self, name: str, seconds: float) -> None:
         """The dear reading ``name`` took ``seconds``."""
         self._dear_now += seconds
-        if not self.at_credit:
-            self._dear_spent += seconds
+        if self.at_credit:
+            self._dear_credit += seconds
+        else:
+            self._dear_spent[name] = self._dear_spent.get(name, 0.0) + seconds
         before = self._dear_cost.get(name)
         # the first time loads and compiles: believe in less after it
         self._dear_cost[name] = seconds if before is None or seconds > before else before + (seconds - before) * 0.5
@@ -95,6 +102,8 @@ class Budget:
         else:
             self.spent += seconds
         seconds = max(0.0, seconds - dear)
+        if self.at_credit:
+            self._look_credit += seconds
         # the first look also finds the models, once; after that: quick to believe in dear looks, slow in cheap ones
         if self.credit_looks == 1 and self.at_credit:
             return
@@ -116,7 +125,7 @@ class Budget:
         return (
             self.every is None
             and self.credit_looks < CREDIT_LOOKS
-            and self.credit_spent + self.look_cost <= CREDIT_SECONDS
+            and self._look_credit + self.look_cost <= CREDIT_SECONDS - DEAR_CREDIT
             and step & (step - 1) == 0
         )
 
@@ -131,7 +140,7 @@ class Budget:
         if self._burst > 0 and self.spent < allowance:
             self._burst -= 1
             return True
-        looks = self.spent - self._dear_spent
+        looks = self.spent - sum(self._dear_spent.values())
         return looks + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
 
     def settled(self, seconds: float, idle_steps: int) -> None:

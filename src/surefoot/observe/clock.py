@@ -17,6 +17,7 @@ class OptimizerState:
     ref: weakref.ref[Optimizer]
     name: str
     count: int = 0
+    in_backward: bool = False  # it stands for all optimisers that step inside a backward: one backward is one step
 
 
 class Clock:
@@ -27,7 +28,7 @@ class Clock:
         self._leader: OptimizerState | None = None  # whose count is the run's
         self._last: OptimizerState | None = None
         self._streak = 0
-        self._states: dict[int, OptimizerState] = {}
+        self._states: dict[int, tuple[weakref.ref[Optimizer], OptimizerState]] = {}
         self._open: list[int] = []  # optimisers whose step() is running, outermost first
 
     @property
@@ -38,18 +39,25 @@ class Clock:
     @property
     def states(self) -> list[OptimizerState]:
         """The optimisers known so far, in the order they were met; those that were deleted are left out."""
-        return [s for s in self._states.values() if s.ref() is not None]
+        return list({id(s): s for ref, s in self._states.values() if ref() is not None}.values())
+
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """All optimisers that are counted and still there."""
+        return [o for ref, _ in self._states.values() if (o := ref()) is not None]
 
     def known(self, optimizer: Optimizer) -> OptimizerState | None:
         """The state of an optimiser that was added."""
-        state = self._states.get(id(optimizer))
+        ref, state = self._states.get(id(optimizer), (None, None))
         # an id is given again after its owner died
-        return state if state is not None and state.ref() is optimizer else None
+        return state if ref is not None and ref() is optimizer else None
 
-    def add(self, optimizer: Optimizer, name: str) -> OptimizerState:
-        """Begin to count for ``optimizer``."""
-        state = OptimizerState(weakref.ref(optimizer), name)
-        self._states[id(optimizer)] = state
+    def add(self, optimizer: Optimizer, name: str, in_backward: bool = False) -> OptimizerState:
+        """Begin to count for ``optimizer``. All that step ``in_backward`` share one state."""
+        ref = weakref.ref(optimizer)
+        shared = next((s for _, s in self._states.values() if s.in_backward), None) if in_backward else None
+        state = OptimizerState(ref, name, in_backward=in_backward) if shared is None else shared
+        self._states[id(optimizer)] = (ref, state)
         return state
 
     def enter(self, optimizer: Optimizer) -> bool:

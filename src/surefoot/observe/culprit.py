@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from surefoot.observe.discover import Models
-from surefoot.observe.graph import ACCUMULATE, GraphView, Node
+from surefoot.observe.graph import ACCUMULATE, GraphView, Node, has_memory
 
 _OWN_OUTPUT = ("_saved_result", "_saved_output", "_saved_result1")
 
@@ -25,7 +25,7 @@ class Culprit:
 
 def what_is(tensor: Tensor) -> str | None:
     """``"nan"``, ``"inf"`` or ``"-inf"`` if the tensor holds such a value, in this order; else None."""
-    if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.numel() == 0:
+    if not (tensor.is_floating_point() or tensor.is_complex()) or tensor.numel() == 0 or not has_memory(tensor):
         return None
     # a sum is finite only if every term is (or the terms themselves overflow it, which the exact test then tells)
     if torch.isfinite(tensor.sum(dtype=torch.float64 if tensor.is_floating_point() else None)):

@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader
 
 # Module types whose output is an activation, and how a signal calls it.
 ACTIVATION_TYPES: dict[type[nn.Module], str] = {
@@ -104,6 +106,8 @@ class Census:
     modules: list[nn.Module] = field(default_factory=list)
     optimizers: list[Optimizer] = field(default_factory=list)
     scalers: list[Any] = field(default_factory=list)
+    schedulers: list[Any] = field(default_factory=list)  # of learning rates
+    loaders: list[Any] = field(default_factory=list)  # data loaders
     checkpointing: bool = False  # activation checkpoints are alive: reading their graph would run the forward again
 
 
@@ -121,6 +125,8 @@ def census() -> Census:
         if code is None:
             mro = kind.__mro__
             code = 1 if nn.Module in mro else 2 if Optimizer in mro else 3 if scaler in mro else 0
+            code = 5 if LRScheduler in mro else code
+            code = 6 if DataLoader in mro else code
             if kind.__name__ == "_CheckpointFrame" and kind.__module__ == "torch.utils.checkpoint":
                 code = 4
             kinds[kind] = code
@@ -132,6 +138,10 @@ def census() -> Census:
             found.scalers.append(obj)
         elif code == 4:
             found.checkpointing = True
+        elif code == 5:
+            found.schedulers.append(obj)
+        elif code == 6:
+            found.loaders.append(obj)
     return found
 
 
@@ -150,12 +160,17 @@ def unwrap(module: nn.Module) -> tuple[nn.Module, bool]:
             return module, compiled or getattr(module, "_compiled_call_impl", None) is not None
 
 
-def find_models(modules: Iterable[nn.Module], parameters: Sequence[Tensor]) -> Models:
+def find_models(
+    modules: Iterable[nn.Module], parameters: Sequence[Tensor], gathered: Sequence[tuple[Tensor, Tensor]] = ()
+) -> Models:
     """Group ``parameters`` by the modules that own them, and those by the models they belong to.
+
+    ``gathered`` are parameters that stand, in a module or in a graph, for shards of theirs, as (whole, shard).
 
     Parameters that no module owns become layers of their own. Shared parameters belong to the module defined first.
     """
     wanted = {id(p) for p in parameters}
+    shard_of = {id(whole): shard for whole, shard in gathered if id(shard) in wanted}
     every = [m for m in modules if "_parameters" in m.__dict__]
     children = {id(c) for m in every for c in m._modules.values() if c is not None}
     tops: list[nn.Module] = []
@@ -166,7 +181,9 @@ def find_models(modules: Iterable[nn.Module], parameters: Sequence[Tensor]) -> M
         below, is_compiled = unwrap(module)
         if is_compiled:
             compiled.add(id(below))
-        if all(below is not top for top in tops) and any(id(p) in wanted for p in below.parameters()):
+        if all(below is not top for top in tops) and any(
+            id(p) in wanted or id(p) in shard_of for p in below.parameters()
+        ):
             tops.append(below)
     # a module reachable from two tops (an EMA helper that keeps the model in a list, say) is named once, by the larger
     tops.sort(key=lambda m: -sum(1 for _ in m.parameters()))
@@ -176,7 +193,9 @@ def find_models(modules: Iterable[nn.Module], parameters: Sequence[Tensor]) -> M
     for top, prefix in zip(tops, names, strict=True):
         fresh = False
         for path, module in top.named_modules():
-            own = [(n, p) for n, p in module._parameters.items() if p is not None and id(p) not in found.owned]
+            path = ".".join(part for part in path.split(".") if part != "_orig_mod")  # of a part that is compiled
+            held = [(n, shard_of.get(id(p), p)) for n, p in module._parameters.items() if p is not None]
+            own = [(n, p) for n, p in held if id(p) not in found.owned]
             if not own:
                 continue
             fresh = True
@@ -195,6 +214,10 @@ def find_models(modules: Iterable[nn.Module], parameters: Sequence[Tensor]) -> M
         layer = Layer(name, "Parameter", parameter.numel(), None)
         found.owned[id(parameter)] = Owned(weakref.ref(parameter), layer, name)
         found.layers.append(layer)
+    for whole, shard in gathered:
+        if id(shard) in found.owned:
+            owner = found.owned[id(shard)]
+            found.owned[id(whole)] = Owned(weakref.ref(whole), owner.layer, owner.path)
     found.index = {layer.name: place for place, layer in enumerate(found.layers)}
     return found
 

@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
-import sys
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.compiled import anything_compiled, eager_modules
 from surefoot.observe.graph import GraphView, LossSite, read_graph, roots_of
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
 from surefoot.observe.signals.activations import ActivationReader
+from surefoot.observe.signals.adaptivity import Adaptivity
+from surefoot.observe.signals.attention import AttentionLogits
+from surefoot.observe.signals.clipping import ClipRatio
+from surefoot.observe.signals.curvature import CurvatureReading
+from surefoot.observe.signals.game import Game
 from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
+from surefoot.observe.signals.initialisation import Initialisation
+from surefoot.observe.signals.inputs import Inputs
+from surefoot.observe.signals.latent import Latent
 from surefoot.observe.signals.logits import read_logits
 from surefoot.observe.signals.loss import constant_loss
+from surefoot.observe.signals.loss_terms import LossTerms
+from surefoot.observe.signals.phases import Frozen, TrainingMode
+from surefoot.observe.signals.policy import Policy
+from surefoot.observe.signals.precision import Precision
+from surefoot.observe.signals.rank import RankStatistics
+from surefoot.observe.signals.recurrence import Recurrence
+from surefoot.observe.signals.samples import Samples
+from surefoot.observe.signals.scaling import Scaling
+from surefoot.observe.signals.schedules import Schedules
+from surefoot.observe.signals.steps import SafeStepReading
+from surefoot.observe.signals.surrogates import Surrogates
 from surefoot.observe.signals.weights import Snapshot
 from surefoot.observe.signals.wiring import MissedParameters, StaleProbe
 
 MEANS = ("hooks", "borrow", "replay")
 # In the order in which they are called at each moment of a step.
-INSTRUMENTS: tuple[type[Instrument], ...] = ()
+INSTRUMENTS: tuple[type[Instrument], ...] = (
+    AttentionLogits,
+    RankStatistics,
+    Recurrence,
+    Initialisation,
+    Adaptivity,
+    ClipRatio,
+    Precision,
+    Scaling,
+    Schedules,
+    Surrogates,
+    Inputs,
+    Samples,
+    LossTerms,
+    CurvatureReading,
+    SafeStepReading,
+    TrainingMode,
+    Frozen,
+    Game,
+    Latent,
+    Policy,
+)
 
 
 @dataclass(slots=True)
@@ -64,6 +105,7 @@ class Gatherer:
         self._replay_refused = False
         self._reader: ModuleReader | None = None
         self._missed = MissedParameters()
+        self._eager_modules: list[weakref.ref[nn.Module]] = []
         self._look = _Look()
 
     @property
@@ -77,19 +119,19 @@ class Gatherer:
         if not self._scene.discovered:
             return
         roots = self._scene.roots()
-        means = self._means
+        means, compiled = self._means, anything_compiled()
         if means is None:
-            means = "hooks" if roots and not _anything_compiled() else "borrow"
-        if means == "hooks":
+            means = "hooks" if roots and (not compiled or self._eager()) else "borrow"
+        if means == "hooks" and not compiled:
             for instrument in self._instruments:
                 self._guard(instrument.name, instrument.prepare, roots)
         if means == "replay" and (self._replay_refused or not roots):
             return
-        self._activations.begin(knows_called=means != "borrow")
+        self._activations.begin(knows_called=means != "borrow" and not compiled)
         if means != "borrow":
             self._reader = ModuleReader(self._scene.models, self._activations)
             if means == "hooks":
-                self._hooks.put_on(roots, self._reader)
+                self._hooks.put_on(roots, self._reader, self._eager() if compiled else None)
             else:
                 self._replay.put_on(roots[0])
         self.went_by = means
@@ -112,6 +154,8 @@ class Gatherer:
         if not view.complete:
             view.sites.clear()  # what comes before and after an activation is not known
         self._guard("discovery", self._scene.update, view.leaves)
+        if anything_compiled():
+            self._eager_modules = [weakref.ref(m) for m in eager_modules(self._scene.roots(), view)]
         if self._reader is not None and self._replay.ready:
             self._guard("replay", self._run_replay, self._reader)
         self._guard("activations", self._read_activations, view)
@@ -120,6 +164,19 @@ class Gatherer:
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.at_backward, view, roots)
+
+    def at_odd_loss(self, tensors: Any) -> None:
+        """A step that is not looked at has an odd loss: its batch may be why."""
+        roots = roots_of(tensors)
+        view = self._guard("graph", read_graph, roots)
+        if view is not None and view.complete and self._scene.discovered:
+            for instrument in self._instruments:
+                self._guard(instrument.name, instrument.at_odd_loss, view, roots)
+
+    def at_backward_end(self) -> None:
+        """A backward of the step is over."""
+        for instrument in self._instruments:
+            self._guard(instrument.name, instrument.at_backward_end)
 
     def at_clip(self, parameters: Sequence[Tensor]) -> None:
         """Gradients are about to be clipped."""
@@ -135,15 +192,14 @@ class Gatherer:
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.at_step_begin, optimizer)
 
-    def at_step_end(self, optimizer: Optimizer, state: OptimizerState, backwards: int) -> None:
+    def at_inner_step(self, optimizer: Optimizer) -> None:
+        """An optimiser steps inside a backward, on a few parameters whose gradient is complete, and soon gone."""
+        self._guard("gradients", self._join_gradients, parameters_of(optimizer), optimizer)
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """An optimiser's step is over: what was gathered becomes its step's rows once the numbers are there."""
         look, self._look = self._look, _Look()
         step = self._scene.clock.steps
-        if backwards and (look.gradients is None or not np.nansum(look.gradients.gradient_share)):
-            # a closure computed the gradients inside the step: they are still there, the step itself went unseen
-            self._guard("gradients", self._read_gradients, parameters_of(optimizer), optimizer)
-            look.gradients, self._look = self._look.gradients, _Look()
-            look.snapshot = None
         if look.gradients is not None:
             self._guard("gradients", self._write_gradients, look.gradients, state, step)
         if look.snapshot is not None:
@@ -160,7 +216,13 @@ class Gatherer:
                 self._tell("missed", parameters=look.missing[:50])
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.at_step_end, optimizer, state)
-        self._guard("wiring", self._plant_probe, optimizer)
+        if not state.in_backward:
+            self._guard("wiring", self._plant_probe, optimizer)
+
+    def close(self) -> None:
+        """The run is over."""
+        for instrument in self._instruments:
+            self._guard(instrument.name, instrument.at_close)
 
     def harvest(self, probe: StaleProbe, state: OptimizerState) -> None:
         """The step after a look is over: had its backward added to gradients of the step before?"""
@@ -168,6 +230,10 @@ class Gatherer:
             self._rows.put(self._scene.clock.steps, "wiring", state.name, stale_gradient_share=probe.share)
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    def _eager(self) -> list[nn.Module]:
+        """Where a part of the run is compiled: the modules that are known to run outside of it."""
+        return [m for ref in self._eager_modules if (m := ref()) is not None]
 
     def _run_replay(self, reader: ModuleReader) -> None:
         refused = self._replay.run(reader)
@@ -189,9 +255,9 @@ class Gatherer:
         if self.went_by == "hooks":
             # only activations that are plain functions are left for the graph to show
             seen = self._activations.with_activation
-            borrow(view, scene.models, self._activations, seen, with_moments=False)
+            borrow(view, scene.models, self._activations, seen, self._activations.with_output)
         else:
-            borrow(view, scene.models, self._activations, set(), with_moments=True)
+            borrow(view, scene.models, self._activations, set(), set())
 
     def _read_loss_site(self, loss: LossSite) -> None:
         made_by = loss.input_node
@@ -207,6 +273,18 @@ class Gatherer:
         scale = scene.gradient_scale(optimizer)
         self._look.gradients = read_gradients(parameters, scene.models, self._later, scale)
         self._look.snapshot = Snapshot(parameters, scene.models, scale)
+
+    def _join_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer) -> None:
+        """Read the gradients of some parameters, in addition to those of this step that were read already."""
+        gradients, snapshot = self._look.gradients, self._look.snapshot
+        self._read_gradients(parameters, optimizer)
+        more = self._look.gradients
+        if gradients is not None and more is not None:
+            self._later.ask((), lambda _: gradients.join(more))
+            self._look.gradients = gradients
+        if snapshot is not None and self._look.snapshot is not None:
+            snapshot.join(self._look.snapshot)
+            self._look.snapshot = snapshot
 
     def _write_gradients(self, reading: GradientReading, state: OptimizerState, step: int) -> None:
         layers = self._scene.layer_names()
@@ -233,7 +311,14 @@ class Gatherer:
         reading = snapshot.compare(self._later)
 
         def write(_: Any) -> None:
-            self._rows.put_layers(step, "weights", weight_rms=reading.weight_rms, update_rms=reading.update_rms)
+            self._rows.put_layers(
+                step,
+                "weights",
+                weight_rms=reading.weight_rms,
+                update_rms=reading.update_rms,
+                update_ratio=reading.update_ratio,
+                swallowed_share=reading.swallowed_share,
+            )
             self._rows.put(
                 step,
                 "weights",
@@ -241,6 +326,7 @@ class Gatherer:
                 weight_norm=reading.weight_norm,
                 update_norm=reading.update_norm,
                 predicted_decrease=reading.predicted_decrease,
+                nlm_alignment=reading.nlm_alignment,
             )
 
         self._tools.ask(step, (), write)
@@ -261,9 +347,3 @@ class Gatherer:
 
     def _plant_probe(self, optimizer: Optimizer) -> None:
         self.probes[id(optimizer)] = StaleProbe(optimizer)
-
-
-def _anything_compiled() -> bool:
-    """Whether torch.compile has compiled something in this process: a hook inside it would compile it again."""
-    counters = getattr(sys.modules.get("torch._dynamo.utils"), "counters", None)
-    return bool(counters and counters["frames"].get("total", 0))

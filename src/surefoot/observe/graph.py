@@ -114,9 +114,25 @@ def saved(node: Node, *names: str) -> Tensor | None:
             tensor = getattr(node, f"_saved_{name}")
         except (AttributeError, RuntimeError):
             continue
-        if isinstance(tensor, Tensor):
+        if isinstance(tensor, Tensor) and has_memory(tensor):
             return tensor.detach()
     return None
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether the numbers of a tensor are there to be read.
+
+    FSDP frees the memory of the weights that it gathered as soon as a layer's forward is over; the graph still holds
+    the tensors, and to read one would end the process.
+    """
+    try:
+        present = tensor.untyped_storage().nbytes()
+    except (RuntimeError, NotImplementedError):  # sparse and wrapped tensors look after their memory themselves
+        return True
+    if tensor.numel() == 0:
+        return True
+    last = tensor.storage_offset() + sum((n - 1) * s for n, s in zip(tensor.shape, tensor.stride(), strict=True))
+    return (last + 1) * tensor.element_size() <= present
 
 
 def roots_of(tensors: object) -> list[Tensor]:
@@ -226,6 +242,13 @@ def _find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, l
         if names[node] == "LogSoftmaxBackward0":
             return LossSite("log_softmax", node, *_through_shapes(children.get(node, []), names, children))
     return None
+
+
+def shape_source(node: Node | None) -> Node | None:
+    """The node that made the numbers of a tensor: its own, or what is behind ops that only reshape."""
+    while node is not None and node.name() in _SHAPE_ONLY:
+        node = next((child for child, _ in node.next_functions), None)
+    return node
 
 
 def _through_shapes(

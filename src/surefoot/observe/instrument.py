@@ -35,6 +35,7 @@ class Tools:
     budget : what looks cost; see :meth:`affords` for what costs more than a look should
     tell : ``tell(kind, **data)`` records an event of the step that is under way
     guard : ``guard(name, function, *args)`` runs a function of ours inside one of the script's (a hook)
+    keep : ``keep(step, signal, key, array)`` stores samples of the script's data; None unless it was asked for
     """
 
     scene: Scene
@@ -43,6 +44,7 @@ class Tools:
     budget: Budget
     tell: Callable[..., None]
     guard: Callable[..., Any]
+    keep: Callable[[int, str, str, np.ndarray], None] | None = None
 
     @property
     def step(self) -> int:
@@ -102,8 +104,21 @@ class Instrument:
         Keep neither ``view`` nor its nodes beyond this call, for they hold the graph.
         """
 
+    def at_odd_loss(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """The backward of a step that is not looked at begins, and its loss is far above the run's past.
+
+        Called at most once a step, and not at steps that are looked at. Rows are of ``tools.step``.
+        """
+
+    def at_backward_end(self) -> None:
+        """One backward of the step is over (the last of a step is the one that counts): gradients are as autograd left
+        them, neither unscaled nor clipped. Not called for a backward inside an optimiser's step (a closure)."""
+
     def at_step_begin(self, optimizer: Optimizer) -> None:
         """An optimiser's step begins: gradients are complete (clipped already, if the script clips)."""
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """An optimiser's step is over: weights are new. The step's number is ``tools.scene.clock.steps``."""
+
+    def at_close(self) -> None:
+        """The run is over, after its last step; what is told here is of the step that would have been next."""

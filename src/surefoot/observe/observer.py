@@ -7,6 +7,7 @@ A step's values are gathered until an optimiser steps, for only then it is known
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 import threading
@@ -21,24 +22,31 @@ from torch.optim import Optimizer
 
 from surefoot.observe.budget import Budget
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.compiled import Unseen
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.instrument import Tools
 from surefoot.observe.later import Later
+from surefoot.observe.patches import closure_in, followed, with_closure
 from surefoot.observe.rows import Rows, Sink
 from surefoot.observe.scene import Scene
 from surefoot.observe.signals.loss import loss_tensor
+from surefoot.observe.signals.ranks import RankWeights
 from surefoot.observe.triggers import LossTrigger
+from surefoot.observe.validation import Validation
 
 FLUSH_EVERY = 1.0  # seconds between commits; one costs a millisecond or two
+_OF_THE_LAST_STEP = ("look", "schedulers")  # events that are told when the step that they are of is over
 _now = time.perf_counter
 _thread = threading.get_ident
 _compiling = torch.compiler.is_compiling
+_task: Callable[[], int] = torch._C._current_graph_task_id  # of the backward that this thread is inside, or -1
 
 
 class Observer:
-    """Watches training in the thread that makes it.
+    """Watches training in the thread that makes it: the first in which an optimiser steps, and when that has ended, the
+    next.
 
     Parameters
     ----------
@@ -48,6 +56,8 @@ class Observer:
     models : watch these modules only (None: whatever the script trains)
     optimizers : follow these optimisers only (None: all)
     later : how numbers are got from devices (None: as the device allows)
+    ranks : this is one of several processes that train together: take what tells whether their weights agree
+    keep : stores samples that a finding may speak of, ``(step, signal, key, array)``; None keeps none
     """
 
     def __init__(
@@ -58,6 +68,8 @@ class Observer:
         models: Sequence[nn.Module] | None = None,
         optimizers: Sequence[Optimizer] | None = None,
         later: Later | None = None,
+        keep: Callable[[int, str, str, np.ndarray], None] | None = None,
+        ranks: bool = False,
     ) -> None:
         self.budget = budget
         self.on = True
@@ -66,9 +78,12 @@ class Observer:
         self._scene = Scene(self._rows, self.tell, models, optimizers)
         self.clock = self._scene.clock
         self._later = later if later is not None else Later()
-        self._gatherer = Gatherer(Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard), means)
+        tools = Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard, keep)
+        self._gatherer = Gatherer(tools, means)
+        self._ranks = RankWeights(tools) if ranks else None
         self._probes = self._gatherer.probes
-        self._home = _thread()
+        self._home: int | None = None  # the thread that trains
+        self._validation = Validation(self._scene, self._rows, self._later, self._guard)
         self._off: set[str] = set()  # signals that failed once
 
         self._looking = False  # at the step that is under way
@@ -79,6 +94,11 @@ class Observer:
         self.idle = False
         self.on_idle: Callable[[bool], None] | None = None
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
+        self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
+        self._unseen: Unseen | None = None  # while no step was ever seen: how one that nobody tells of is found
+        self._closure_ran = (
+            False  # inside a step: its closure has given loss and gradient, what it computes now is more
+        )
         self._main: OptimizerState | None = None  # whose count is the run's
         self._main_id = 0
         self._trigger = LossTrigger()
@@ -86,7 +106,9 @@ class Observer:
         self._loss: float | None = None
         self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
         self._backwards = 0
+        self._spent = False  # an optimiser has stepped on them; another may step on the same ones
         self._may_skip = False  # a gradient scaler was asked to step, and no step has come of it so far
+        self._count_before: int | None = None  # steps of the optimiser that it was asked to step
         # since the accounts were last settled
         self._own = 0.0  # seconds of ours
         self._settled_at = math.nan
@@ -104,12 +126,19 @@ class Observer:
 
     def before_backward(self, tensors: Any) -> None:
         """The script is about to run a backward."""
-        if self.idle or not self.on or _thread() != self._home:
+        if self.idle or not self.on or self._elsewhere() or _task() != -1:
+            return  # a backward inside another is a part of it (activation checkpointing)
+        if self._closure_ran:
             return
         try:
-            if self._may_skip:
-                # the scaler skipped the step, for some gradient was not finite: what was gathered belongs to none
-                self._loss, self._device_loss, self._backwards, self._may_skip = None, None, 0, False
+            self._inner.clear()
+            if self._unseen is not None:
+                self._end_unseen_step()
+            if self._may_skip or self._spent:
+                # what was gathered belongs to the steps that were taken since; if the scaler skipped the step, for some
+                # gradient was not finite, it belongs to none
+                self._loss, self._device_loss, self._backwards = None, None, 0
+                self._may_skip = self._spent = False
             self._backwards += 1
             if self._looking or self._probes:
                 self._look_at_backward(tensors)  # first, for it may find a scaler that the loss was multiplied by
@@ -121,32 +150,94 @@ class Observer:
 
     def after_backward(self) -> None:
         """The script's backward is over."""
-        if self._probes and self.on and _thread() == self._home:
-            start = _now()
+        if not self.on or self._elsewhere() or _task() != -1:
+            return
+        if self._inner:
+            self._guard("clock", self._end_inner_steps)
+            return
+        start = _now()
+        if self._unseen is not None or not self.clock.steps:
+            self._guard("clock", self._expect_unseen_step)
+        if self._probes or self._looking:
             for probe in self._probes.values():
                 self._guard("wiring", probe.after_backward)
+            if self._looking and not self.clock.inside_step:
+                self._gatherer.at_backward_end()
             self._own += _now() - start
 
     def before_clip(self, parameters: Any) -> None:
         """The script is about to clip gradients."""
-        if self._looking and self.on and not self.clock.inside_step and _thread() == self._home:
+        if self._looking and self.on and not self.clock.inside_step and not self._elsewhere():
             start = _now()
             given = [parameters] if isinstance(parameters, Tensor) else parameters
             self._guard("gradients", self._gatherer.at_clip, given)
             self._own += _now() - start
 
-    def scaled_by(self, scaler: Any) -> None:
+    def scaled_by(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler is about to step an optimiser."""
+        if self._scene.scaler is None and scaler.is_enabled():
+            # met only now: what was read of this step was multiplied by its scale
+            if self._loss is not None:
+                self._loss /= float(scaler._scale)
+            elif self._device_loss is not None:
+                self._device_loss = self._device_loss / scaler._scale
         self._scene.scaler = scaler
         self._may_skip = True
+        self._count_before = None
+        told = isinstance(optimizer, Optimizer) and getattr(type(optimizer).step, "hooked", False)
+        if told and self.on and not self._elsewhere() and self._scene.follows(optimizer):
+            state = self._guard("scaler", self._scene.state_of, optimizer)
+            self._count_before = None if state is None else state.count
 
-    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        """An optimiser's step begins (a global step pre-hook)."""
-        if _compiling() or self.idle or not self.on or _thread() != self._home or not self._scene.follows(optimizer):
+    def after_scaled(self, scaler: Any, optimizer: Optimizer) -> None:
+        """A gradient scaler has stepped an optimiser, or skipped its step."""
+        state = self.clock.known(optimizer)
+        if state is None or self._count_before is None or not self.on or self._elsewhere():
             return
+        if self._scene.skips_of(state).scaled(state.count == self._count_before):
+            self._guard("scaler", self._tell_skips, scaler, state)
+
+    def _tell_skips(self, scaler: Any, state: OptimizerState) -> None:
+        self.tell("skipped", optimizer=state.name, **self._scene.skips_of(state).facts(scaler))
+
+    def after_eval(self) -> None:
+        """Some module was put into evaluation mode."""
+        if self.on and self._scene.discovered and _thread() == self._home:
+            self._guard("validation", self._validation.begin)
+
+    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """An optimiser's step begins (a global step pre-hook). Where it has a closure, gives the arguments anew."""
+        if _compiling() or self.idle or not self.on or not self._scene.follows(optimizer):
+            return None
+        if _task() != -1:
+            if self._looking and not self.clock.inside_step:
+                start = _now()
+                self._guard("clock", self._look_at_inner_step, optimizer)
+                self._own += _now() - start
+            return None
+        if not self._at_home():
+            return None
         if not self.clock.enter(optimizer):
             self._nested = True
-        elif self._looking:
+            return None
+        self._closure_ran = False
+        if self._ranks is not None and not self.clock.steps:
+            self._guard("ranks", self._start_ranks, optimizer)
+        given = closure_in(args, kwargs)
+        if given is not None:
+            return with_closure(args, kwargs, followed(given, functools.partial(self._closure_gave, optimizer)))
+        if self._looking:
+            start = _now()
+            self._guard("clock", self._look_at_step, optimizer)
+            self._own += _now() - start
+        return None
+
+    def _closure_gave(self, optimizer: Optimizer) -> None:
+        """A step's closure has computed loss and gradient; where it is called again, the first is the step's."""
+        if self._closure_ran or not self.on or not self._at_home():
+            return
+        self._closure_ran = True
+        if self._looking:
             start = _now()
             self._guard("clock", self._look_at_step, optimizer)
             self._own += _now() - start
@@ -162,10 +253,17 @@ class Observer:
             if count + 1 >= self._due:
                 self._set_idle(False)
             return
-        if not self.on or _thread() != self._home or not self._scene.follows(optimizer):
+        if not self.on or not self._scene.follows(optimizer):
             return
         try:
-            if self.idle:
+            if _task() != -1:
+                if not self.idle and not self.clock.inside_step:
+                    # after a second step within one backward, each has to be seen to tell how many count
+                    self._nested = self._nested or id(optimizer) in self._inner
+                    self._inner[id(optimizer)] = optimizer
+            elif not self._at_home():
+                return
+            elif self.idle:
                 if self.clock.tick(self._scene.state_of(optimizer)):
                     self._main, self._main_id = self._scene.state_of(optimizer), id(optimizer)
                     self._set_idle(self.clock.steps + 1 < self._due)
@@ -177,7 +275,11 @@ class Observer:
     def close(self) -> None:
         """Hand over what is gathered and leave no hook behind."""
         if self.on:
+            if self._unseen is not None:
+                self._guard("clock", self._end_unseen_step)
             self._guard("activations", self._gatherer.withdraw)
+            self._gatherer.close()
+            self._guard("validation", self._validation.end)
             self._guard("record", self._later.drain)
             self._guard("record", self._rows.complete, None)
         self.drop()
@@ -185,6 +287,7 @@ class Observer:
     def drop(self) -> None:
         """Stop at once, touching nothing."""
         self.on = False
+        self._validation.take_off()
         self._set_idle(False)
 
     def catch_up(self) -> None:
@@ -200,7 +303,7 @@ class Observer:
             loss = loss.detach() if scale is None else loss.detach() / scale
             self._device_loss = loss if self._device_loss is None else self._device_loss + loss
             return
-        value = loss.item() if scale is None else loss.item() / scale.item()
+        value = loss.item() if scale is None else loss.item() / (scale.item() or math.nan)
         self._loss = value if self._loss is None else self._loss + value
         if not value <= self._trigger.limit or value == math.inf:
             self._odd_loss(loss, value)
@@ -217,9 +320,60 @@ class Observer:
         self._scene.state_of(optimizer)  # its parameters must be known before they are read
         self._gatherer.at_step_begin(optimizer)
 
+    def _start_ranks(self, optimizer: Optimizer) -> None:
+        assert self._ranks is not None
+        self._scene.state_of(optimizer)
+        self._ranks.at_start()
+
+    def _look_at_inner_step(self, optimizer: Optimizer) -> None:
+        self._scene.state_of(optimizer, in_backward=True)
+        self._gatherer.at_inner_step(optimizer)
+
+    def _end_inner_steps(self) -> None:
+        """A backward is over inside of which optimisers have stepped, one for each parameter, say: that is one step."""
+        self._at_home()
+        for optimizer in self._inner.values():
+            self._scene.state_of(optimizer, in_backward=True)
+        _, optimizer = self._inner.popitem()
+        self._inner.clear()
+        self._end_step(optimizer, _now())
+
+    def _elsewhere(self) -> bool:
+        """Whether this is not the thread that trains, as far as that is known."""
+        return self._home is not None and _thread() != self._home
+
+    def _expect_unseen_step(self) -> None:
+        """A backward is over and no optimiser has ever told of a step: a compiled ``step()`` does not."""
+        if self.clock.inside_step:
+            return
+        known = self._unseen is not None and self._unseen.confirmed
+        self._unseen = Unseen(self.clock.optimizers, known)
+        optimizer = self._unseen.optimizer
+        if known and self._looking and optimizer is not None:
+            self._look_at_step(optimizer)
+
+    def _end_unseen_step(self) -> None:
+        """Another backward begins, or the run is over: if weights have changed since the last one, that was a step."""
+        unseen = self._unseen
+        assert unseen is not None
+        if self.clock.steps and not unseen.confirmed:
+            self._unseen = None  # steps are told of after all
+        elif unseen.stepped() and (optimizer := unseen.optimizer) is not None and self._at_home():
+            self._nested = unseen.confirmed = True  # never idle: every backward has to be seen
+            self._end_step(optimizer, _now())
+
+    def _at_home(self) -> bool:
+        """Whether this is the thread that trains."""
+        thread = _thread()
+        if thread != self._home:
+            if self._home is not None and any(t.ident == self._home for t in threading.enumerate()):
+                return False
+            self._home = thread
+        return True
+
     def _end_step(self, optimizer: Optimizer, now: float) -> None:
         """The slow path: something is due at the end of this step, or it is not the main optimiser's."""
-        self._may_skip = False
+        self._may_skip = self._closure_ran = False
         state = self.clock.known(optimizer) or self._scene.state_of(optimizer)
         ticked = self.clock.tick(state)
         due = self.clock.steps >= self._due
@@ -230,10 +384,11 @@ class Observer:
             if probe is not None:
                 self._guard("wiring", self._gatherer.harvest, probe, state)
         if self._looking:
-            self._gatherer.at_step_end(optimizer, state, self._backwards)
-        self._loss = self._device_loss = None
-        self._backwards = 0
+            self._gatherer.at_step_end(optimizer, state)
+        self._spent = True
         if ticked:
+            if due and self._ranks is not None:
+                self._guard("ranks", self._ranks.at_step_end, state.count)
             if state is not self._main:
                 self._main, self._main_id = state, id(optimizer)
             if due:
@@ -287,6 +442,8 @@ class Observer:
         """The run's own count has reached the step that was due: settle the accounts, decide what is due next."""
         if self._later:
             self._guard("record", self._later.poll)
+        if self._validation.open:
+            self._guard("validation", self._validation.end)
         count = step - self._settled_step
         seconds = now - self._settled_at - self._own
         if seconds >= 0:  # NaN at the first step
@@ -348,6 +505,9 @@ class Observer:
         if not math.isfinite(value) and not self._scene.nonfinite_told:
             self._scene.nonfinite_told = True
             self._guard("culprit", self._seek_culprit, tensors, value)
+        affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
+        if affordable and not self._looking and self._backwards == 1:
+            self._gatherer.at_odd_loss(tensors)
         self._own += _now() - start
 
     def _seek_culprit(self, tensors: Any, value: float) -> None:
@@ -375,9 +535,9 @@ class Observer:
         if signal in ("clock", "loss"):  # nothing can be said without them
             self.on = False
 
-    def tell(self, kind: str, /, **data: Any) -> None:
-        """An event of the step that is under way; a note is told on stderr too."""
-        step = self.clock.steps if kind == "look" else self.clock.steps + 1
+    def tell(self, kind: str, /, *, at: int | None = None, **data: Any) -> None:
+        """An event of the step that is under way, or of step ``at``; a note is told on stderr too."""
+        step = self.clock.steps + (kind not in _OF_THE_LAST_STEP) if at is None else at
         if kind == "note":
             print(f"surefoot: {data['text']}; the run goes on", file=sys.stderr)
         try:

@@ -1,8 +1,8 @@
 """The only places where surefoot stands in PyTorch's way: one function, the clipping functions, and the step hooks.
 
 ``torch.autograd.backward`` is where every ``loss.backward()`` passes; ``clip_grad_*`` because gradients are to be read
-before; ``GradScaler.step`` for the factor that the loss was multiplied by. The clock is PyTorch's own global optimiser
-hooks. Everything is put back by :meth:`Patches.remove`.
+before; ``GradScaler.step`` for the factor that the loss was multiplied by, and the steps that it skips. The clock is
+PyTorch's own global optimiser hooks. Everything is put back by :meth:`Patches.remove`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+
+from surefoot.observe.validation import wrap_eval
 
 
 @runtime_checkable
@@ -32,11 +34,17 @@ class Listener(Protocol):
     def before_clip(self, parameters: Any) -> None:
         """Gradients are about to be clipped."""
 
-    def scaled_by(self, scaler: Any) -> None:
+    def scaled_by(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler is about to step an optimiser."""
 
-    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        """An optimiser's step begins."""
+    def after_scaled(self, scaler: Any, optimizer: Optimizer) -> None:
+        """A gradient scaler has stepped an optimiser, or skipped its step."""
+
+    def after_eval(self) -> None:
+        """Some module was put into evaluation mode."""
+
+    def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """An optimiser's step begins; may give other arguments for it."""
 
     def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step ended without an exception."""
@@ -60,6 +68,9 @@ class Patches:
             original(tensors, *args, **kwargs)
             listener.after_backward()
 
+        _never_compile(backward, all_below=False)
+        for entry in (listener.before_backward, listener.after_backward, listener.before_step, listener.after_step):
+            _never_compile(entry, all_below=True)
         self._put(torch.autograd, "backward", backward)
 
         for name in ("clip_grad_norm_", "clip_grad_value_"):
@@ -71,10 +82,13 @@ class Patches:
 
         @functools.wraps(scaler_step)
         def step(self: Any, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-            listener.scaled_by(self)
-            return scaler_step(self, optimizer, *args, **kwargs)
+            listener.scaled_by(self, optimizer)
+            result = scaler_step(self, optimizer, *args, **kwargs)
+            listener.after_scaled(self, optimizer)
+            return result
 
         self._put(scaler, "step", step)
+        self._put(torch.nn.Module, "eval", wrap_eval(torch.nn.Module.eval, listener.after_eval))
 
         self._before_step = listener.before_step
         self._post_hook = register_optimizer_step_post_hook(listener.after_step)
@@ -113,6 +127,19 @@ class Patches:
         self._restore, self._pre_hook = [], None
 
 
+def _never_compile(function: Any, all_below: bool) -> None:
+    """Let ``torch.compile`` pass over a function of ours when code that it compiled calls it: what is compiled believes
+    to be in the middle of a trace, and sees nothing. ``all_below``: and over all that it calls.
+    """
+    home = getattr(torch._C._dynamo, "eval_frame", None)
+    code = getattr(function, "__code__", None)
+    try:
+        skip, default = home._FrameAction.SKIP, home._FrameAction.DEFAULT  # type: ignore[union-attr]
+        home.set_code_exec_strategy(code, home._FrameExecStrategy(skip, skip if all_below else default))  # type: ignore[union-attr]
+    except (AttributeError, TypeError):  # an older PyTorch: such steps go uncounted
+        pass
+
+
 def _clipping(original: Callable[..., Any], listener: Listener) -> Callable[..., Any]:
     @functools.wraps(original)
     def clip(parameters: Any, *args: Any, **kwargs: Any) -> Any:
@@ -124,3 +151,28 @@ def _clipping(original: Callable[..., Any], listener: Listener) -> Callable[...,
         return original(parameters, *args, **kwargs)
 
     return clip
+
+
+def closure_in(args: Any, kwargs: Any) -> Callable[..., Any] | None:
+    """The closure that an optimiser's ``step`` was called with, if any; ``args`` begins with the optimiser."""
+    given = args[1] if len(args) > 1 else kwargs.get("closure")
+    return given if callable(given) else None
+
+
+def with_closure(args: Any, kwargs: Any, closure: Callable[..., Any]) -> tuple[Any, Any]:
+    """The arguments of a ``step`` with another closure in the place of its own."""
+    if len(args) > 1:
+        return (args[0], closure, *args[2:]), kwargs
+    return args, {**kwargs, "closure": closure}
+
+
+def followed(closure: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
+    """The closure, and ``then`` is called each time it has returned."""
+
+    @functools.wraps(closure)
+    def evaluate(*args: Any, **kwargs: Any) -> Any:
+        result = closure(*args, **kwargs)
+        then()
+        return result
+
+    return evaluate

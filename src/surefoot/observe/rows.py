@@ -13,18 +13,85 @@ from surefoot.runs.schema import Family
 # Signals of each family, in the order of their columns: those that have a value a layer, an optimiser, a run, or a
 # place that is met as the run goes on (a loss function, an attention, an input, …).
 PER_LAYER = {
-    "activations": ("activation_mean", "activation_rms", "dead_share", "saturated_share", "called"),
+    "activations": (
+        "activation_mean",
+        "activation_rms",
+        "dead_share",
+        "saturated_share",
+        "called",
+        "activation_peak",
+    ),
+    "adaptivity": ("epsilon_share", "epsilon_factor"),
+    "frozen": ("frozen_share", "unchanged_share"),
     "gradients": ("gradient_rms", "gradient_share", "gradient_nonfinite"),
-    "weights": ("weight_rms", "update_rms"),
+    "ranks": ("weight_projection",),
+    "rank": ("stable_rank", "effective_rank", "token_cosine"),
+    "precision": ("gradient_zero_share", "gradient_subnormal_share", "gradient_peak"),
+    "surrogates": ("surrogate_error", "surrogate_unevenness", "surrogate_frozen"),
+    "weights": ("weight_rms", "update_rms", "update_ratio", "swallowed_share"),
 }
 PER_OPTIMIZER = {
-    "gradients": ("gradient_norm",),
+    "curvature": (
+        "sharpness",
+        "sharpness_residual",
+        "stability_coefficient",
+        "sharpest_share",
+        "principal_flow_rate",
+    ),
+    "gradients": ("gradient_norm", "clip_ratio"),
+    "policy": ("zero_advantage_share", "policy_entropy"),
+    "scaler": ("loss_scale", "skipped_steps"),
+    "samples": (
+        "batch_rows",
+        "distinct_batches",
+        "batch_returned",
+        "distinct_samples",
+        "repeated_share",
+        "sample_loss_change",
+        "sample_loss_risen",
+        "row_loss_median",
+        "row_loss_max",
+        "top_loss_share",
+        "target_rms",
+        "loss_expansion",
+        "stale_loader_batches",
+        "label_runs",
+        "label_runs_expected",
+        "label_rising",
+        "label_purity",
+        "label_majority",
+        "label_classes",
+        "label_classes_seen",
+        "opposing_energy_share",
+        "opposing_concentration",
+        "opposing_lag1",
+        "opposing_correlation",
+    ),
+    "safe_step": ("safe_ratio", "safe_ratio_median", "safe_radius", "step_length", "finite_difference"),
     "step": ("loss", "learning_rate", "constant_loss"),
-    "weights": ("weight_norm", "update_norm", "predicted_decrease"),
+    "weights": ("weight_norm", "update_norm", "predicted_decrease", "nlm_alignment"),
     "wiring": ("stale_gradient_share",),
 }
 PER_RUN = {"step": ("step_time",), "wiring": ("missed_parameters",)}
+# Made when the records of several ranks are read, not while they run.
+PER_RANKS = {"replicas": ("replica_distance", "learning_rate_spread", "replica_rank")}
 PER_PLACE: dict[str, tuple[str, ...]] = {
+    "game": (
+        "generated_spread",
+        "generated_offset",
+        "generated_move",
+        "coverage",
+        "precision",
+        "discriminator_auc",
+    ),
+    "latent": ("latent_kl", "active_units_share", "latent_size"),
+    "mode": ("eval_mode", "eval_mode_share"),
+    "validation": ("validation_loss",),
+    "inputs": ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale"),
+    "terms": ("term_value", "term_weight", "term_gradient_norm", "term_alignment"),
+    "schedule": ("scheduler_steps",),
+    "attention": ("attention_logit_max", "attention_entropy"),
+    "recurrence": ("bptt_rate", "bptt_length"),
     "logits": (
         "softmax_collapse_share",
         "logit_max",
@@ -33,6 +100,15 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
         "nonnegative_share",
         "num_classes",
         "activation_before",
+        "softmax_rounding_share",
+        "softmax_headroom",
+        "logit_margin",
+        "target_margin",
+        "target_margin_min",
+        "log_partition_mean",
+        "log_partition_max",
+        "logit_shift",
+        "logit_rounding",
     )
 }
 
@@ -117,9 +193,10 @@ class Rows:
 
     def _place_noted(self) -> None:
         noted, self._noted = self._noted, []
-        for step, family, where, signals in noted:
+        for _, family, where, _ in noted:  # all first: a step's places are to be in one row
             if family in PER_PLACE:
                 self._meet(self._places_met[family], where)
+        for step, family, where, signals in noted:
             values = self._values(step, family)
             place = self._place[family]
             for signal, value in signals.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,9 @@ from torch.optim import Optimizer
 from surefoot.observe.clock import Clock, OptimizerState
 from surefoot.observe.discover import Models, census, find_models, optimizer_name
 from surefoot.observe.rows import Rows
+from surefoot.observe.sharded import shards
 from surefoot.observe.signals.gradients import parameters_of
+from surefoot.observe.skips import Skips
 
 
 class Scene:
@@ -36,11 +39,17 @@ class Scene:
         self.discovered = False
         self.checkpointing = False  # the graph of a checkpointed model can't be read without running its forward again
         self.scaler: Any = None
+        self.skips: dict[str, Skips] = {}  # by optimiser
+        self.schedulers: list[weakref.ref[Any]] = []
+        self.loaders: list[weakref.ref[Any]] = []
+        self.borrowing = False  # a gradient pass of ours is under way: hooks on tensors of the graph are not to mind it
+        self.replicated: set[int] = set()  # ids of parameters that DistributedDataParallel keeps equal on all ranks
         self.nonfinite_told = False  # the first culprit was named; what follows are its consequences
         self._rows = rows
         self._tell = tell
         self._given_models = None if models is None else list(models)
         self._given_optimizers = None if optimizers is None else {id(o) for o in optimizers}
+        self._shard_of: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # ids of gathered parameters and their shards
         self._strangers: set[int] = set()  # parameters of models that are not to be watched
 
     def follows(self, optimizer: Optimizer) -> bool:
@@ -57,8 +66,8 @@ class Scene:
 
     def held(self) -> set[int]:
         """Ids of all parameters that a known optimiser holds."""
-        optimizers = [o for s in self.clock.states if (o := s.ref()) is not None]
-        return {id(p) for o in optimizers for group in o.param_groups for p in group["params"]}
+        held = {id(p) for o in self.clock.optimizers for group in o.param_groups for p in group["params"]}
+        return held | {whole for whole, (ref, shard) in self._shard_of.items() if shard in held and ref() is not None}
 
     def update(self, leaves: Sequence[Tensor], parameters: Sequence[Tensor] = ()) -> None:
         """Make sure that everything in a loss's graph, or in an optimiser, is known."""
@@ -67,17 +76,23 @@ class Scene:
             self._discover(leaves, parameters)
             self._strangers = {id(x) for x in leaves if self.models.find(x) is None}
 
-    def state_of(self, optimizer: Optimizer) -> OptimizerState:
-        """What is known of an optimiser, met for the first time or not."""
+    def state_of(self, optimizer: Optimizer, in_backward: bool = False) -> OptimizerState:
+        """What is known of an optimiser, met for the first time or not; ``in_backward`` if it steps inside one."""
         state = self.clock.known(optimizer)
         if state is None and not self.discovered:
             self._discover((), parameters_of(optimizer))
             state = self.clock.known(optimizer)
         if state is None:
             states = self.clock.states
-            name = "" if not states else optimizer_name(optimizer, [s.name for s in states])
-            state = self._add(optimizer, name)
+            names = [s.name for s in states]
+            group = next((s.name for s in states if s.in_backward), None) if in_backward else None
+            name = group if group is not None else optimizer_name(optimizer, names) if states else ""
+            state = self._add(optimizer, name, in_backward)
         return state
+
+    def skips_of(self, state: OptimizerState) -> Skips:
+        """The steps of an optimiser that a gradient scaler took and skipped."""
+        return self.skips.setdefault(state.name, Skips())
 
     def gradient_scale(self, optimizer: Optimizer | None) -> Tensor | None:
         """What gradients are multiplied by at this moment, where they are; ``optimizer`` is the one that steps, if any.
@@ -107,13 +122,26 @@ class Scene:
         optimizers = _outermost([o for o in found.optimizers if self.follows(o)])
         if self.scaler is None and len(found.scalers) == 1:
             self.scaler = found.scalers[0]
+        self.schedulers = [weakref.ref(s) for s in found.schedulers]
+        self.loaders = [weakref.ref(loader) for loader in found.loaders]
+        self.replicated = {
+            id(p)
+            for m in modules
+            if type(m).__name__ == "DistributedDataParallel" and (inner := m._modules.get("module")) is not None
+            for name, p in inner.named_parameters()
+            if name not in getattr(m, "parameters_to_ignore", ())
+        }
         wanted = [p for o in optimizers for p in parameters_of(o)]
         if self._given_models is None:
             wanted += [x for x in leaves if isinstance(x, nn.Parameter)]
         else:
             modules = [m for given in self._given_models for m in given.modules()]
             wanted += [p for m in self._given_models for p in m.parameters()]
-        self.models = find_models(modules, list({id(p): p for p in (*wanted, *parameters)}.values()))
+        gathered = shards(found.modules)
+        self._shard_of = {id(whole): (weakref.ref(whole), id(shard)) for whole, shard in gathered}
+        whole = {id(w): s for w, s in gathered}
+        known = list({id(p): p for p in (whole.get(id(p), p) for p in (*wanted, *parameters))}.values())
+        self.models = find_models(modules, known, gathered)
         first_use: dict[str, int] = {}
         for place, leaf in enumerate(leaves):
             owned = self.models.find(leaf)
@@ -121,6 +149,9 @@ class Scene:
                 first_use.setdefault(owned.layer.name, place)
         self.models.order_by(first_use)
         fresh = [o for o in optimizers if self.clock.known(o) is None]
+        if len(fresh) > 1:
+            # one optimiser a parameter, stepping as soon as its gradient is there, are met when they do
+            fresh = [o for o in fresh if not all(map(_fires_in_backward, parameters_of(o)))]
         single = not self.clock.states and len(fresh) == 1
         for optimizer in fresh:
             taken = [s.name for s in self.clock.states]
@@ -135,11 +166,20 @@ class Scene:
             ],
         )
 
-    def _add(self, optimizer: Optimizer, name: str) -> OptimizerState:
+    def _add(self, optimizer: Optimizer, name: str, in_backward: bool = False) -> OptimizerState:
         self._rows.optimizer(name)
-        state = self.clock.add(optimizer, name)
-        self._tell("optimizers", optimizers=[_describe(s) for s in self.clock.states])
+        joins = in_backward and any(s.in_backward for s in self.clock.states)
+        state = self.clock.add(optimizer, name, in_backward)
+        if not joins:
+            self._tell("optimizers", optimizers=[_describe(s) for s in self.clock.states])
         return state
+
+
+def _fires_in_backward(parameter: Tensor) -> bool:
+    """Whether something is to be called, inside a backward, when this parameter's gradient is complete."""
+    return bool(getattr(parameter, "_post_accumulate_grad_hooks", None)) or hasattr(
+        parameter, "_in_backward_optimizers"
+    )
 
 
 def _outermost(optimizers: Sequence[Optimizer]) -> list[Optimizer]:
@@ -151,7 +191,8 @@ def _outermost(optimizers: Sequence[Optimizer]) -> list[Optimizer]:
 
 def _describe(state: OptimizerState) -> dict[str, Any]:
     optimizer = state.ref()
-    assert optimizer is not None
+    if optimizer is None:  # the first of several that step inside a backward is gone
+        return {"name": state.name, "type": "", "parameters": 0, "defaults": {}}
     return {
         "name": state.name,
         "type": type(optimizer).__name__,

@@ -20,10 +20,10 @@ from surefoot.autodiff.hessian import (
     hessian_operator,
     mean_loss,
     trainable,
-    twice_differentiable,
     undisturbed_outputs,
     unflatten,
 )
+from surefoot.autodiff.kernels import differentiable_kernels
 from surefoot.autodiff.lanczos import Eigenpairs, Which, lanczos
 
 
@@ -161,7 +161,7 @@ def sample_slopes(
     slopes = []
     for start in range(0, len(inputs), batch_size or len(inputs)):
         rows = slice(start, start + (batch_size or len(inputs)))
-        with twice_differentiable(model), torch.enable_grad():
+        with differentiable_kernels(model), torch.enable_grad():
             losses = sample_loss_fn(undisturbed_outputs(model, inputs[rows]), targets[rows])
             if losses.shape != (len(inputs[rows]),):
                 raise ValueError(f"sample_loss_fn: gave shape {tuple(losses.shape)}; must be ({len(inputs[rows])},)")

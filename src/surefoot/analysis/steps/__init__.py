@@ -1,5 +1,7 @@
 """How long a step is against how far it may go: radii of convergence, their history in a run, what a step does to p."""
 
+from surefoot.analysis.steps.edge import edge_scale as edge_scale
+from surefoot.analysis.steps.edge import principal_flow_rate as principal_flow_rate
 from surefoot.analysis.steps.history import StepHistory as StepHistory
 from surefoot.analysis.steps.history import StepSummary as StepSummary
 from surefoot.analysis.steps.history import compute as compute
@@ -11,6 +13,8 @@ from surefoot.analysis.steps.radii import NetworkRadius as NetworkRadius
 from surefoot.analysis.steps.radii import activation_radius as activation_radius
 from surefoot.analysis.steps.radii import attention_radius as attention_radius
 from surefoot.analysis.steps.radii import network_radius as network_radius
+from surefoot.analysis.steps.taken import ratio_summary as ratio_summary
+from surefoot.analysis.steps.taken import step_ratios as step_ratios
 from surefoot.optim.exact_radius import exact_radius as exact_radius
 from surefoot.optim.exact_radius import nearest_zero as nearest_zero
 from surefoot.optim.exact_radius import taylor_coefficients as taylor_coefficients

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from surefoot.analysis.activations import active_units, moments, saturated_share
+from surefoot.analysis.precision import FLOAT16_MAX
 from surefoot.observe.later import Later
 
 MEMORY = 4  # looks over which a unit must stay silent to count as dead: a small batch alone proves little
@@ -47,6 +48,8 @@ class ActivationReader:
             mean, rms = moments(_rows(output))
             self._add(layer, "activation_mean", mean)
             self._add(layer, "activation_rms", rms)
+            if output.dtype == torch.float16:  # the other types can hold what float32 can
+                self._add(layer, "activation_peak", _rows(output).abs().amax().float() / FLOAT16_MAX)
 
     def rectified(self, layer: str, output: Tensor, unit_dim: int) -> None:
         """The output of a rectified activation that follows ``layer``."""
@@ -66,7 +69,14 @@ class ActivationReader:
 
     def finish(self, layers: list[str], later: Later) -> dict[str, np.ndarray]:
         """One array a signal over ``layers``, filled in when ``later`` has the numbers; NaN where nothing was seen."""
-        names = ("activation_mean", "activation_rms", "saturated_share", "dead_share", "called")
+        names = (
+            "activation_mean",
+            "activation_rms",
+            "saturated_share",
+            "dead_share",
+            "called",
+            "activation_peak",
+        )
         values = {name: np.full(len(layers), np.nan) for name in names}
         place = {layer: i for i, layer in enumerate(layers)}
         if self._knows_called:
@@ -95,6 +105,11 @@ class ActivationReader:
     def with_activation(self) -> set[str]:
         """Layers whose activation was read in this look."""
         return set(self._masks) | {layer for layer, signal in self._numbers if signal == "saturated_share"}
+
+    @property
+    def with_output(self) -> set[str]:
+        """Layers whose own output was read in this look."""
+        return set(self._called)
 
     @property
     def empty(self) -> bool:

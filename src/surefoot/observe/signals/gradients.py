@@ -16,12 +16,48 @@ from surefoot.observe.later import Later
 
 @dataclass(slots=True)
 class GradientReading:
-    """One value a layer (NaN for layers of other optimisers), and the norm over all."""
+    """Sums by layer over the parameters that were read, from which the signals are made.
 
-    gradient_rms: np.ndarray
-    gradient_share: np.ndarray
-    gradient_nonfinite: np.ndarray
-    gradient_norm: float = float("nan")
+    Attributes
+    ----------
+    squares, sizes : sum of the squared gradients, and number of elements
+    broken : parameters whose gradient is not finite
+    got, held : parameters with a gradient, and all
+    """
+
+    squares: np.ndarray
+    sizes: np.ndarray
+    broken: np.ndarray
+    got: np.ndarray
+    held: np.ndarray
+
+    def join(self, other: GradientReading) -> None:
+        """Take in what was read of other parameters."""
+        for name in self.__slots__:
+            getattr(self, name).__iadd__(getattr(other, name))
+
+    @property
+    def gradient_rms(self) -> np.ndarray:
+        """Root mean square by layer; NaN where there is no gradient, and for layers of other optimisers."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.sizes > 0, np.sqrt(self.squares / self.sizes), np.nan)
+
+    @property
+    def gradient_share(self) -> np.ndarray:
+        """Share of the parameters that got a gradient, by layer."""
+        with np.errstate(invalid="ignore"):
+            return self.got / self.held
+
+    @property
+    def gradient_nonfinite(self) -> np.ndarray:
+        """Share of the parameters whose gradient is not finite, by layer."""
+        with np.errstate(invalid="ignore"):
+            return self.broken / self.held
+
+    @property
+    def gradient_norm(self) -> float:
+        """L2 norm over all."""
+        return float(np.sqrt(self.squares.sum()))
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
@@ -61,8 +97,7 @@ def read_gradients(
             got[place] += 1
             places.append(place)
             gradients.append(local(parameter.grad))
-    with np.errstate(invalid="ignore"):
-        reading = GradientReading(np.full(count, np.nan), got / held, np.full(count, np.nan))
+    reading = GradientReading(np.zeros(count), np.zeros(count), np.zeros(count), got, held)
     numel = [g.numel() for g in gradients]
     exact = on_cpu(gradients)
 
@@ -70,18 +105,9 @@ def read_gradients(
         lengths = exact_norms(np.array(values[: len(places)], dtype=np.float64), exact)
         if scale is not None:
             lengths /= float(values[-1])
-        squares, sizes, broken = np.zeros(count), np.zeros(count), np.zeros(count)
-        for place, size, length in zip(places, numel, lengths, strict=True):
-            sizes[place] += size
-            if np.isfinite(length):
-                squares[place] += length * length
-            else:
-                broken[place] += 1
-                squares[place] = np.nan if np.isnan(length) else np.inf
-        with np.errstate(invalid="ignore", divide="ignore"):
-            reading.gradient_rms[:] = np.where(sizes > 0, np.sqrt(squares / sizes), np.nan)
-            reading.gradient_nonfinite[:] = broken / held
-        reading.gradient_norm = float(np.sqrt(np.square(lengths).sum()))
+        np.add.at(reading.sizes, places, numel)
+        np.add.at(reading.squares, places, np.square(lengths))
+        np.add.at(reading.broken, places, ~np.isfinite(lengths))
 
     later.ask([*fused_norms(gradients), *([] if scale is None else [scale])], fill)
     return reading

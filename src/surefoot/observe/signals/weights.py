@@ -1,4 +1,7 @@
-"""Weights before and after one optimiser step, by layer: their size, the update, and the decrease it promises."""
+"""Weights before and after one optimiser step, by layer: their size, the update, and the decrease it promises.
+
+Also how far the gradient only rescales the weights, and which updates the weights' own precision swallowed.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +34,17 @@ class WeightReading:
 
     weight_rms: np.ndarray
     update_rms: np.ndarray
+    swallowed_share: np.ndarray
     weight_norm: float = float("nan")
     update_norm: float = float("nan")
     predicted_decrease: float = float("nan")
+    nlm_alignment: float = float("nan")
+
+    @property
+    def update_ratio(self) -> np.ndarray:
+        """What share of their size the weights of each layer moved by."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.weight_rms > 0, self.update_rms / self.weight_rms, np.nan)
 
 
 class Snapshot:
@@ -53,36 +64,68 @@ class Snapshot:
             None if p.grad is None or p.grad.is_sparse else _sample(p.grad).clone() for p in self._parameters
         ]
 
+    def join(self, other: Snapshot) -> None:
+        """Take in what was kept of other parameters."""
+        for name in ("_parameters", "_places", "_weights", "_gradients"):
+            getattr(self, name).extend(getattr(other, name))
+
     def compare(self, later: Later) -> WeightReading:
         """What the step changed; the reading is filled in when ``later`` has the numbers."""
-        reading = WeightReading(np.full(self._layers, np.nan), np.full(self._layers, np.nan))
+        layers, places = self._layers, np.array(self._places, dtype=int)
+        reading = WeightReading(np.full(layers, np.nan), np.full(layers, np.nan), np.full(layers, np.nan))
         now = [_sample(p) for p in self._parameters]
         updates = list(torch._foreach_sub(now, self._weights)) if now else []
-        pairs = list(zip(self._gradients, updates, strict=True))
-        with_promise = [g is not None and g.dtype == u.dtype for g, u in pairs]
-        promised = [torch.dot(g, u) for g, u in pairs if g is not None and g.dtype == u.dtype]
         whole = [local(p).numel() for p in self._parameters]
-        factors = [n / u.numel() for n, u in zip(whole, updates, strict=True)]
-        count = len(updates)
-        places, layers = self._places, self._layers
+        factors = np.array([n / u.numel() for n, u in zip(whole, updates, strict=True)])
+        known = [i for i, g in enumerate(self._gradients) if g is not None and g.dtype == updates[i].dtype]
+        gradients = [g for g in (self._gradients[i] for i in known) if g is not None]
+        half = [i for i in known if updates[i].dtype in _HALF]
+        asked: dict[str, list[Tensor]] = {
+            "weights": fused_norms(self._weights),
+            "updates": fused_norms(updates),
+            "gradients": fused_norms(gradients),
+            "promised": [_dot(g, updates[i]) for i, g in zip(known, gradients, strict=True)],
+            "radial": [_dot(g, self._weights[i]) for i, g in zip(known, gradients, strict=True)],
+            "moving": [(g != 0).sum() for i in half if (g := self._gradients[i]) is not None],
+            "still": [((self._gradients[i] != 0) & (updates[i] == 0)).sum() for i in half],
+            "scale": [] if self._scale is None else [self._scale],
+        }
         weights_exact, updates_exact = on_cpu(self._weights), on_cpu(updates)
 
         def fill(values: list[np.ndarray]) -> None:
-            flat = np.array(values, dtype=np.float64)
-            w = np.square(exact_norms(flat[:count], weights_exact)) * factors
-            u = np.square(exact_norms(flat[count : 2 * count], updates_exact)) * factors
-            weight, update, sizes = (np.zeros(layers) for _ in range(3))
-            np.add.at(weight, places, w)
-            np.add.at(update, places, u)
-            np.add.at(sizes, places, whole)
+            numbers = iter(np.array(values, dtype=np.float64))
+            got = {name: np.array([next(numbers) for _ in tensors]) for name, tensors in asked.items()}
+            w = np.square(exact_norms(got["weights"], weights_exact)) * factors
+            u = np.square(exact_norms(got["updates"], updates_exact)) * factors
+            weight, update, sizes = (_by_layer(layers, places, v) for v in (w, u, np.array(whole)))
             with np.errstate(invalid="ignore", divide="ignore"):
                 reading.weight_rms[:] = np.where(sizes > 0, np.sqrt(weight / sizes), np.nan)
                 reading.update_rms[:] = np.where(sizes > 0, np.sqrt(update / sizes), np.nan)
+                moving, still = (
+                    _by_layer(layers, places[half], got[name] * factors[half]) for name in ("moving", "still")
+                )
+                reading.swallowed_share[:] = still / moving
+                g = np.square(got["gradients"]) * factors[known]
+                reading.nlm_alignment = float(
+                    -(got["radial"] * factors[known]).sum() / np.sqrt(w[known].sum() * g.sum())
+                )
             reading.weight_norm, reading.update_norm = float(w.sum()) ** 0.5, float(u.sum()) ** 0.5
-            dots = flat[2 * count : 2 * count + len(promised)]
-            total = -float((dots * np.array(factors)[with_promise]).sum()) if len(dots) else 0.0
-            reading.predicted_decrease = total / (1.0 if self._scale is None else float(flat[-1]))
+            promised = -float((got["promised"] * factors[known]).sum())
+            reading.predicted_decrease = promised / (float(got["scale"][0]) if self._scale is not None else 1.0)
 
-        asked = [*fused_norms(self._weights), *fused_norms(updates), *promised]
-        later.ask(asked if self._scale is None else [*asked, self._scale], fill)
+        later.ask([tensor for tensors in asked.values() for tensor in tensors], fill)
         return reading
+
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Scalar product; half types in float32, for a float16 sum is lost below 6e-8 and above 65504."""
+    return torch.dot(a.float(), b.float()) if a.dtype in _HALF else torch.dot(a, b)
+
+
+def _by_layer(layers: int, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    total = np.zeros(layers)
+    np.add.at(total, places, values)
+    return total

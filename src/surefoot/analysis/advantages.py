@@ -1,0 +1,26 @@
+"""What a batch of advantages has to teach, and how undecided a policy still is."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+# Beside the largest advantage of a batch this is nothing, and in itself too: (r − mean)/(std + ε) of equal rewards is 0
+# up to the rounding of the mean.
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+
+
+def zero_share(advantages: Float[Tensor, "samples ..."]) -> Float[Tensor, ""]:
+    """Share of the samples (rows) whose advantages are all zero: they have no gradient.
+
+    In a group whose rewards are all the same every advantage is zero, so that this is one minus the effective gradient
+    ratio of group-based policy gradients (share of groups with 0 < successes < G).
+    """
+    size = advantages.detach().reshape(len(advantages), -1).abs().amax(1)
+    return (size <= (RELATIVE * size.max()).clamp_min(ABSOLUTE)).float().mean()
+
+
+def categorical_entropy(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, ""]:
+    """Mean entropy of the categorical distributions of ``logits`` (or log-probabilities), in nats."""
+    log_probabilities = logits.log_softmax(-1)
+    return -(log_probabilities.exp() * log_probabilities).sum(-1).mean()

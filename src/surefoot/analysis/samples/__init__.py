@@ -1,0 +1,26 @@
+"""What a batch holds: the identity of its samples, each sample's own loss, the order of labels, the scale of inputs."""
+
+from surefoot.analysis.samples.hashing import row_hashes
+from surefoot.analysis.samples.order import LabelOrder, label_order, target_order
+from surefoot.analysis.samples.row_losses import ROW_LOSSES, expansion, row_losses, top_share
+from surefoot.analysis.samples.scale import InputScale, input_scale, preactivation_scale
+from surefoot.analysis.samples.tracking import KEPT_SAMPLES, Seen, Tracked, see, track
+
+__all__ = [
+    "KEPT_SAMPLES",
+    "ROW_LOSSES",
+    "InputScale",
+    "LabelOrder",
+    "Seen",
+    "Tracked",
+    "expansion",
+    "input_scale",
+    "label_order",
+    "preactivation_scale",
+    "row_hashes",
+    "row_losses",
+    "see",
+    "target_order",
+    "top_share",
+    "track",
+]

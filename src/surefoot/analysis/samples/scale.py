@@ -1,0 +1,83 @@
+"""The scale of what enters a model, over all and by feature, and the size of what its first layer makes of it.
+
+LeCun, Bottou, Orr and Müller, "Efficient BackProp", 1998, §4.3: the curvature that the first layer sees is the second
+moment of its inputs, so that inputs of very different scales, or far from zero, make a long narrow valley. Roberts,
+Yaida and Hanin 2022 (arXiv 2106.10165): a layer passes signals on at their size if pre-activations are of order one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+MAX_ELEMENTS = 1 << 18
+"""Of larger inputs the first rows are read, of larger weights evenly spaced units."""
+
+
+@dataclass(frozen=True)
+class InputScale:
+    """Each a 0-d tensor where the inputs are, in the inputs' own unit but for ``spread``.
+
+    Attributes
+    ----------
+    mean, rms, largest : mean, root mean square, and largest magnitude
+    spread : largest over median amplitude of the features, an amplitude being the root mean square of a feature's
+        numbers that are not zero: a rare one-hot column is as large as a frequent one
+    second_moments : ``(features,)``, mean square of each feature
+    """
+
+    mean: Float[Tensor, ""]
+    rms: Float[Tensor, ""]
+    largest: Float[Tensor, ""]
+    spread: Float[Tensor, ""]
+    second_moments: Float[Tensor, " features"]
+
+
+def input_scale(inputs: Tensor, feature_dim: int = -1) -> InputScale:
+    """Statistics of floating-point inputs.
+
+    Parameters
+    ----------
+    inputs : ``(n, …)``; channels-first images have ``feature_dim`` 1, features of a table the last dimension
+
+    Raises
+    ------
+    ValueError
+        For inputs that are not floating-point, or empty, or a dimension they don't have.
+    """
+    if not inputs.is_floating_point() or not inputs.numel() or not -inputs.dim() <= feature_dim < inputs.dim():
+        raise ValueError(
+            f"inputs: got {inputs.dtype} of shape {tuple(inputs.shape)}; must be floating-point, not empty, and have "
+            f"dimension {feature_dim}"
+        )
+    inputs = inputs.detach()
+    if inputs.numel() > MAX_ELEMENTS:
+        inputs = inputs[: max(1, MAX_ELEMENTS * inputs.shape[0] // inputs.numel())]
+    rows = inputs.movedim(feature_dim, -1).reshape(-1, inputs.shape[feature_dim]).float()
+    squares = rows.square().sum(dim=0)
+    amplitude = (squares / rows.count_nonzero(dim=0)).sqrt()  # NaN for a feature that is always zero
+    moments = squares / rows.shape[0]
+    spread = torch.nan_to_num(amplitude, nan=0.0).max() / amplitude.nanmedian()
+    return InputScale(rows.mean(), moments.mean().sqrt(), rows.abs().max(), spread, moments)
+
+
+def preactivation_scale(second_moments: Float[Tensor, " features"], weight: Float[Tensor, "units ..."]) -> Tensor:
+    """Root mean square of W x over units, for weights that know nothing of x yet, 0-d: √(meanᵤ Σᵢ wᵤᵢ² E[xᵢ²]).
+
+    Exact for independent weights of zero mean, as at initialisation, whatever the covariance of x.
+
+    Parameters
+    ----------
+    weight : ``(units, features)``, or ``(units, features, …)`` of a convolution; a grouped one is taken as one
+    """
+    weight = weight.detach()
+    if weight.numel() > MAX_ELEMENTS:
+        weight = weight[:: math.ceil(weight.numel() / MAX_ELEMENTS)]
+    power = weight.float().square().flatten(1) if weight.dim() == 2 else weight.float().square().flatten(2).sum(dim=2)
+    if power.shape[1] != second_moments.shape[0]:
+        return (power.sum(dim=1).mean() * second_moments.mean()).sqrt()
+    return (power @ second_moments).mean().sqrt()

@@ -1,0 +1,74 @@
+"""Hessian-vector products of a loss whose graph is there already, whole or behind a model that is run once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from surefoot.autodiff.hessian import flatten, unflatten
+
+Vector = Float[Tensor, " parameters"]
+
+
+def graph_hessian(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Vector, Callable[[Vector], Vector]]:
+    """Gradient of ``loss`` in ``parameters`` and the map v → H v, through the loss's own graph, which stays usable.
+
+    Raises
+    ------
+    RuntimeError
+        If an op has no second derivative, at the first product.
+    """
+    slopes = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+    kept = [torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters, strict=True)]
+
+    def product(vector: Tensor) -> Tensor:
+        pairs = [(g, v) for g, v in zip(kept, unflatten(vector, parameters), strict=True) if g.requires_grad]
+        if not pairs:
+            return torch.zeros_like(vector)
+        gradients, pieces = zip(*pairs, strict=True)
+        second = torch.autograd.grad(gradients, parameters, pieces, retain_graph=True, allow_unused=True)
+        return flatten(second, parameters).to(vector)
+
+    return flatten([g.detach() for g in kept], parameters), product
+
+
+def composite_hessian(
+    loss: Tensor, outputs: Sequence[Tensor], again: Sequence[Tensor], parameters: Sequence[Tensor]
+) -> tuple[Vector, Callable[[Vector], Vector]]:
+    """The same for a loss of a model's ``outputs``, where the model was run a second time, in kernels that have second
+    derivatives: its graph leads from ``parameters`` to ``again``, the loss's from ``outputs`` to ``loss``.
+
+    H v = Jᵀ(∇²ℓ)J v + Σ gᵢ ∇²fᵢ v, with g the slopes of the loss in the outputs.
+    """
+    top = torch.autograd.grad(loss, outputs, create_graph=True, allow_unused=True)
+    used = [(g, o, z) for g, o, z in zip(top, outputs, again, strict=True) if g is not None and z.requires_grad]
+    slopes, ends, values = ([t[i] for t in used] for i in range(3))
+    held = [g.detach().to(z.dtype).requires_grad_() for g, z in zip(slopes, values, strict=True)]
+    pulled = torch.autograd.grad(values, parameters, held, create_graph=True, allow_unused=True)
+    kept = [torch.zeros_like(p) if g is None else g for g, p in zip(pulled, parameters, strict=True)]
+    curved = [(g, e) for g, e in zip(slopes, ends, strict=True) if g.requires_grad]
+
+    def product(vector: Tensor) -> Tensor:
+        pairs = [(g, v) for g, v in zip(kept, unflatten(vector, parameters), strict=True) if g.requires_grad]
+        gradients, pieces = zip(*pairs, strict=True)
+        # the pulled gradient is linear in `held`: its derivative there, along v, is J v
+        found = torch.autograd.grad(gradients, [*parameters, *held], pieces, retain_graph=True, allow_unused=True)
+        second = flatten([None if t is None else t for t in found[: len(parameters)]], parameters)
+        moved = dict(zip(map(id, ends), found[len(parameters) :], strict=True))
+        along = [(g, m.to(g.dtype)) for g, e in curved if (m := moved[id(e)]) is not None]
+        if along:
+            inner = torch.autograd.grad(
+                [g for g, _ in along], ends, [m for _, m in along], retain_graph=True, allow_unused=True
+            )
+            through = [(z, u.to(z.dtype)) for z, u in zip(values, inner, strict=True) if u is not None]
+            if through:
+                last = torch.autograd.grad(
+                    [z for z, _ in through], parameters, [u for _, u in through], retain_graph=True, allow_unused=True
+                )
+                second = second + flatten(last, parameters)
+        return second.to(vector)
+
+    return flatten([g.detach() for g in kept], parameters), product

@@ -1,0 +1,124 @@
+"""Where data enter the graph: the ops that use a parameter together with something that depends on none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from surefoot.observe.graph import ACCUMULATE, GraphView, Node, saved
+
+MAX_SITES = 8
+MAX_NODES = 2000  # of a larger graph the beginning of the forward is searched
+
+# Op → name of the saved input, its place and the weight's among the next functions, and the inputs' feature dimension.
+_LAYERS = {
+    "AddmmBackward0": ("mat1", 1, 2, -1),
+    "MmBackward0": ("self", 0, 1, -1),
+    "ConvolutionBackward0": ("input", 0, 1, 1),
+    "MkldnnRnnLayerBackward0": ("input", 0, 1, -1),
+    "CudnnRnnBackward0": ("input", 0, 1, -1),
+    "NativeBatchNormBackward0": ("input", 0, 1, 1),
+    "CudnnBatchNormBackward0": ("input", 0, 1, 1),
+    "NativeLayerNormBackward0": ("input", 0, 1, -1),
+    "NativeGroupNormBackward0": ("input", 0, 1, 1),
+    "EmbeddingBackward0": ("indices", -1, 0, -1),
+}
+_NORMS = ("BatchNorm", "LayerNorm", "GroupNorm", "RmsNorm", "RMSNorm")
+_PLUMBING = frozenset(
+    [
+        "CatBackward0",
+        "StackBackward0",
+        "ViewBackward0",
+        "ReshapeAliasBackward0",
+        "UnsafeViewBackward0",
+        "UnsqueezeBackward0",
+        "SqueezeBackward0",
+        "SqueezeBackward1",
+        "TransposeBackward0",
+        "PermuteBackward0",
+        "TBackward0",
+        "ToCopyBackward0",
+        "CloneBackward0",
+        "SliceBackward0",
+        "SelectBackward0",
+    ]
+)
+
+
+@dataclass(slots=True)
+class DataSite:
+    """One layer that data enter.
+
+    ``weight`` is its first parameter, ``data`` what enters it, ``normalises``: it is a normalisation layer, or one
+    comes right after it, so that the scale of the data is taken out again.
+    """
+
+    weight: Parameter
+    data: Tensor
+    feature_dim: int
+    normalises: bool
+
+
+def find_data(view: GraphView) -> list[DataSite]:
+    """The sites of a graph in the order in which the forward came to them, at most :data:`MAX_SITES`."""
+    sites: list[DataSite] = []
+    found: dict[Node, DataSite] = {}
+    seen: set[int] = set()
+    for node in view.nodes[:MAX_NODES]:
+        name = node.name()
+        norm = any(word in name for word in _NORMS)
+        if norm:
+            site = found.get(_through(node))
+            if site is not None:
+                site.normalises = True
+        layer = _LAYERS.get(name)
+        if layer is None or len(sites) >= MAX_SITES:
+            continue
+        attribute, at, weight_at, dim = layer
+        below = node.next_functions
+        weight = _parameter(below[weight_at][0]) if weight_at < len(below) else None
+        if weight is None or id(weight) in seen or (at >= 0 and not _from_data(below[at][0])):
+            continue
+        data = saved(node, attribute)
+        if data is None or data.layout is not torch.strided or not data.numel() or not data.dim():
+            continue  # a sparse matrix (a graph's adjacency) has no rows to take statistics of
+        seen.add(id(weight))
+        site = DataSite(weight, data, dim if data.dim() > dim else -1, norm)
+        sites.append(site)
+        found[node] = site
+    return sites
+
+
+def _through(node: Node) -> Node | None:
+    """What made the input of ``node``, with reshapes looked through."""
+    for _ in range(4):
+        node = node.next_functions[0][0] if node.next_functions else None
+        if node is None or node.name() not in _PLUMBING:
+            return node
+    return node
+
+
+def _parameter(node: Node | None) -> Parameter | None:
+    for _ in range(4):
+        if node is None:
+            return None
+        if node.name() == ACCUMULATE:
+            return node.variable if isinstance(node.variable, Parameter) else None
+        if node.name() not in _PLUMBING or len(node.next_functions) != 1:
+            return None
+        node = node.next_functions[0][0]
+    return None
+
+
+def _from_data(node: Node | None, depth: int = 4) -> bool:
+    """No parameter is behind ``node``: data, or coordinates that are differentiated by (a PINN's)."""
+    if node is None:
+        return True
+    if node.name() == ACCUMULATE:
+        return not isinstance(node.variable, Parameter)
+    if depth == 0 or node.name() not in _PLUMBING:
+        return False
+    return all(_from_data(child, depth - 1) for child, _ in node.next_functions)

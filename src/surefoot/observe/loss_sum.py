@@ -1,0 +1,178 @@
+"""A loss that is a visible sum: its terms, by the op at the root of each, and the expansion of hand-written ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.graph import GradientEdge
+
+from surefoot.observe.graph import LOSSES, Node, saved
+
+MAX_TERMS = 6  # a longer sum is one over time or over samples, not over aims
+
+_REDUCTIONS = frozenset(["MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"])
+_SCALINGS = frozenset(["MulBackward0", "DivBackward0", "NegBackward0", "ToCopyBackward0"])
+_RESHAPES = frozenset(["ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0"])
+
+
+@dataclass(slots=True)
+class Term:
+    """One term of the loss, with the factor that the script gave it."""
+
+    name: str
+    edge: GradientEdge
+    value: Tensor | None  # 0-d, weight included; None where it can't be told from what the graph saved
+    weight: Tensor | None  # 0-d: what the script multiplies it by; None where that is no constant
+
+
+def split(root: Tensor) -> list[Term]:
+    """The terms of the sum that makes the loss, in the order in which they were computed; empty if it is none."""
+    if root.grad_fn is None or root.numel() != 1:
+        return []
+    factor, top = _below_scalings(root.grad_fn)
+    edges = _summands(top)
+    if not 2 <= len(edges) <= MAX_TERMS:
+        return []
+    edges.sort(key=lambda edge: edge[0]._sequence_nr())
+    terms: list[Term] = []
+    taken: dict[str, int] = {}
+    for node, number in edges:
+        inner, base = _below_scalings(node)
+        name, value = _describe(base)
+        weight = None if inner is None or factor is None else torch.as_tensor(inner * factor)
+        taken[name] = count = taken.get(name, 0) + 1
+        value = None if value is None or weight is None else value * weight
+        terms.append(Term(name if count == 1 else f"{name} {count}", GradientEdge(node, number), value, weight))
+    return terms
+
+
+def _summands(node: Node) -> list[tuple[Node, int]]:
+    """The edges of a tree of additions, down to what is added; also of ``torch.stack(terms).sum()``."""
+    name = node.name()
+    if name in _REDUCTIONS and len(node.next_functions) == 1:
+        stack = node.next_functions[0][0]
+        if stack is not None and stack.name() == "StackBackward0":
+            return [(child, number) for child, number in stack.next_functions if child is not None]
+    if name not in ("AddBackward0", "SubBackward0"):
+        return []
+    found: list[tuple[Node, int]] = []
+    for child, number in node.next_functions:
+        if child is None or not _is_scalar(child, number):
+            continue
+        deeper = _summands(child) if child.name() in ("AddBackward0", "SubBackward0") else []
+        found += deeper or [(child, number)]
+    return found
+
+
+def _is_scalar(node: Node, number: int) -> bool:
+    shape = node._input_metadata[number].shape
+    return all(int(size) == 1 for size in shape)
+
+
+def _below_scalings(node: Node) -> tuple[Tensor | float | None, Node]:
+    """The factor that scalings multiply by (None if unknown), and the first node that is none."""
+    factor: Tensor | float | None = 1.0
+    for _ in range(6):
+        name = node.name()
+        children = [child for child, _ in node.next_functions if child is not None]
+        if (name not in _SCALINGS and name not in _RESHAPES) or len(children) != 1:
+            break
+        if name in ("MulBackward0", "DivBackward0"):
+            constant = saved(node, "other", "self") if name == "MulBackward0" else saved(node, "other")
+            if constant is None or constant.numel() != 1 or factor is None:
+                factor = None
+            else:
+                factor = factor * constant if name == "MulBackward0" else factor / constant
+        elif name == "NegBackward0" and factor is not None:
+            factor = -factor
+        node = children[0]
+    return factor, node
+
+
+def _describe(node: Node) -> tuple[str, Tensor | None]:
+    """What made a term, and its value without its weight."""
+    name = node.name()
+    if name in LOSSES:
+        value = _loss_value(LOSSES[name], node)
+        source = node.next_functions[0][0]
+        if name == "NllLossBackward0" and source is not None and source.name() == "LogSoftmaxBackward0":
+            return "cross_entropy", value
+        return LOSSES[name], value
+    if name in _REDUCTIONS and node.next_functions[0][0] is not None:
+        inner = node.next_functions[0][0]
+        kind = inner.name()
+        reduce = torch.mean if name.startswith("Mean") else torch.sum
+        if kind == "PowBackward0" and getattr(inner, "_saved_exponent", None) == 2:
+            residual = saved(inner, "self")
+            return "squared_error", None if residual is None else reduce(residual.square())
+        if kind == "MulBackward0":
+            left, right = saved(inner, "self"), saved(inner, "other")
+            if left is not None and right is not None and left.data_ptr() == right.data_ptr():
+                return "squared_error", reduce(left * right)
+        if kind == "AbsBackward0":
+            residual = saved(inner, "self")
+            return "absolute_error", None if residual is None else reduce(residual.abs())
+        return f"{'mean' if name.startswith('Mean') else 'sum'}_{_plain(kind)}", None
+    return _plain(name), None
+
+
+def _loss_value(name: str, node: Node) -> Tensor | None:
+    inputs, targets = saved(node, "self"), saved(node, "target")
+    reduction = {1: "mean", 2: "sum"}.get(getattr(node, "_saved_reduction", 0))
+    if inputs is None or targets is None or reduction is None:
+        return None
+    if name == "mse_loss":
+        return F.mse_loss(inputs, targets, reduction=reduction)
+    if name == "smooth_l1_loss":
+        return F.smooth_l1_loss(inputs, targets, reduction=reduction, beta=node._saved_beta)
+    if name == "huber_loss":
+        return F.huber_loss(inputs, targets, reduction=reduction, delta=node._saved_delta)
+    if name == "binary_cross_entropy_with_logits" and saved(node, "weight", "pos_weight") is None:
+        return F.binary_cross_entropy_with_logits(inputs, targets, reduction=reduction)
+    if name == "binary_cross_entropy" and saved(node, "weight") is None:
+        return F.binary_cross_entropy(inputs, targets, reduction=reduction)
+    if name == "nll_loss" and saved(node, "weight") is None:
+        ignore = node._saved_ignore_index
+        ignore = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
+        return F.nll_loss(inputs, targets, ignore_index=ignore, reduction=reduction)
+    return None
+
+
+def _plain(name: str) -> str:
+    """``"ExpBackward0"`` as ``"exp"``."""
+    return name.split("::")[-1].partition("Backward")[0].lower()
+
+
+def hand_written_expansion(root: Tensor) -> float:
+    """How many times more differences a hand-written loss takes than it has predictions; 1 is right.
+
+    Seen is the one mistake that is certain: ``(n, 1)`` predictions minus ``(n,)`` targets make ``(n, n)`` differences.
+    """
+    frontier = [root.grad_fn] if root.grad_fn is not None else []
+    for _ in range(8):
+        below: list[Node] = []
+        for node in frontier:
+            if node.name() == "SubBackward0":
+                rows = _outer_rows(node)
+                if rows > 1:
+                    return float(rows)
+                continue
+            below += [child for child, _ in node.next_functions if child is not None]
+        frontier = below[:16]
+    return 1.0
+
+
+def _outer_rows(node: Node) -> int:
+    """n if ``node`` subtracts something without a gradient from ``(n, 1)`` (or the other way) and gets ``(n, n)``."""
+    shape = [int(size) for size in node._input_metadata[0].shape]
+    children = [(child, number) for child, number in node.next_functions if child is not None]
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or len(children) != 1:
+        return 1
+    child, number = children[0]
+    if child.name() == "ExpandBackward0" and child.next_functions[0][0] is not None:
+        child, number = child.next_functions[0]
+    source = [int(size) for size in child._input_metadata[number].shape]
+    return shape[0] if source in ([shape[0], 1], [shape[0]]) else 1

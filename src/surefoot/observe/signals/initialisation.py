@@ -1,0 +1,60 @@
+"""What a network starts from, told once: its commonest activation, and the size of each layer's weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from surefoot.observe.graph import GraphView
+from surefoot.observe.instrument import Instrument, Tools
+
+_NODES = {
+    "ReluBackward0": "relu",
+    "LeakyReluBackward0": "leaky_relu",
+    "TanhBackward0": "tanh",
+    "SigmoidBackward0": "sigmoid",
+    "GeluBackward0": "gelu",
+    "SiluBackward0": "silu",
+    "EluBackward0": "elu",
+    "SoftplusBackward0": "softplus",
+    "HardtanhBackward0": "hardtanh",
+    "SinBackward0": "sin",
+}
+_DENSE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+MOST = 1 << 20  # elements of a weight that are read
+
+
+class Initialisation(Instrument):
+    """Reads weights and graph at the first backward that is looked at."""
+
+    name = "initialisation"
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._told = False
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """Tell the event ``initialisation``: ``activation`` and ``weight_variance`` (times fan-in) by layer."""
+        if self._told:
+            return
+        self._told = True
+        kinds = Counter(kind for node in view.nodes if (kind := _NODES.get(node.name())) is not None)
+        activation = kinds.most_common(1)[0][0] if kinds else ""
+        sizes: dict[str, Tensor] = {}
+        with torch.no_grad():
+            for layer in self.tools.scene.models.layers:
+                module = layer.module() if layer.module is not None else None
+                if isinstance(module, _DENSE) and type(module.weight) is nn.Parameter and module.weight.numel():
+                    weight = module.weight.detach()
+                    fan_in = weight[0].numel()
+                    sizes[layer.name] = weight.flatten()[:MOST].float().square().mean() * fan_in
+
+        def tell(found: list[np.ndarray]) -> None:
+            values = {name: float(value) for name, value in zip(sizes, found, strict=True)}
+            self.tools.tell(self.name, activation=activation, weight_variance=values)
+
+        self.tools.later.ask(list(sizes.values()), tell)

@@ -1,0 +1,109 @@
+"""The terms of a loss that is a visible sum: the value of each, and the gradient that each sends into the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.autograd.function import BackwardCFunction
+from torch.nn import Parameter
+from torch.optim import Optimizer
+
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.graph import GraphView
+from surefoot.observe.instrument import Instrument, Tools
+from surefoot.observe.listeners import somebody_listens
+from surefoot.observe.loss_sum import split
+
+SIGNALS = ("term_value", "term_weight", "term_gradient_norm", "term_alignment")
+MAX_ELEMENTS = 1 << 23  # of all terms' gradients together
+
+
+class LossTerms(Instrument):
+    """Borrows the graph once a term, as far as the budget has room for it.
+
+    A graph with custom functions is left alone, and so is one where somebody listens to gradients (hooks on tensors,
+    ``retain_grad``): they would be called once more.
+    """
+
+    name: ClassVar[str] = "terms"
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._read: dict[str, tuple[Tensor | None, ...]] = {}
+        self._listeners: bool | None = None  # None: not sought yet
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """Split the loss and differentiate its terms one by one."""
+        self._read = {}
+        if len(roots) != 1 or self.tools.scene.checkpointing or self._listeners:
+            return
+        terms = split(roots[0])
+        parameters = [leaf for leaf in view.leaves if isinstance(leaf, Parameter) and leaf.requires_grad]
+        if not terms or not parameters or len(terms) * sum(p.numel() for p in parameters) > MAX_ELEMENTS:
+            return
+        if not view.complete or not self.tools.affords("terms", 0.7 * len(terms)):
+            return
+        if any(isinstance(node, BackwardCFunction) for node in view.nodes):
+            return
+        if any(p._backward_hooks or p.is_sparse or p.layout != torch.strided for p in parameters):
+            return
+        scene = self.tools.scene
+        if self._listeners is None:
+            with self.tools.spending("terms: listeners"):
+                self._listeners = somebody_listens()
+            if self._listeners:
+                return
+        with self.tools.spending("terms"):
+            scene.borrowing = True
+            try:
+                gradients = [
+                    torch.autograd.grad(
+                        [term.edge],
+                        parameters,
+                        grad_outputs=[_one(term.edge, roots[0])],
+                        retain_graph=True,
+                        allow_unused=True,
+                    )
+                    for term in terms
+                ]
+            finally:
+                scene.borrowing = False
+            with torch.no_grad():
+                flat = torch.stack([_flat(g, parameters) for g in gradients])
+                gram = flat @ flat.T
+                norms = gram.diagonal().sqrt()
+                alignment = gram.sum(dim=1) / (norms * gram.sum().sqrt())
+            for i, term in enumerate(terms):
+                known = [None if t is None else t.detach().float().to(norms.device) for t in (term.value, term.weight)]
+                self._read[term.name] = (*known, norms[i], alignment[i])
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Write what was read."""
+        read, self._read = self._read, {}
+        step = self.tools.scene.clock.steps
+        for name, numbers in read.items():
+            where = f"{state.name}: {name}" if state.name else name
+            asked = {signal: n for signal, n in zip(SIGNALS, numbers, strict=True) if n is not None}
+
+            def write(found: list[np.ndarray], where: str = where, names: tuple[str, ...] = tuple(asked)) -> None:
+                self.tools.rows.put(step, "terms", where, **dict(zip(names, map(float, found), strict=True)))
+
+            self.tools.ask(step, list(asked.values()), write)
+
+
+def _flat(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Tensor:
+    return torch.cat(
+        [
+            (p.new_zeros(p.numel()) if g is None else g.reshape(-1)).float()
+            for g, p in zip(gradients, parameters, strict=True)
+        ]
+    )
+
+
+def _one(edge: torch.autograd.graph.GradientEdge, root: Tensor) -> Tensor:
+    about = edge.node._input_metadata[edge.output_nr]
+    return torch.ones([int(size) for size in about.shape], dtype=about.dtype, device=root.device)

@@ -1,0 +1,156 @@
+"""Whether the model trains in training mode, and which of its parameters stay as they were though they are held."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.graph import GraphView
+from surefoot.observe.instrument import Instrument
+from surefoot.observe.signals.gradients import local, parameters_of
+
+SAMPLE = 64  # elements of a parameter that are compared
+_MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)  # what training mode makes a difference to
+
+
+class TrainingMode(Instrument):
+    """The mode of each model, and of its dropout and batch-normalisation layers, in the forward of a training step.
+
+    Read twice, when the backward begins and when the optimiser steps: a model that is in evaluation mode for a part
+    of the step only (to make adversarial inputs, say) trains in training mode.
+    """
+
+    name: ClassVar[str] = "training mode"
+    _seen: dict[str, tuple[float, float]] | None = None
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """Read the mode of the models that this backward trains."""
+        leaves = {id(leaf) for leaf in view.leaves}
+        found = self._seen = self._seen or {}
+        for root in self.tools.scene.models.roots:
+            module = root.module()
+            if module is None or root.name in found:
+                continue
+            # a frozen model is in whatever mode it likes, and so is one of which a head is trained
+            held = [id(p) in leaves for p in module.parameters()]
+            moody = [m for m in module.modules() if isinstance(m, _MOODY) and _drops(m) and _tracks(m)]
+            if moody and 2 * sum(held) > len(held):
+                found[root.name] = (float(not module.training), sum(not m.training for m in moody) / len(moody))
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Write it down for the models that this optimiser trains."""
+        seen, self._seen = self._seen, None
+        step = self.tools.scene.clock.steps
+        held = {id(p) for p in parameters_of(optimizer)}
+        for root in self.tools.scene.models.roots:
+            module = root.module()
+            if module is None or root.name not in (seen or {}) or all(id(p) not in held for p in module.parameters()):
+                continue
+            mode, share = seen[root.name]  # type: ignore[index]
+            mode = min(mode, float(not module.training))
+            self.tools.rows.put(step, "mode", root.name, eval_mode=mode, eval_mode_share=share)
+
+
+def _drops(module: nn.Module) -> bool:
+    return not isinstance(module, nn.modules.dropout._DropoutNd) or module.p > 0
+
+
+def _tracks(module: nn.Module) -> bool:
+    return bool(getattr(module, "track_running_stats", True))
+
+
+@dataclass(slots=True)
+class _First:
+    """A parameter as it was at the first look."""
+
+    ref: weakref.ref[Tensor]
+    values: Tensor
+    rate: float = 0.0  # the highest learning rate seen since
+
+
+class Frozen(Instrument):
+    """Which parameters that an optimiser holds have never changed since the first look, and why that may be.
+
+    Read at looks 4, 8, 16, …: a few numbers of each parameter are compared with what they were, bit for bit.
+    """
+
+    name: ClassVar[str] = "frozen parameters"
+    _looks = 0
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Remember the parameters at the first look, compare them with that at some later ones."""
+        if state.count != self.tools.scene.clock.steps:
+            return  # one optimiser's step of a look is enough
+        if not self._looks:
+            self._first: dict[int, _First] = {}
+            self._told: list[tuple[str, str]] = []
+        self._looks += 1
+        due = self._looks >= 4 and self._looks & (self._looks - 1) == 0
+        held: list[tuple[OptimizerState, Tensor, _First]] = []
+        for other in self.tools.scene.clock.states:
+            owner = other.ref()
+            for group in owner.param_groups if owner is not None else ():
+                rate = group.get("lr", 1.0)
+                rate = 1.0 if isinstance(rate, Tensor) else float(rate)
+                for parameter in group["params"]:
+                    first = self._first.get(id(parameter))
+                    if first is None or id(first.ref()) != id(parameter):
+                        if self._looks > 1 and not due:
+                            continue  # a newcomer: it waits for the next comparison
+                        self._first[id(parameter)] = _First(weakref.ref(parameter), _sample(parameter).clone())
+                        continue
+                    first.rate = max(first.rate, rate)
+                    held.append((other, parameter, first))
+        if due and held:
+            self._compare(held)
+
+    def _compare(self, held: list[tuple[OptimizerState, Tensor, _First]]) -> None:
+        step, models = self.tools.scene.clock.steps, self.tools.scene.models
+        held = [h for h in held if models.place(h[1]) is not None and h[2].values.numel()]
+        same: list[Tensor] = []
+        for _, parameter, first in held:
+            gradient = parameter.grad
+            now = _sample(parameter)
+            if gradient is None or gradient.is_sparse or now.shape != first.values.shape:
+                same.append(torch.zeros((), device=parameter.device))
+            else:
+                same.append(((now == first.values).all() & (_sample(gradient) != 0).any()).float())
+
+        def write(found: list[np.ndarray]) -> None:
+            count = len(models.layers)
+            all_of, off, still = np.zeros(count), np.zeros(count), np.zeros(count)
+            whose: dict[tuple[str, str], list[str]] = {}
+            for (state, parameter, first), value in zip(held, found, strict=True):
+                owned = models.find(parameter)
+                if owned is None:
+                    continue
+                place = models.index[owned.layer.name]
+                all_of[place] += 1
+                if not parameter.requires_grad:
+                    off[place] += 1
+                elif value and parameter.element_size() > 2:  # of low precision an update may round to nothing
+                    still[place] += 1
+                    why = "never stepped" if not state.count else "rate 0" if not first.rate else "other"
+                    whose.setdefault((state.name, why), []).append(owned.path)
+            with np.errstate(invalid="ignore"):
+                self.tools.rows.put_layers(step, "frozen", frozen_share=off / all_of, unchanged_share=still / all_of)
+            if sorted(whose) != self._told:
+                self._told = sorted(whose)
+                for (name, why), paths in whose.items():
+                    self.tools.tell("unchanged", optimizer=name, why=why, parameters=paths[:50], count=len(paths))
+
+        self.tools.ask(step, same, write)
+
+
+def _sample(tensor: Tensor) -> Tensor:
+    flat = local(tensor).reshape(-1)
+    stride = flat.numel() // SAMPLE
+    return flat[::stride][:SAMPLE] if stride > 1 else flat[:SAMPLE]

@@ -1,0 +1,86 @@
+"""Policy gradients: how many samples of the batch have an advantage at all, and how undecided the policy still is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from surefoot.analysis.advantages import categorical_entropy, zero_share
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.graph import GraphView
+from surefoot.observe.instrument import Instrument
+from surefoot.observe.random_parts import PolicyTerms, find_policy_terms
+
+_TRIES = 8
+_ROWS = 4096
+_STEPS = 8  # single factors that are a loop over time; fewer may be the weights of a loss's terms
+
+
+class Policy(Instrument):
+    """Reads what log-probabilities are multiplied by in the graph of the loss.
+
+    A factor that is never negative is a weight or a mask, no advantage: it is left out, unless it is zero throughout.
+    """
+
+    name: ClassVar[str] = "policy"
+    _tries = 0
+    _terms: list[Tensor] | None = None
+    _entropy: Tensor | None = None
+    _signed = False  # a negative factor was seen
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """Look for weighted log-probabilities between the loss and the last layer."""
+        if self._terms is not None or self.tools.scene.checkpointing or (self._tries >= _TRIES and not self._signed):
+            return
+        terms = find_policy_terms(roots)
+        samples = [] if terms is None else _samples(terms)
+        if terms is None or not samples:
+            self._tries += 1
+            return
+        numbers: list[Tensor] = []
+        with torch.no_grad():
+            for factor in samples:
+                numbers += [zero_share(factor), (factor < 0).any().float()]
+            if terms.logits is not None and terms.logits.dim() >= 1:
+                logits = terms.logits.reshape(-1, terms.logits.shape[-1])[:_ROWS]
+                self._entropy = categorical_entropy(logits.float())
+        self._terms = numbers
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Write down what was found."""
+        if self._terms is None:
+            return
+        numbers, entropy, self._terms, self._entropy = self._terms, self._entropy, None, None
+        step = self.tools.scene.clock.steps
+
+        def write(found: list[np.ndarray]) -> None:
+            values = [float(v) for v in found]
+            if entropy is not None:
+                entropy_now = {"policy_entropy": values.pop()}
+            else:
+                entropy_now = {}
+            pairs = list(zip(values[::2], values[1::2], strict=True))
+            signed = [share for share, negative in pairs if negative]
+            self._signed = self._signed or bool(signed)
+            shares = signed or [share for share, _ in pairs if share == 1.0]
+            if shares:
+                self.tools.rows.put(step, "policy", state.name, zero_advantage_share=shares[0], **entropy_now)
+            else:
+                self._tries += 1  # a mask or weights: after a few looks it is left alone
+
+        self.tools.ask(step, numbers if entropy is None else [*numbers, entropy], write)
+
+
+def _samples(terms: PolicyTerms) -> list[Tensor]:
+    """One tensor a factor, with samples as rows; the single numbers of a loop over time are one tensor."""
+    single = [f.reshape(1) for f in terms.factors if f.numel() == 1]
+    many = {f.data_ptr(): f[:_ROWS] for f in terms.factors if f.numel() > 1 and f.dim()}
+    found = list(many.values())
+    if len(single) >= _STEPS:
+        found.append(torch.cat([f.to(single[0]) for f in single[:_ROWS]]))
+    return found

@@ -1,0 +1,129 @@
+"""Rank of every layer's output, and how alike its tokens are, from a few sampled rows.
+
+A dear reading: the eigenvalues of some small matrices for every layer. It has a share of the budget of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot.analysis.rank import effective_rank, gram, stable_rank, token_cosine
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.instrument import Instrument, Tools
+from surefoot.observe.look import trains
+from surefoot.observe.signals.activations import first_tensor
+
+SEQUENCES, TOKENS = 2, 32  # of (batch, tokens, features)
+SAMPLES = 32  # of (batch, features) and (batch, channels, …)
+LAYERS = 64  # of a deeper model, so many layers are read, evenly spaced
+MOST = 1 << 20  # elements read of one output
+_GUESS = 3.0  # how many steps of the run's own the first reading may take
+
+
+class RankStatistics(Instrument):
+    """Hooks on the layers of a step that is looked at; the outputs of the first call of each are sampled."""
+
+    name = "rank"
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._handles: list[Any] = []
+        self._grams: dict[str, tuple[Tensor, bool]] = {}  # and whether its rows are tokens of sequences
+        self._thread = threading.get_ident()
+
+    def prepare(self, roots: Sequence[nn.Module]) -> None:
+        """Put hooks on, if it can be afforded."""
+        self.withdraw()
+        self._grams.clear()
+        if not self.tools.affords(self.name, _GUESS):
+            return
+        inside = {id(module) for root in roots for module in root.modules()}
+        layers = [
+            (layer.name, module, layer.unit_dim)
+            for layer in self.tools.scene.models.layers
+            if layer.module is not None and (module := layer.module()) is not None and id(module) in inside
+            if not isinstance(module, torch.jit.ScriptModule)
+        ]
+        for name, module, unit_dim in layers[:: -(-len(layers) // LAYERS) or 1]:
+            self._handles.append(module.register_forward_hook(self._hook(name, unit_dim)))
+
+    def _hook(self, name: str, unit_dim: int) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if name not in self._grams and trains(self._thread):
+                self.tools.guard(self.name, self._take, name, output, unit_dim)
+
+        return hook
+
+    def _take(self, name: str, output: Any, unit_dim: int) -> None:
+        tensor = first_tensor(output)
+        if tensor is None or not tensor.is_floating_point() or not tensor.numel():
+            return
+        with self.tools.spending(self.name), torch.no_grad():
+            rows = sample_rows(tensor.detach(), unit_dim)
+            if rows is not None:
+                self._grams[name] = (gram(rows), unit_dim == -1 and tensor.dim() >= 3)
+
+    def withdraw(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Write the statistics; what needs eigenvalues is computed where the numbers arrive, on the host."""
+        if not self._grams:
+            return
+        read, self._grams = self._grams, {}
+        step, layers, rows = self.tools.scene.clock.steps, self.tools.scene.layer_names(), self.tools.rows
+        place = {name: number for number, name in enumerate(layers)}
+        read = {name: value for name, value in read.items() if name in place}
+
+        def write(found: list[np.ndarray]) -> None:
+            values = {
+                signal: np.full(len(layers), np.nan) for signal in ("stable_rank", "effective_rank", "token_cosine")
+            }
+            with self.tools.spending(self.name):
+                for (name, (_, tokens)), grams in zip(read.items(), found, strict=True):
+                    at = place[name]
+                    values["stable_rank"][at] = np.mean(stable_rank(grams))
+                    values["effective_rank"][at] = np.mean(effective_rank(grams))
+                    if tokens:
+                        values["token_cosine"][at] = np.mean(token_cosine(grams))
+            rows.put_layers(step, self.name, **values)
+
+        self.tools.ask(step, [grams for grams, _ in read.values()], write)
+
+
+def sample_rows(output: Tensor, unit_dim: int) -> Tensor | None:
+    """A few rows of features of a layer's output: (groups, rows, features); None where there are fewer than two.
+
+    Tokens of a few sequences for (batch, tokens, features), each sequence a group; else samples, of which images are
+    averaged over their positions.
+    """
+    if unit_dim == 1 and output.dim() > 2:
+        output = _spaced(output, SAMPLES, MOST)
+        rows = output.flatten(2).float().mean(-1)[None]
+    elif output.dim() >= 3:
+        output = output.flatten(1, -2)
+        output = _spaced(output, SEQUENCES, MOST)
+        rows = _spaced(output.transpose(0, 1), TOKENS, MOST).transpose(0, 1)
+    elif output.dim() == 2:
+        rows = _spaced(output, SAMPLES, MOST)[None]
+    else:
+        return None
+    return rows if rows.shape[-2] >= 2 and rows.shape[-1] >= 2 else None
+
+
+def _spaced(tensor: Tensor, most: int, elements: int) -> Tensor:
+    """At most ``most`` entries of the first dimension, evenly spaced, fewer if they are large."""
+    size = tensor.shape[0]
+    most = max(1, min(most, elements * size // tensor.numel()))
+    step = -(-size // most)
+    return tensor[(size - 1) % step :: step]

@@ -1,0 +1,345 @@
+"""The batch of a step that is looked at: which samples it holds, what each of them loses, in what order labels come.
+
+A sample is the hash of its row of the model's input (dimension 0 of the first tensor; where no module can be hooked, of
+the first data in the graph). Losses are those of the loss function in the graph; where they are not one a row of the
+input, samples are counted without them.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot.analysis.samples import (
+    KEPT_SAMPLES,
+    ROW_LOSSES,
+    Tracked,
+    expansion,
+    label_order,
+    row_hashes,
+    row_losses,
+    see,
+    target_order,
+    top_share,
+    track,
+)
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.data_sites import find_data
+from surefoot.observe.graph import GraphView, LossSite, saved
+from surefoot.observe.instrument import Instrument, Tools
+from surefoot.observe.loss_sum import hand_written_expansion
+from surefoot.observe.signals.loss import constant_loss
+from surefoot.observe.signals.swings import Swings
+
+STALE_LOOKS = 4  # after so many looks at one and the same batch, it is asked where others might be
+KEPT_BATCHES = 4096
+KEPT_CLASSES = 4096
+NAMED_ROWS = 8  # of a batch whose loss is odd, the rows with the highest losses are named
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What one look has read, still where it is computed."""
+
+    source: str = ""  # where identity comes from; hashes of different sources are not comparable
+    hashes: Tensor | None = None
+    whole: Tensor | None = None  # of the batch as a set
+    rows: int = 0
+    losses: Tensor | None = None
+    labels: Tensor | None = None  # or real-valued targets
+    whole_labels: bool = True
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+    known: dict[str, float] = field(default_factory=dict)
+    inputs: Tensor | None = None  # held only while samples are to be kept
+
+
+@dataclass(slots=True)
+class _Past:
+    """What is remembered of one optimiser's batches."""
+
+    source: str = ""
+    tracked: Tracked = field(default_factory=track)
+    batches: set[int] = field(default_factory=set)
+    newest: int = 0
+    looks: int = 0
+    classes: dict[int, int] = field(default_factory=dict)
+    swings: Swings = field(default_factory=Swings)
+
+
+class Samples(Instrument):
+    """Reads batches; remembers 4,096 samples by hash order, 4,096 batches and 4,096 classes an optimiser."""
+
+    name: ClassVar[str] = "samples"
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._handles: list[Any] = []
+        self._input: tuple[Tensor, int] | None = None
+        self._batch: _Batch | None = None
+        self._past: dict[str, _Past] = {}
+
+    def prepare(self, roots: Sequence[nn.Module]) -> None:
+        """See the first input of the step's first forward."""
+        self.withdraw()
+        home = threading.get_ident()
+
+        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+            if self._input is None and torch.is_grad_enabled() and threading.get_ident() == home:
+                tensor = _first(args) if args else None
+                tensor = _first(kwargs) if tensor is None else tensor
+                if tensor is not None and tensor.dim() and tensor.numel():
+                    self._input = (tensor.detach(), tensor._version)
+
+        for root in roots:
+            if not isinstance(root, torch.jit.ScriptModule):
+                self._handles.append(root.register_forward_pre_hook(before, with_kwargs=True))
+
+    def withdraw(self) -> None:
+        """Take the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._input = [], None
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """Read the batch while its input and the loss's targets are there."""
+        given, self._input = self._input, None
+        self._batch = self._read(view, roots, given)
+
+    def at_odd_loss(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """A step that is not looked at has an odd loss: read its batch all the same, and name its highest rows."""
+        states = self.tools.scene.clock.states
+        if len(states) != 1:
+            return  # whose batch it is is not known before the step
+        batch = self._read(view, roots, None)
+        if view.loss is not None:
+            constant = constant_loss(view.loss)
+            if constant is not None:
+                name = states[0].name
+                step = self.tools.step
+                self.tools.ask(
+                    step,
+                    [constant],
+                    lambda found: self.tools.rows.put(step, "step", name, constant_loss=float(found[0])),
+                )
+        self._write(self.tools.step, states[0].name, batch, odd=True)
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Now it is known whose batch it was."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            self._write(self.tools.scene.clock.steps, state.name, batch, odd=False)
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def _read(self, view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int] | None) -> _Batch:
+        batch = _Batch()
+        checkpointing = self.tools.scene.checkpointing
+        inputs = None
+        if given is not None and given[0].layout is torch.strided and given[0]._version == given[1]:
+            inputs, batch.source = given[0], "input"
+        elif not checkpointing:
+            sites = find_data(view)
+            if sites:
+                inputs, batch.source = sites[0].data, "graph"
+        with torch.no_grad():
+            if inputs is not None:
+                hashes = row_hashes(inputs)
+                batch.rows, batch.hashes, batch.whole = len(hashes), hashes, hashes.sum().reshape(1)
+                batch.known["batch_rows"] = float(batch.rows)
+                if self.tools.keep is not None:
+                    batch.inputs = inputs
+            if view.loss is not None and view.loss.name in ROW_LOSSES:
+                self._read_losses(batch, view.loss)
+            if "loss_expansion" not in batch.known and len(roots) == 1:
+                batch.known["loss_expansion"] = hand_written_expansion(roots[0])
+            if batch.hashes is not None and batch.rows > KEPT_SAMPLES:
+                self._thin(batch)
+        return batch
+
+    def _read_losses(self, batch: _Batch, loss: LossSite) -> None:
+        inputs, targets = saved(loss.node, "self"), saved(loss.node, "target")
+        if inputs is None or targets is None or targets.dim() == 0 or inputs.shape[0] != targets.shape[0]:
+            return
+        expanded = 1.0 if inputs.dim() > targets.dim() else expansion(inputs, targets)
+        batch.known["loss_expansion"] = expanded
+        if targets.is_floating_point():
+            batch.numbers["target_rms"] = targets.float().square().mean().sqrt()
+        if targets.dim() == 1 or targets.numel() == targets.shape[0]:
+            flat = targets.reshape(-1)
+            batch.labels = flat[:KEPT_SAMPLES]
+            batch.whole_labels = not flat.is_floating_point()
+        if expanded > 1:
+            return
+        options: dict[str, Any] = {"beta": getattr(loss.node, "_saved_beta", getattr(loss.node, "_saved_delta", 1.0))}
+        ignore = getattr(loss.node, "_saved_ignore_index", -100)
+        # autograd stores the signed index as an unsigned 64-bit number
+        options["ignore_index"] = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
+        losses = row_losses(loss.name, inputs, targets, **options)
+        if len(losses) > 1:
+            batch.numbers["row_loss_median"] = losses.median()
+            batch.numbers["row_loss_max"] = losses.max()
+            batch.numbers["top_loss_share"] = top_share(losses)
+        if batch.rows in (0, len(losses)):
+            batch.losses = losses
+
+    def _thin(self, batch: _Batch) -> None:
+        """Of a very large batch, the rows with the smallest hashes."""
+        assert batch.hashes is not None
+        order = (batch.hashes ^ torch.iinfo(torch.int64).min).topk(KEPT_SAMPLES, largest=False).indices
+        batch.hashes = batch.hashes[order]
+        if batch.losses is not None:
+            batch.losses = batch.losses[order]
+        if batch.inputs is not None:
+            batch.inputs = batch.inputs[order]
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def _write(self, step: int, name: str, batch: _Batch, odd: bool) -> None:
+        asked: dict[str, Tensor] = dict(batch.numbers)
+        if batch.hashes is not None and batch.whole is not None:
+            # 64 bits in three parts, each exact in float32
+            for part, (shift, mask) in enumerate(_PARTS):
+                asked[f"hashes{part}"] = (batch.hashes >> shift) & mask
+                asked[f"whole{part}"] = (batch.whole >> shift) & mask
+        if batch.losses is not None:
+            asked["losses"] = batch.losses
+        if batch.labels is not None and len(batch.labels) > 1:
+            asked["labels"] = batch.labels
+
+        def write(found: list[np.ndarray]) -> None:
+            self._take(step, name, batch, dict(zip(asked, found, strict=True)), odd)
+
+        self.tools.ask(step, list(asked.values()), write)
+
+    def _take(self, step: int, name: str, batch: _Batch, found: dict[str, np.ndarray], odd: bool) -> None:
+        past = self._past.setdefault(name, _Past())
+        values = batch.known | {signal: float(found[signal]) for signal in batch.numbers}
+        losses = found.get("losses")
+        hashes = _joined([found[f"hashes{part}"] for part in range(3)]) if "hashes0" in found else None
+        if hashes is not None and not (odd and past.source not in ("", batch.source)):
+            whole = int(_joined([found[f"whole{part}"] for part in range(3)])[0])
+            values |= self._identity(past, batch, step, hashes, whole, losses)
+        if "labels" in found:
+            values |= _order(past, found["labels"], batch.whole_labels)
+        self.tools.rows.put(step, "samples", name, **values)
+        if odd and losses is not None:
+            rows = np.argsort(-np.nan_to_num(losses, nan=np.inf), kind="stable")[:NAMED_ROWS]
+            self._name(step, "odd_batch", batch, rows, hashes, losses)
+
+    def _identity(
+        self, past: _Past, batch: _Batch, step: int, hashes: np.ndarray, whole: int, losses: np.ndarray | None
+    ) -> dict[str, float]:
+        if past.source != batch.source:
+            past.source, past.tracked, past.batches, past.swings = batch.source, track(), set(), Swings()
+            past.looks = 0
+        returned = whole in past.batches
+        if len(past.batches) < KEPT_BATCHES:
+            past.batches.add(whole)
+        past.tracked, seen = see(past.tracked, hashes, losses if losses is None else losses.astype(np.float32))
+        values = {
+            "distinct_batches": float(len(past.batches)),
+            "batch_returned": float(returned),
+            "distinct_samples": past.tracked.distinct,
+            "repeated_share": seen.repeated,
+            "sample_loss_change": seen.change,
+            "sample_loss_risen": seen.risen,
+        }
+        again, past.newest = whole == past.newest, whole
+        past.looks += 1
+        if len(past.batches) == 1 and past.looks >= STALE_LOOKS:
+            values["stale_loader_batches"] = float(_batches_waiting(self.tools.scene.loaders, batch.rows))
+        if losses is None:
+            return values
+        verdict = past.swings.add(step, hashes, losses, again)
+        if past.swings.calls(step, again, seen.risen):
+            self.tools.budget.burst(Swings.LOOKS)
+        if verdict is not None:
+            values |= {f"opposing_{c.name}": c.value for c in verdict.criteria}
+            if verdict.opposing:
+                order = np.argsort(hashes, kind="stable")
+                groups = (verdict.groups.up.numpy()[:NAMED_ROWS], verdict.groups.down.numpy()[:NAMED_ROWS])
+                self._name(step, "opposing_samples", batch, order[np.concatenate(groups)], hashes, losses)
+        return values
+
+    def _name(
+        self, step: int, kind: str, batch: _Batch, rows: np.ndarray, hashes: np.ndarray | None, losses: np.ndarray
+    ) -> None:
+        """Tell which rows a finding may speak of; keep their inputs where that was asked for."""
+        self.tools.tell(
+            kind,
+            at=step,
+            rows=[int(row) for row in rows],
+            losses=[float(losses[row]) for row in rows],
+            hashes=[] if hashes is None else [f"{int(hashes[row]):016x}" for row in rows],
+        )
+        if self.tools.keep is not None and batch.inputs is not None and batch.inputs.is_cpu:
+            for row in rows:
+                self.tools.keep(step, kind, str(int(row)), batch.inputs[int(row)].float().numpy().copy())
+
+
+_PARTS = ((0, (1 << 22) - 1), (22, (1 << 21) - 1), (43, (1 << 21) - 1))
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The 64-bit hashes again."""
+    whole = np.zeros(parts[0].shape, dtype=np.uint64)
+    for (shift, _), part in zip(_PARTS, parts, strict=True):
+        whole |= part.astype(np.uint64) << np.uint64(shift)
+    return whole
+
+
+def _order(past: _Past, labels: np.ndarray, whole: bool) -> dict[str, float]:
+    """The order of one batch's labels, and what shuffled labels would show, from all that were seen."""
+    integral = whole or bool(np.isin(labels, (0.0, 1.0)).all())
+    if not integral:
+        runs, rising = target_order(labels)
+        return {"label_runs": runs, "label_runs_expected": 0.0, "label_rising": float(rising)}
+    labels = labels[labels >= 0].astype(np.int64)  # negative labels are ignored ones
+    if len(labels) < 2:
+        return {}
+    order = label_order(labels)
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if int(label) in past.classes or len(past.classes) < KEPT_CLASSES:
+            past.classes[int(label)] = past.classes.get(int(label), 0) + int(count)
+    counts = np.array(list(past.classes.values()), dtype=np.float64)
+    return {
+        "label_runs": order.repeats,
+        "label_runs_expected": float(np.square(counts / counts.sum()).sum()),
+        "label_rising": float(order.rising and order.contiguous),
+        "label_purity": order.purity,
+        "label_majority": float(order.majority),
+        "label_classes": float(order.classes),
+        "label_classes_seen": float(len(counts)),
+    }
+
+
+def _batches_waiting(loaders: Sequence[weakref.ref[Any]], rows: int) -> int:
+    """Batches of the largest live data loader that makes batches of this size; 0 if there is none."""
+    most = 0
+    for ref in loaders:
+        loader = ref()
+        if loader is None or loader.batch_size != rows:
+            continue
+        try:
+            most = max(most, len(loader))
+        except (TypeError, NotImplementedError):
+            continue  # an iterable data set without a length
+    return most
+
+
+def _first(value: Any, depth: int = 3) -> Tensor | None:
+    """The first tensor in arguments: they may be lists or dictionaries of tensors."""
+    if isinstance(value, Tensor):
+        return value
+    if depth and isinstance(value, (tuple, list, dict)):
+        items: Callable[[], Any] = value.values if isinstance(value, dict) else value.__iter__
+        return next((t for t in (_first(item, depth - 1) for item in items()) if t is not None), None)
+    return None

@@ -1,0 +1,91 @@
+"""Learning-rate schedulers that are alive: what they are, whom they serve, how often they were stepped."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from torch.optim import Optimizer
+
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.instrument import Instrument, Tools
+
+# What each scheduler calls the number of its steps after which its schedule is over.
+_HORIZONS = {
+    "CosineAnnealingLR": "T_max",
+    "LinearLR": "total_iters",
+    "PolynomialLR": "total_iters",
+    "ConstantLR": "total_iters",
+    "OneCycleLR": "total_steps",
+}
+
+
+class Schedules(Instrument):
+    """Tells of schedulers (event ``schedulers``) when one turns up or proves to serve nobody, and once more at the end;
+    reads ``scheduler_steps`` of each at looks."""
+
+    name = "schedulers"
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
+        self._seen: dict[str, float] = {}  # steps of each at the last look
+        self._orphans: set[str] = set()  # those that move while their optimiser does not
+
+    def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """Read all of them, once a step."""
+        if state is self.tools.scene.clock.states[0]:
+            self._read(self.tools.scene.clock.steps, final=False)
+
+    def at_close(self) -> None:
+        """The last word of those that are still alive."""
+        self._read(self.tools.scene.clock.steps, final=True)
+
+    def _read(self, step: int, final: bool) -> None:
+        alive = [s for ref in self.tools.scene.schedulers if (s := ref()) is not None]
+        inner = {id(s) for outer in alive for s in getattr(outer, "_schedulers", ())}
+        facts, news = [], final
+        for scheduler in alive:
+            name = self._names.get(scheduler)
+            if name is None:
+                news = True
+                kind, taken = type(scheduler).__name__, set(self._names.values())
+                name = next(n for i in range(1, 1000) if (n := kind if i == 1 else f"{kind}{i}") not in taken)
+                self._names[scheduler] = name
+            steps = float(scheduler.last_epoch)
+            serves, shares = self._whom(scheduler.optimizer)
+            if shares and 0 <= self._seen.get(name, steps) < steps and name not in self._orphans:
+                self._orphans.add(name)
+                news = True
+            self._seen[name] = steps
+            horizon = getattr(scheduler, _HORIZONS.get(type(scheduler).__name__, ""), None)
+            facts.append(
+                {
+                    "name": name,
+                    "type": type(scheduler).__name__,
+                    "horizon": horizon if isinstance(horizon, int | float) else None,
+                    "optimizer": None if serves is None else serves.name,
+                    "optimizer_steps": 0 if serves is None else serves.count,
+                    "steps": steps,
+                    "inner": id(scheduler) in inner,
+                    "orphan": name in self._orphans,
+                }
+            )
+            self.tools.rows.put(step, "schedule", name, scheduler_steps=steps)
+        if news and facts:
+            self.tools.tell("schedulers", final=final, schedulers=facts)
+
+    def _whom(self, optimizer: Optimizer) -> tuple[OptimizerState | None, bool]:
+        """The optimiser that steps with these parameter groups (itself, or a wrapper around it); and whether there is
+        none, but one that steps the same parameters."""
+        groups = {id(g) for g in optimizer.param_groups}
+        parameters = {id(p) for g in optimizer.param_groups for p in g["params"]}
+        others = False
+        for state in self.tools.scene.clock.states:
+            other = state.ref()
+            if other is None or not state.count:
+                continue
+            if any(id(g) in groups for g in other.param_groups):
+                return state, False
+            others |= any(id(p) in parameters for g in other.param_groups for p in g["params"])
+        return None, others

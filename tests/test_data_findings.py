@@ -1,0 +1,399 @@
+"""The rules on data and losses: edges in closed form, faulty loops and their repaired twins as a script has them."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from histories import Stream, falling, flat, train
+from surefoot.findings import Engine
+from surefoot.findings.rules import batches, inputs, loss_shape, loss_terms, odd_batches
+from surefoot.runs import Event, Finding, Remedy
+from watching import watching
+
+NAN = math.nan
+LN10 = math.log(10)
+MINE = {
+    "unscaled-inputs",
+    "unshuffled-data",
+    "broadcast-loss",
+    "loss-term-imbalance",
+    "bad-batch",
+    "opposing-outliers",
+    "stale-batch",
+}
+
+# --- closed form -------------------------------------------------------------------------------------------------
+
+
+def entering(stream: Stream, size: float, spread: float = 2.0) -> Stream:
+    for step in (1, 2, 4, 8, 16, 64, 128):
+        stream.row(step, "inputs", {("preactivation_scale", "fc"): size, ("feature_spread", "fc"): spread})
+    return stream
+
+
+def test_large_inputs_need_harm_to_be_more_than_an_info() -> None:
+    well = entering(train(falling(150), constant=LN10), 12.0).findings()["unscaled-inputs"]
+    assert well.severity == "info"
+    assert "unscaled-inputs" not in entering(train(falling(150), constant=LN10), 9.0).findings()
+    absurd = entering(train(falling(150, first=30.0), constant=LN10), 12.0).findings()["unscaled-inputs"]
+    assert absurd.severity == "warning" and absurd.first_step == 1 and absurd.where == ("fc",)
+    lost = entering(train([2.3, 90.0, NAN, NAN], constant=LN10), 500.0).findings()["unscaled-inputs"]
+    assert lost.severity == "critical" and lost.rank == 1
+
+
+def test_tiny_and_uneven_inputs_count_only_where_nothing_is_learned() -> None:
+    for size, spread in ((1e-4, 2.0), (0.5, 1e3)):
+        assert entering(train(falling(150), constant=LN10), size, spread).loud() == []
+        stuck = entering(train(flat(150), constant=LN10), size, spread).findings()["unscaled-inputs"]
+        assert stuck.severity == "warning" and stuck.detected_step >= 100
+
+
+def test_targets_far_from_zero_are_no_fault_of_the_inputs() -> None:
+    stream = entering(train(falling(150, first=25_000.0, last=3000.0, noise=10), constant=5000.0), 12.0)
+    for step in (1, 2, 4, 8):
+        stream.row(step, "samples", {("batch_rows", ""): 32, ("target_rms", ""): 152.0})
+    assert stream.findings()["unscaled-inputs"].severity == "info"
+
+
+def labelled(rows: list[dict[str, float]], stream: Stream | None = None) -> Stream:
+    stream = stream or Stream()
+    for i, row in enumerate(rows):
+        stream.row(1 << i, "samples", {(signal, ""): value for signal, value in ({"batch_rows": 64} | row).items()})
+    return stream
+
+
+def pure(label: int, purity: float = 1.0, expected: float = 0.2) -> dict[str, float]:
+    return {
+        "label_purity": purity,
+        "label_majority": label,
+        "label_runs_expected": expected,
+        "label_classes_seen": 5,
+        "label_classes": 1,
+        "label_rising": 0,
+        "label_runs": 1.0,
+    }
+
+
+def test_pure_batches_of_different_classes() -> None:
+    assert labelled([pure(c) for c in (0, 0, 1, 3)]).loud() == ["unshuffled-data"]
+    assert labelled([pure(c) for c in (0, 0, 1)]).loud() == []
+    assert labelled([pure(2) for _ in range(8)]).loud() == []  # one class alone is what there is
+    assert labelled([pure(0, 0.9, 0.85) for _ in range(4)] + [pure(1, 0.9, 0.85)]).loud() == []  # imbalance
+    assert labelled([pure(c, 0.5) for c in (0, 1, 2, 3)]).loud() == []  # a mixed stage of a curriculum
+    assert labelled([pure(c) | {"batch_rows": 4} for c in (0, 0, 1, 3)]).loud() == []  # too few rows to say
+
+
+def test_two_groups_side_by_side_are_made_on_purpose() -> None:
+    row = pure(0, 0.5, 0.5) | {"label_rising": 1, "label_runs": 0.98, "label_classes": 2, "label_classes_seen": 2}
+    assert labelled([row] * 8).loud() == []
+    few = row | {"label_classes": 4, "label_classes_seen": 100, "label_runs_expected": 0.01}
+    assert labelled([few] * 4).loud() == ["unshuffled-data"]
+
+
+def test_returning_batches_are_an_info() -> None:
+    rows = [{"distinct_batches": float(min(i, 5)), "batch_returned": float(i > 5)} for i in range(1, 8)]
+    found = labelled(rows).findings()["unshuffled-data"]
+    assert found.severity == "info"
+
+
+def test_one_batch_is_stale_only_beside_a_loader_with_more() -> None:
+    def rows(waiting: float) -> list[dict[str, float]]:
+        return [{"distinct_batches": 1.0, "stale_loader_batches": waiting if i > 3 else NAN} for i in range(8)]
+
+    assert labelled(rows(29)).loud() == ["stale-batch"]
+    assert labelled(rows(0)).loud() == []
+    assert labelled(rows(29)[:6]).loud() == []  # 32 steps: several updates on one batch
+
+
+def test_expansion_at_two_looks() -> None:
+    assert labelled([{"loss_expansion": 64}]).loud() == []
+    assert labelled([{"loss_expansion": 64}] * 2).loud() == ["broadcast-loss"]
+    assert labelled([{"loss_expansion": 1}] * 5).loud() == []
+
+
+def terms(ratio: float, quiet: Callable[[int], float], weight: float = 1.0, kind: str = "mse_loss") -> Stream:
+    stream = Stream()
+    for step in range(10, 500, 20):
+        row = {("term_gradient_norm", "squared_error"): 100.0, ("term_gradient_norm", kind): 100.0 * ratio}
+        row |= {("term_value", "squared_error"): 50.0 / step, ("term_value", kind): quiet(step)}
+        row |= {("term_weight", "squared_error"): 1.0, ("term_weight", kind): weight}
+        stream.row(step, "terms", row)
+    return stream
+
+
+def test_a_drowned_term() -> None:
+    assert terms(0.005, lambda s: 0.5).loud() == ["loss-term-imbalance"]
+    assert terms(0.02, lambda s: 0.5).loud() == []
+    assert terms(0.005, lambda s: 0.5 / s).loud() == []  # it is learned all the same
+    assert terms(0.005, lambda s: 0.5, weight=0.01).loud() == []  # small by design
+    assert terms(0.005, lambda s: 1e-3 * s, kind="squared_error 2").loud() == []  # a penalty that rises from nothing
+    assert terms(0.005, lambda s: 0.5, kind="cross_entropy").findings()["loss-term-imbalance"].severity == "info"
+
+
+def odd(after: float, rows_median: float = 4.0, loss: float = 5.0, sizes: float = 0.5) -> Stream:
+    losses = [*falling(60, last=0.2), loss, *([after] * 20)]
+    stream = train(losses, constant=LN10, looks=[1, 2, 4, 8, 16, 32])
+    for step in (1, 2, 4, 8, 16, 32):
+        row = {("batch_rows", ""): 64.0, ("row_loss_median", ""): 0.3}
+        stream.row(step, "samples", row)
+        stream.row(step, "inputs", {("input_rms", "fc"): 0.5})
+    stream.values[61, "step"][("constant_loss", "")] = 2.25
+    stream.row(61, "samples", {("batch_rows", ""): 64.0, ("row_loss_median", ""): rows_median})
+    stream.row(61, "inputs", {("input_rms", "fc"): sizes})
+    stream.event(61, "odd_batch", rows=[3, 9], losses=[9.0, 8.0], hashes=[])
+    return stream
+
+
+def test_a_bad_batch_and_what_is_none() -> None:
+    found = odd(0.3).findings()["bad-batch"]
+    assert found.severity == "warning" and found.first_step == 61 and found.detected_step == 64
+    assert "bad-batch" not in odd(4.0).findings()  # an unsafe step, or a new stage: the next batches are off as well
+    assert "bad-batch" not in odd(0.3, rows_median=0.2).findings()  # one hard sample
+    assert "bad-batch" not in odd(0.3, loss=1.5, rows_median=1.5).findings()  # noise
+    assert odd(4.0, sizes=6.0).findings()["bad-batch"].detected_step == 61  # inputs of another size say it at once
+
+
+def test_data_that_are_not_finite() -> None:
+    stream = train([2.3, 2.2, NAN, NAN], constant=LN10)
+    stream.event(3, "nonfinite", kind="input", where="", operation="", value="nan")
+    found = stream.findings()
+    assert found["bad-batch"].severity == "critical" and found["non-finite"].because_of == "bad-batch"
+
+
+# --- remedies ----------------------------------------------------------------------------------------------------
+
+REMEDIES = [r for m in (batches, inputs, loss_shape, loss_terms, odd_batches) for r in vars(m).values()
+            if isinstance(r, Remedy)]  # fmt: skip
+
+
+def world(remedy: Remedy) -> dict:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    loss_fn = nn.CrossEntropyLoss()
+    names = {"model": model, "optimizer": torch.optim.SGD(model.parameters(), 0.1), "loss_fn": loss_fn}
+    names["loss"] = loss_fn(model(torch.randn(5, 4)), torch.tensor([0, 1, 2, 0, 1]))
+    exec(compile(remedy.how, remedy.name, "exec"), names)
+    return names
+
+
+@pytest.mark.parametrize("remedy", REMEDIES, ids=lambda r: r.name)
+def test_snippets_say_where_they_go_and_run(remedy: Remedy) -> None:
+    where, _, what = remedy.how.splitlines()[0].removeprefix("# ").partition(": ")
+    assert (where == "after" and what in ("model", "optimizer", "loss")) or (where == "replace" and ast.parse(what))
+    names = world(remedy)
+    assert torch.isfinite(names["model"](torch.randn(5, 4))).all()
+
+
+def test_what_the_snippets_do() -> None:
+    model = world(inputs.STANDARDISE)["model"]
+    x = torch.randn(200, 4) * torch.tensor([1e4, 1.0, 1e-3, 1.0]) + 500
+    seen: list[Tensor] = []
+    model[0].register_forward_hook(lambda module, args, out: seen.append(args[0]))
+    model(x)
+    assert seen[0].mean(0).abs().max() < 0.1 and seen[0].std(0).max() == pytest.approx(1, rel=0.2)
+    a, b = world(batches.SHUFFLE)["shuffled"](torch.arange(50), torch.arange(50))
+    assert torch.equal(a, b) and not torch.equal(a, torch.arange(50))
+    stream = world(batches.LOOP_OVER_LOADER)["batches"]([1, 2, 3])
+    assert [next(stream) for _ in range(5)] == [1, 2, 3, 1, 2]
+    names = {"loss_fn": F.mse_loss}
+    exec(loss_shape.SAME_SHAPE.how, names)
+    assert names["loss_fn"](torch.ones(5, 1), torch.arange(5.0)) == F.mse_loss(torch.ones(5), torch.arange(5.0))
+    weight = nn.Parameter(torch.ones(3))
+    balanced = world(loss_terms.BALANCE)["balanced"]
+    total = balanced([1000 * weight[0], weight[1] ** 2], [weight])
+    gradient = torch.autograd.grad(total, weight)[0]
+    assert gradient[0] == pytest.approx(gradient[1].item())
+
+
+# --- real training -----------------------------------------------------------------------------------------------
+
+
+def mlp(wide: int, out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(wide, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, out))
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    data = load_digits()
+    return torch.tensor(data.data, dtype=torch.float32) / 16, torch.tensor(data.target)
+
+
+def drawn(x: Tensor, y: Tensor, steps: int, batch: int = 32) -> Iterator[tuple[Tensor, Tensor]]:
+    for _ in range(steps):
+        at = torch.randint(len(x), (batch,))
+        yield x[at], y[at]
+
+
+def in_order(x: Tensor, y: Tensor, steps: int, batch: int = 32) -> Iterator[tuple[Tensor, Tensor]]:
+    parts = list(zip(x.split(batch), y.split(batch), strict=True))[:-1]
+    for step in range(steps):
+        yield parts[step % len(parts)]
+
+
+def fit(stream: Iterator[tuple[Tensor, Tensor]], model: nn.Module, rate: float = 2e-3, loss=F.cross_entropy, sgd=False):
+    optimizer = (torch.optim.SGD if sgd else torch.optim.Adam)(model.parameters(), rate)
+    for x, y in stream:
+        optimizer.zero_grad()
+        loss(model(x), y).backward()
+        optimizer.step()
+
+
+def found(loop: Callable[[], None], seed: int, every: int | None = 4) -> dict[str, Finding]:
+    torch.manual_seed(seed)
+    with watching(every) as seen:
+        loop()
+    assert not seen.of("note")
+    engine = Engine()
+    engine.feed_all(seen.rows, [Event(step, kind, data) for step, kind, data in seen.events])
+    assert not engine.notes
+    return {f.id: f for f in engine.findings if f.id in MINE and f.severity != "info"}
+
+
+def unscaled(factor: float) -> None:
+    x, y = digits()
+    fit(drawn(x * factor, y, 120), mlp(64, 10), 0.05, sgd=True)
+
+
+def tabular(scaled: bool) -> None:
+    data = load_breast_cancer()
+    x = torch.tensor(data.data, dtype=torch.float32)
+    x = (x - x.mean(0)) / x.std(0) if scaled else x
+    fit(drawn(x, torch.tensor(data.target), 150), mlp(30, 2), 0.01, sgd=True)
+
+
+def ordered(by_class: bool) -> None:
+    x, y = digits()
+    order = y.argsort() if by_class else torch.randperm(len(y))
+    fit(in_order(x[order], y[order], 120), mlp(64, 10))
+
+
+def shapes(wrong: bool) -> None:
+    data = load_diabetes()
+    x, y = torch.tensor(data.data, dtype=torch.float32) * 20, torch.tensor(data.target, dtype=torch.float32)
+    y = (y - y.mean()) / y.std()
+    fit(drawn(x, y, 80), mlp(10, 1), loss=lambda p, t: F.mse_loss(p if wrong else p[:, 0], t))
+
+
+def corrupted(at: int | None, what: str = "labels") -> None:
+    x, y = digits()
+
+    def stream() -> Iterator[tuple[Tensor, Tensor]]:
+        for step, (a, b) in enumerate(drawn(x, y, 200, 64)):
+            bad = step == at
+            yield (a * 300 if bad and what == "inputs" else a), ((b + 1) % 10 if bad and what == "labels" else b)
+
+    fit(stream(), mlp(64, 10), 0.1 if what == "inputs" else 3e-3, sgd=what == "inputs")
+
+
+def one_batch(again: bool) -> None:
+    x, y = digits()
+    loader = DataLoader(TensorDataset(x, y), 64, shuffle=not again)
+    fit((next(iter(loader)) for _ in range(90)), mlp(64, 10))
+
+
+def equation(weight: float, steps: int = 260) -> None:
+    model = nn.Sequential(nn.Linear(1, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    ends = torch.tensor([[0.0], [1.0]])
+    for _ in range(steps):
+        x = torch.rand(32, 1, requires_grad=True)
+        u = model(x)
+        slope = torch.autograd.grad(u.sum(), x, create_graph=True)[0]
+        bend = torch.autograd.grad(slope.sum(), x, create_graph=True)[0]
+        residual = (weight * (bend + math.pi**2 * torch.sin(math.pi * x))).square().mean()
+        loss = residual + (model(ends) - 3).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def planted(amplitude: float) -> None:
+    x, y = digits()
+    x = x - x.mean(0)
+    for label in (3, 8):
+        few = torch.nonzero(y == label)[:, 0][:45]
+        x[few, ::8] += amplitude / math.sqrt(8)
+    model = nn.Sequential(nn.Linear(64, 48), nn.Tanh(), nn.Linear(48, 10))
+    fit(((x, y) for _ in range(60)), model, 1.0, sgd=True)
+
+
+LOOPS: dict[str, tuple[str, Callable[[], None], Callable[[], None], int]] = {
+    "digits × 4096": ("unscaled-inputs", lambda: unscaled(4096.0), lambda: unscaled(1.0), 4),
+    "raw table": ("unscaled-inputs", lambda: tabular(False), lambda: tabular(True), 4),
+    "sorted by class": ("unshuffled-data", lambda: ordered(True), lambda: ordered(False), 4),
+    "(n, 1) against (n,)": ("broadcast-loss", lambda: shapes(True), lambda: shapes(False), 4),
+    "wrong labels": ("bad-batch", lambda: corrupted(150), lambda: corrupted(None), 4),
+    "wrong inputs": ("bad-batch", lambda: corrupted(150, "inputs"), lambda: corrupted(None, "inputs"), 4),
+    "one batch": ("stale-batch", lambda: one_batch(True), lambda: one_batch(False), 4),
+    "equation": ("loss-term-imbalance", lambda: equation(1000.0), lambda: equation(1.0), 10),
+    "opposing": ("opposing-outliers", lambda: planted(16.0), lambda: planted(0.0), 1),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using a target size")
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", LOOPS)
+def test_faulty_loops_and_their_repaired_twins(name: str, seed: int) -> None:
+    id, faulty, repaired, every = LOOPS[name]
+    assert id in found(faulty, seed, every)
+    assert found(repaired, seed, every) == {}
+
+
+def groups_in_a_batch() -> None:
+    x, y = digits()
+    by = [x[y == c] for c in range(10)]
+    rng = np.random.default_rng(0)
+
+    def stream() -> Iterator[tuple[Tensor, Tensor]]:
+        for _ in range(80):
+            classes = sorted(rng.choice(10, 4, replace=False))
+            yield torch.cat([by[c][:8] for c in classes]), torch.tensor(classes).repeat_interleave(8)
+
+    fit(stream(), mlp(64, 10))
+
+
+def stages() -> None:
+    x, y = digits()
+    model = mlp(64, 10)
+    fit(drawn(x[y < 5], y[y < 5], 60), model)
+    fit(drawn(x, y, 80), model)
+
+
+def real_and_fake() -> None:
+    x, _ = digits()
+    truth = torch.cat([torch.ones(32, 1), torch.zeros(32, 1)])
+    fit(((torch.cat([x[i : i + 32], torch.rand(32, 64)]), truth) for i in range(80)), mlp(64, 1),
+        loss=F.binary_cross_entropy_with_logits)  # fmt: skip
+
+
+def through_a_normalisation() -> None:
+    x, y = digits()
+    fit(drawn(x * 255 * 16, y, 80), nn.Sequential(nn.BatchNorm1d(64), *mlp(64, 10)))
+
+
+def penalised() -> None:
+    x, y = digits()
+    model = mlp(64, 10)
+    fit(drawn(x, y, 240), model, loss=lambda p, t: F.cross_entropy(p, t) + 1e-4 * sum(
+        (w**2).sum() for w in model.parameters()))  # fmt: skip
+
+
+def all_at_once() -> None:
+    x, y = digits()
+    fit(((x[:200], y[:200]) for _ in range(90)), mlp(64, 10), 0.3, sgd=True)
+
+
+@pytest.mark.parametrize(
+    "loop", [groups_in_a_batch, stages, real_and_fake, through_a_normalisation, penalised, all_at_once]
+)
+def test_healthy_loops_that_look_alike(loop: Callable[[], None]) -> None:
+    assert found(loop, 0) == {}

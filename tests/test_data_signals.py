@@ -1,0 +1,259 @@
+"""What is read of batches, inputs and loss terms: against plain computations, and without a bit of the run changed."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from watching import watching
+
+
+def step(optimizer, loss):
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def mlp(inputs=6, outputs=3):
+    return nn.Sequential(nn.Linear(inputs, 16), nn.ReLU(), nn.Linear(16, outputs))
+
+
+def test_batches_are_known_as_sets_and_samples_by_their_rows():
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    x, y = torch.randn(30, 6), torch.randint(3, (30,))
+    parts = [torch.arange(0, 10), torch.arange(10, 20), torch.randperm(10), torch.arange(5, 15)]
+    with watching(1) as seen:
+        step(optimizer, F.cross_entropy(model(x), y))
+        for part in parts:
+            step(optimizer, F.cross_entropy(model(x[part]), y[part]))
+    assert not seen.of("note")
+    # identity begins anew at step 2, where the input comes from a hook and no longer from the graph
+    assert seen.signal("distinct_batches") == {1: 1, 2: 1, 3: 2, 4: 2, 5: 3}
+    assert seen.signal("batch_returned") == {1: 0, 2: 0, 3: 0, 4: 1, 5: 0}
+    assert seen.signal("repeated_share") == {1: 0, 2: 0, 3: 0, 4: 1, 5: 1}
+    assert seen.signal("distinct_samples")[5] == 20
+    assert seen.signal("batch_rows") == {1: 30, 2: 10, 3: 10, 4: 10, 5: 10}
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+def test_losses_of_the_same_samples(delayed):
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.3)
+    x, y = torch.randn(20, 6), torch.randint(3, (20,))
+    rows = []
+    with watching(1, delayed=delayed) as seen:
+        for _ in range(5):
+            losses = F.cross_entropy(model(x), y, reduction="none")
+            rows.append(losses.detach())
+            step(optimizer, F.cross_entropy(model(x), y))
+    for at in (3, 4, 5):
+        change = rows[at - 1] - rows[at - 2]
+        assert seen.signal("sample_loss_change")[at] == pytest.approx(change.square().mean().sqrt().item(), rel=1e-4)
+        assert seen.signal("sample_loss_risen")[at] == pytest.approx((change > 0).float().mean().item())
+        assert seen.signal("row_loss_max")[at] == pytest.approx(rows[at - 1].max().item(), rel=1e-5)
+
+
+def test_rows_that_are_not_the_inputs_have_no_samples():
+    embed, head = nn.Embedding(9, 8), nn.Linear(8, 9)
+    model = nn.Sequential(embed, head)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(4):
+            tokens = torch.randint(9, (4, 7))
+            step(optimizer, F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()))
+    assert seen.signal("batch_rows")[4] == 4 and seen.signal("row_loss_max")
+    assert not seen.signal("sample_loss_change")
+
+
+def test_inputs_are_measured_where_they_enter():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 2))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    x = torch.rand(5, 3, 8, 8) * 255
+    with watching(1) as seen:
+        step(optimizer, F.cross_entropy(model(x), torch.randint(2, (5,))))
+    assert seen.signal("input_rms", "0")[1] == pytest.approx(x.square().mean().sqrt().item(), rel=1e-5)
+    assert seen.signal("input_max", "0")[1] == x.max()
+    assert not seen.signal("preactivation_scale", "0")  # the normalisation takes it out again
+    plain = mlp()
+    optimizer = torch.optim.SGD(plain.parameters(), 0.01)
+    with watching(1) as seen:
+        step(optimizer, F.cross_entropy(plain(torch.randn(400, 6) * 30), torch.randint(3, (400,))))
+    assert seen.signal("preactivation_scale", "0")[1] == pytest.approx(30 / math.sqrt(3), rel=0.3)
+
+
+def sum_of_two(model, x):
+    a = (model(x)[:, 0] - 1).square().mean()
+    b = F.mse_loss(model(x)[:, 1], x[:, 0])
+    return a, b
+
+
+def test_terms_of_a_sum_against_gradients_one_by_one():
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    expected = []
+    with watching(1) as seen:
+        for _ in range(3):
+            x = torch.randn(8, 6)
+            a, b = sum_of_two(model, x)
+            norms = []
+            for term in (a, 0.1 * b):
+                gradients = torch.autograd.grad(term, list(model.parameters()), retain_graph=True)
+                norms.append(torch.cat([g.flatten() for g in gradients]).norm().item())
+            expected.append((a.item(), 0.1 * b.item(), *norms))
+            step(optimizer, a + 0.1 * b)
+    for at, (a, b, norm_a, norm_b) in enumerate(expected, 1):
+        assert seen.signal("term_value", "squared_error")[at] == pytest.approx(a, rel=1e-5)
+        assert seen.signal("term_value", "mse_loss")[at] == pytest.approx(b, rel=1e-5)
+        assert seen.signal("term_gradient_norm", "squared_error")[at] == pytest.approx(norm_a, rel=1e-4)
+        assert seen.signal("term_gradient_norm", "mse_loss")[at] == pytest.approx(norm_b, rel=1e-4)
+        assert seen.signal("term_weight", "mse_loss")[at] == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("listening", ["hook", "retain"])
+def test_terms_are_left_alone_where_somebody_listens(listening):
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    heard, kept = [], []
+    with watching(1) as seen:
+        for _ in range(3):
+            x = torch.randn(8, 6)
+            hidden = model[:2](x)
+            if listening == "hook":
+                hidden.register_hook(lambda gradient: heard.append(1))
+            else:
+                hidden.retain_grad()
+            out = model[2](hidden)
+            step(optimizer, out[:, 0].square().mean() + F.mse_loss(out[:, 1], x[:, 0]))
+            if listening == "retain":
+                kept.append(hidden.grad.clone())
+    assert not seen.signal("term_value", "mse_loss")
+    assert len(heard) == (3 if listening == "hook" else 0)
+
+
+def broadcast(shape, loss):
+    model = mlp(6, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    with watching(1) as seen:
+        for _ in range(2):
+            step(optimizer, loss(model(torch.randn(10, 6)), torch.randn(*shape)))
+    return seen.signal("loss_expansion")[2]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        F.mse_loss,
+        F.l1_loss,
+        F.huber_loss,
+        F.smooth_l1_loss,
+        lambda p, t: ((p - t) ** 2).mean(),
+        lambda p, t: (t - p).abs().sum() / 10,
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Using a target size")
+def test_expansion_of_the_loss(loss):
+    assert broadcast((10,), loss) == 10
+    assert broadcast((10, 1), loss) == 1
+    assert broadcast((1,), loss) == 1
+
+
+def test_stale_batches_know_of_the_loader():
+    x, y = torch.randn(40, 6), torch.randint(3, (40,))
+    loader = DataLoader(TensorDataset(x, y), 8)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    with watching(1) as seen:
+        for _ in range(8):
+            batch, labels = next(iter(loader))
+            step(optimizer, F.cross_entropy(model(batch), labels))
+    assert seen.signal("stale_loader_batches")[8] == 5
+    assert seen.signal("distinct_batches")[8] == 1
+
+
+def corrupted(model, optimizer, at):
+    """64 steps, of which one meets a row of a wrong size and label."""
+    for i in range(64):
+        x = torch.randn(10, 6)
+        y = (x[:, 0] > 0).long()
+        if i == at:
+            x[3] *= 1e4
+            y[3] = model(x[3]).argmin()
+        step(optimizer, F.cross_entropy(model(x), y))
+
+
+def test_an_odd_batch_is_read_although_nobody_looked():
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    with watching(30) as seen:
+        corrupted(model, optimizer, 40)
+    odd = [(s, data) for s, kind, data in seen.events if kind == "odd_batch"]
+    assert [s for s, _ in odd] == [41]
+    assert odd[0][1]["rows"][0] == 3
+    assert list(seen.signal("input_max", "0")) == [30, 41, 60]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_samples_are_kept_only_if_asked_for(keep):
+    torch.manual_seed(0)
+    stored = []
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    options = {"keep": lambda *blob: stored.append(blob)} if keep else {}
+    with watching(30, **options):
+        corrupted(model, optimizer, 35)
+    if keep:
+        assert {(s, signal) for s, signal, _, _ in stored} == {(36, "odd_batch")} and len(stored) == 8
+        assert stored[0][2] == "3" and abs(stored[0][3]).max() > 1e3
+    else:
+        assert not stored
+
+
+def terms_loop(steps=12):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Dropout(0.1), nn.Linear(16, 1))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(steps):
+        x = torch.rand(32, 2, requires_grad=True)
+        u = model(x)
+        slope = torch.autograd.grad(u.sum(), x, create_graph=True)[0]
+        loss = (slope[:, 0] - 1).square().mean() + 10 * F.mse_loss(model(torch.zeros(4, 2)), torch.ones(4, 1))
+        step(optimizer, loss)
+        losses.append(loss.item())
+    return losses, [p.detach().clone() for p in model.parameters()], torch.get_rng_state()
+
+
+def full_batch_loop(steps=30):
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 1.5)
+    x, y = torch.randn(60, 6), torch.randint(3, (60,))
+    losses = []
+    for _ in range(steps):
+        loss = F.cross_entropy(model(x), y)
+        step(optimizer, loss)
+        losses.append(loss.item())
+    return losses, [p.detach().clone() for p in model.parameters()], torch.get_rng_state()
+
+
+@pytest.mark.parametrize("loop", [terms_loop, full_batch_loop])
+@pytest.mark.parametrize(("every", "means"), [(None, None), (1, None), (1, "hooks"), (1, "borrow")], ids=str)
+def test_reading_data_and_terms_changes_no_bit(loop, every, means):
+    bare = loop()
+    keep = {"keep": lambda *blob: None}
+    with watching(every, means, **keep):
+        watched = loop()
+    assert watched[0] == bare[0]
+    assert all(torch.equal(a, b) for a, b in zip(watched[1], bare[1], strict=True))
+    assert torch.equal(watched[2], bare[2])

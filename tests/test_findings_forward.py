@@ -1,0 +1,207 @@
+"""Rules on the forward pass: attention logits, rank over depth, gradients through time, the initialisation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from histories import LAYERS, LOOKS, Stream, falling, flat, layered, train
+from surefoot.findings.rules.attention import QK_NORM
+from surefoot.findings.rules.rank_collapse import PRE_NORM, SMALL_BRANCHES
+from surefoot.findings.rules.recurrence import ORTHOGONAL_RECURRENT, REMEMBER
+
+LN10 = math.log(10)
+FEW = [1, 2, 4, 8, 16, 32, 64, 128]
+
+
+# --- attention ---------------------------------------------------------------------------------------------------
+
+
+def attended(logit, entropy, losses=None) -> Stream:
+    stream = train(losses or falling(200, last=0.5), constant=LN10)
+    for step in [s for s in LOOKS if s <= 200]:
+        values = {("attention_logit_max", "blocks.0.qkv"): logit(step), ("attention_logit_max", "blocks.1.qkv"): 3.0}
+        stream.row(step, "attention", values | {("attention_entropy", "blocks.0.qkv"): entropy(step)})
+    return stream
+
+
+def test_attention_logits_beyond_what_models_survive() -> None:
+    stream = attended(lambda s: 2.0 * 1.05**s, lambda s: 0.9**s)
+    found = stream.findings()["attention-logit-growth"]
+    assert found.severity == "critical" and found.where == ("blocks.0.qkv",)
+    # 2 · 1.05^66 = 50 makes an info at the look at step 70; 2 · 1.05^128 = 1034 a warning at 130, seen again at 140
+    assert found.first_step == 70 and found.detected_step == 140
+    assert stream.findings(until=139)["attention-logit-growth"].severity == "info"
+    assert found.evidence[0].signal == "attention_logit_max" and "2 times" not in found.cause
+    assert found.remedies[0] is QK_NORM
+
+
+def test_large_logits_at_once_are_a_matter_of_the_start() -> None:
+    found = attended(lambda s: 2e3, lambda s: 0.01).findings()["attention-logit-growth"]
+    assert found.severity == "warning" and "from the start" in found.cause and found.first_step == 1
+    assert found.remedies == (QK_NORM,)
+
+
+def test_attention_on_one_key_with_a_loss_that_rises() -> None:
+    bad = [*falling(100, last=1.0), *flat(100, 2.0, 0.02)]
+    grows = lambda s: 2.0 + 2 * s  # noqa: E731
+    assert attended(grows, lambda s: 0.02, bad).findings()["attention-logit-growth"].severity == "warning"
+    assert attended(grows, lambda s: 0.02).findings()["attention-logit-growth"].severity == "info"  # it learns
+    assert attended(grows, lambda s: 0.5, bad).findings()["attention-logit-growth"].severity == "info"
+
+
+@pytest.mark.parametrize("last", [1.0, 10.0, 30.0])
+def test_attention_that_learns_is_left_alone(last: float) -> None:
+    stream = attended(lambda s: 1.0 + last * s / 200, lambda s: 0.05)
+    assert "attention-logit-growth" not in stream.findings()
+
+
+def test_attention_whose_logits_are_not_known() -> None:
+    stream = attended(lambda s: math.nan, lambda s: 0.0)
+    assert "attention-logit-growth" not in stream.findings()
+
+
+# --- rank --------------------------------------------------------------------------------------------------------
+
+
+def similar(distance, losses=None, kind: str = "LayerNorm", constant: float = LN10) -> Stream:
+    stream = train(losses or flat(200), constant=constant)
+    stream.event(1, "modules", modules=[{"name": n, "type": kind} for n in LAYERS])
+    looks = [s for s in LOOKS if s <= 200]
+    return layered(stream, "rank", "token_cosine", lambda s: [1 - distance(i) for i in range(8)], looks)
+
+
+def test_tokens_that_become_one_over_depth() -> None:
+    found = similar(lambda i: 0.9 * 2.0 ** (-3 * i)).findings()["rank-collapse"]
+    assert found.severity == "critical" and found.first_step == 1 and found.where[-1] == LAYERS[-1]
+    assert found.detected_step >= 24
+    found = similar(lambda i: 0.9 * 2.0 ** (-1.8 * i)).findings()["rank-collapse"]
+    assert found.severity == "warning"
+    assert found.evidence[1].value == pytest.approx(2**-1.8, rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("distance", "losses", "kind"),
+    [
+        (lambda i: 0.9 * 0.7**i, None, "LayerNorm"),  # a deep network of its kind
+        (lambda i: 1e-6, None, "LayerNorm"),  # the same token everywhere: nothing was lost on the way
+        (lambda i: 0.9 if i < 7 else 1e-6, None, "LayerNorm"),  # one odd layer
+        (lambda i: 0.9 * 2.0 ** (-3 * i), None, "Linear"),  # attention's own outputs
+        (lambda i: 0.9 * 2.0 ** (-3 * i), falling(200), "LayerNorm"),  # it learns
+    ],
+)
+def test_rank_that_is_no_matter(distance, losses, kind: str) -> None:
+    assert "rank-collapse" not in similar(distance, losses, kind).findings()
+
+
+# --- through time ------------------------------------------------------------------------------------------------
+
+
+def unrolled(bits, losses=None, length: float = 100.0, looks=None) -> Stream:
+    stream = train(losses or flat(200), constant=LN10)
+    for step in looks or [s for s in LOOKS if s <= 200]:
+        rate = bits(step) * math.log(2) / length
+        stream.row(step, "recurrence", {("bptt_rate", "rnn"): rate, ("bptt_length", "rnn"): length})
+    return stream
+
+
+def test_gradients_that_explode_through_time() -> None:
+    found = unrolled(lambda s: 30.0).findings()["bptt-explosion"]
+    assert found.severity == "critical" and found.where == ("rnn",) and found.first_step == 1
+    assert found.detected_step == 2  # beyond 2^24 two looks are enough
+    assert found.evidence[0].value == pytest.approx(2.0**30, rel=1e-3)
+    assert unrolled(lambda s: 30.0, falling(200)).findings()["bptt-explosion"].severity == "warning"
+    found = unrolled(lambda s: 0.0 if s < 50 else 15.0).findings()["bptt-explosion"]
+    assert (found.severity, found.first_step, found.detected_step) == ("warning", 50, 70)
+    assert unrolled(lambda s: 1e6).findings()["bptt-explosion"].severity == "critical"
+
+
+@pytest.mark.parametrize("bits", [-60.0, -5.0, 0.0, 4.0, 11.0])
+def test_gradients_through_time_that_are_no_explosion(bits: float) -> None:
+    assert "bptt-explosion" not in unrolled(lambda s: bits).findings()
+    assert "bptt-explosion" not in unrolled(lambda s: 20.0 if s == 50 else bits).findings()  # one odd batch
+
+
+def test_gradients_that_die_out_through_time() -> None:
+    stream = unrolled(lambda s: -40.0)
+    found = stream.findings()["vanishing-gradient"]
+    assert found.severity == "warning" and found.where == ("rnn",) and found.first_step == 1
+    assert found.detected_step >= 128 and "only the last 30" in found.cause
+    assert "vanishing-gradient" not in unrolled(lambda s: -40.0, falling(200)).findings()
+    assert "vanishing-gradient" not in unrolled(lambda s: -20.0).findings()
+
+
+# --- initialisation ----------------------------------------------------------------------------------------------
+
+
+def begun(forward: float, backward: float, losses=None, activation: str = "relu") -> Stream:
+    """Signal and gradient that change by so many bits a layer toward the output."""
+    stream = train(losses or flat(200), constant=LN10)
+    sizes = dict.fromkeys(LAYERS, 1 / 3)
+    stream.event(1, "initialisation", activation=activation, weight_variance=sizes)
+    looks = [s for s in LOOKS if s <= 200]
+    layered(
+        stream, "gradients", "gradient_rms", lambda s: [1e-3 * 2.0 ** (backward * (i - 7)) for i in range(8)], looks
+    )
+    return layered(stream, "activations", "activation_rms", lambda s: [2.0 ** (forward * i) for i in range(8)], looks)
+
+
+def test_an_initialisation_off_criticality_is_the_root_of_what_follows() -> None:
+    found = begun(0.0, 4.0).findings()
+    start, effect = found["off-critical-initialisation"], found["vanishing-gradient"]
+    assert start.severity == effect.severity and start.rank == 1 and start.first_step == 1
+    assert effect.because_of == "off-critical-initialisation"
+    assert any(e.value == pytest.approx(1 / 3) and e.threshold == 2.0 for e in start.evidence)
+    grown = begun(2.0, 0.0, [1e4, *flat(199, 1e4, 10.0)]).findings()
+    assert grown["exploding-gradient"].because_of == "off-critical-initialisation"
+
+
+def test_an_initialisation_that_learns_all_the_same_is_an_info() -> None:
+    found = begun(0.0, 1.5, falling(200)).findings()
+    assert found["off-critical-initialisation"].severity == "info"
+
+
+@pytest.mark.parametrize(("backward", "activation"), [(0.3, "relu"), (4.0, "sigmoid"), (4.0, "softplus")])
+def test_what_other_weights_would_not_cure(backward: float, activation: str) -> None:
+    assert "off-critical-initialisation" not in begun(0.0, backward, activation=activation).findings()
+
+
+# --- cures -------------------------------------------------------------------------------------------------------
+
+
+def cured(model: nn.Module, how: str) -> Any:
+    exec(how, {"model": model})
+    return model
+
+
+def test_recurrent_weights_become_orthogonal_gate_by_gate() -> None:
+    model = cured(nn.Sequential(nn.LSTM(3, 6, num_layers=2), nn.GRUCell(3, 6)), ORTHOGONAL_RECURRENT.how)
+    for name, weight in model.named_parameters():
+        if "weight_hh" in name:
+            for gate in weight.split(6):
+                torch.testing.assert_close(gate @ gate.T, torch.eye(6), atol=1e-5, rtol=0)
+    lstm = cured(nn.LSTM(3, 6), REMEMBER.how)
+    assert bool((lstm.bias_ih_l0[6:12] == 2).all()) and not bool((lstm.bias_ih_l0[:6] == 2).any())
+
+
+def test_norms_move_into_the_branch_and_branches_shrink() -> None:
+    model = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16), 4, enable_nested_tensor=False)
+    before = model.layers[0].linear2.weight.detach().clone()
+    assert all(layer.norm_first for layer in cured(model, PRE_NORM.how).layers)
+    shrunk = cured(model, SMALL_BRANCHES.how).layers[0].linear2.weight
+    torch.testing.assert_close(shrunk, before / math.sqrt(8))
+
+
+def test_normalised_queries_and_keys_bound_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = F.scaled_dot_product_attention
+    monkeypatch.setattr(F, "scaled_dot_product_attention", plain)  # put back after the test
+    cured(nn.Identity(), QK_NORM.how)
+    q, k, v = (torch.randn(2, 3, 5, 8) for _ in range(3))
+    out = F.scaled_dot_product_attention(1e6 * q, k, v, is_causal=True)
+    wanted = plain(F.layer_norm(q, (8,)), F.layer_norm(k, (8,)), v, is_causal=True)
+    torch.testing.assert_close(out, wanted, rtol=1e-3, atol=1e-3)

@@ -1,0 +1,388 @@
+"""Findings on numbers, optimisers and schedules: rows in closed form, and real loops with their repaired twins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD, Adam, Optimizer, RMSprop
+from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmRestarts, ExponentialLR, LRScheduler
+
+from histories import Stream, falling, flat, layered, train
+from surefoot.findings import Engine, catalogue
+from surefoot.findings.rules import adaptive, precision, schedule, softmax
+from surefoot.runs import Event, Finding, Remedy
+from watching import watching
+
+CE = "cross_entropy"
+LOOKS = [1, 2, 4, 8, *range(16, 400, 8)]
+FIT = [*falling(16, 3.0, 0.05, 0.0), *flat(284, 0.02, 0.002)]
+OWN = {
+    "softmax-collapse",
+    "naive-loss-minimisation",
+    "output-logit-divergence",
+    "epsilon-dominated-update",
+    "always-clipping",
+    "amp-step-skipping",
+    "low-precision-underflow",
+    "low-precision-overflow",
+    "scheduler-misuse",
+}
+
+
+def severity(stream: Stream, id: str) -> str | None:
+    found = stream.findings().get(id)
+    return None if found is None else found.severity
+
+
+def at_looks(stream: Stream, family: str, where: str, **signals: Callable[[int], float]) -> Stream:
+    for step in LOOKS:
+        stream.row(step, family, {(signal, where): value(step) for signal, value in signals.items()})
+    return stream
+
+
+def test_every_id_is_taught() -> None:
+    assert catalogue.explanations().keys() >= OWN
+
+
+# -- softmax -----------------------------------------------------------------------------------------------------------
+
+
+def logits(
+    rounding: Callable[[int], float], shift: Callable[[int], float] = lambda s: 0.1, error: float = 1e-7
+) -> Stream:
+    stream = train(falling(400, 3.0, 1e-6, 0.0), looks=LOOKS)
+    at_looks(stream, "weights", "", nlm_alignment=lambda s: 0.7 if rounding(s) < 0.5 else 0.1)
+    return at_looks(
+        stream,
+        "logits",
+        CE,
+        softmax_rounding_share=rounding,
+        softmax_collapse_share=rounding,
+        softmax_headroom=lambda s: 10 - s / 20,
+        target_margin_min=lambda s: 1.0 if s > 20 else -1.0,
+        log_partition_mean=shift,
+        logit_shift=shift,
+        logit_rounding=lambda s: error * abs(shift(s)),
+    )
+
+
+def test_a_collapse_counts_when_it_lasts() -> None:
+    lasting = logits(lambda s: 1.0 if s > 200 else 0.0)
+    assert severity(lasting, "softmax-collapse") == "warning"
+    found = lasting.findings()["softmax-collapse"]
+    assert found.first_step == 208 and found.detected_step >= 256 and found.because_of == "naive-loss-minimisation"
+    assert severity(lasting, "naive-loss-minimisation") == "warning"
+    assert severity(logits(lambda s: 1.0 if s > 350 else 0.0), "softmax-collapse") == "info"
+    assert severity(logits(lambda s: 0.6), "softmax-collapse") == "info"
+    assert severity(logits(lambda s: 0.4), "softmax-collapse") is None
+
+
+def test_a_collapse_that_pushes_the_logits_counts() -> None:
+    stream = logits(lambda s: 0.6 if 200 < s < 260 else 0.01, lambda s: -0.5 * max(1, s - 220))
+    assert severity(stream, "softmax-collapse") == "warning"
+
+
+def test_a_gradient_along_the_weights_alone_is_an_info() -> None:
+    assert severity(logits(lambda s: 0.0), "naive-loss-minimisation") == "info"
+    assert severity(logits(lambda s: 0.0), "softmax-collapse") is None
+    assert logits(lambda s: 0.0).loud() == []
+
+
+def test_logits_that_drift_together_count_where_it_costs_something() -> None:
+    def drift(s: int) -> float:
+        return -float(s)
+
+    assert severity(logits(lambda s: 0.0, drift), "output-logit-divergence") == "info"
+    assert severity(logits(lambda s: 0.0, drift, 2.0**-8), "output-logit-divergence") == "warning"
+    # large from the start, or grown and at rest
+    assert severity(logits(lambda s: 0.0, lambda s: -100 - 0.1 * s), "output-logit-divergence") is None
+    assert severity(logits(lambda s: 0.0, lambda s: -9.0 if s < 20 else -40.0), "output-logit-divergence") != "warning"
+
+
+# -- adaptive optimisers and clipping ----------------------------------------------------------------------------------
+
+
+def adaptive_run(losses: list[float], factor: list[float], rate: float = 1e-3, layer_rates: Any = None) -> Stream:
+    stream = train(losses, rate=rate, looks=LOOKS)
+    stream.event(1, "optimizers", optimizers=[{"name": "", "type": "Adam", "defaults": {"lr": 1e-3, "eps": 1e-8}}])
+    layered(stream, "adaptivity", "epsilon_share", lambda s: [float(f < 0.5) for f in factor], LOOKS)
+    layered(stream, "adaptivity", "epsilon_factor", lambda s: factor, LOOKS)
+    if layer_rates is not None:
+        layered(stream, "weights", "update_ratio", lambda s: layer_rates, LOOKS)
+    return stream
+
+
+def test_epsilon_counts_where_something_stands_still() -> None:
+    id = "epsilon-dominated-update"
+    assert severity(adaptive_run(flat(300), [0.01] * 8), id) == "warning"
+    assert severity(adaptive_run(falling(300), [0.01] * 8), id) == "info"
+    assert severity(adaptive_run(flat(300), [0.3] * 8), id) == "info"
+    assert severity(adaptive_run(flat(300), [0.9] * 8), id) is None
+    # two layers stand still, the others learn
+    factors, rates = [0.001] * 2 + [1.0] * 6, [1e-7] * 2 + [1e-3] * 6
+    still = adaptive_run(falling(300, last=1.0), factors, layer_rates=rates)
+    assert severity(still, id) == "warning" and still.findings()[id].where == ("layers.0", "layers.1")
+    assert severity(adaptive_run(FIT, factors, layer_rates=rates), id) == "info"
+
+
+def test_clipping_counts_where_it_is_why_nothing_moves() -> None:
+    def clipped(losses: list[float], ratio: float, rate: float) -> Stream:
+        stream = train(losses, rate=rate, looks=LOOKS)
+        stream.event(1, "optimizers", optimizers=[{"name": "", "type": "SGD", "defaults": {"lr": 0.1}}])
+        return at_looks(stream, "gradients", "", clip_ratio=lambda s: ratio)
+
+    id = "always-clipping"
+    assert severity(clipped(flat(300), 1e-4, 1e-6), id) == "warning"
+    assert severity(clipped(flat(300), 1e-4, 1e-11), id) == "info"  # too slow without it as well
+    assert severity(clipped(falling(300), 1e-2, 1e-3), id) == "info"
+    assert severity(clipped(flat(300), 0.5, 1e-6), id) is None
+
+
+# -- half precision ----------------------------------------------------------------------------------------------------
+
+
+def half(losses: list[float], zero: list[float], subnormal: list[float]) -> Stream:
+    stream = train(losses, looks=LOOKS)
+    layered(stream, "precision", "gradient_zero_share", lambda s: zero, LOOKS)
+    return layered(stream, "precision", "gradient_subnormal_share", lambda s: subnormal, LOOKS)
+
+
+def test_gradients_at_the_floor_count_in_a_run_that_learns_nothing() -> None:
+    id = "low-precision-underflow"
+    assert severity(half(flat(300), [0.5] * 8, [0.5] * 8), id) == "warning"
+    assert severity(half(falling(300), [0.5] * 8, [0.5] * 8), id) == "info"
+    assert severity(half(flat(300), [0.95] * 8, [0.0] * 8), id) is None  # ReLUs that are off
+    # the first layers get nothing from the start on, and the last ones learn
+    silent = half(falling(300, last=1.0), [1.0] * 3 + [0.95] + [0.0] * 4, [0.0] * 3 + [0.05] + [0.1] * 4)
+    assert severity(silent, id) == "warning"
+    assert silent.findings()[id].where == ("layers.0", "layers.1", "layers.2", "layers.3")
+
+
+def test_overflow_is_told_before_it_comes() -> None:
+    def peaks(peak: Callable[[int], float], losses: list[float]) -> Stream:
+        return layered(train(losses, looks=LOOKS), "activations", "activation_peak", lambda s: [0.01] * 7 + [peak(s)],
+                       LOOKS)  # fmt: skip
+
+    id = "low-precision-overflow"
+    near = peaks(lambda s: 0.6 if s > 100 else 0.2, falling(300))
+    assert severity(near, id) == "warning" and near.findings()[id].where == ("layers.7",)
+    assert severity(peaks(lambda s: 0.4, falling(300)), id) is None
+    lost = peaks(lambda s: math.inf if s > 100 else 0.2, [*falling(100), *[math.nan] * 60])
+    assert severity(lost, id) == "critical"
+
+
+def test_a_scaler_may_skip_but_not_at_any_scale() -> None:
+    def skipping(total: int, row: int, bound: float) -> Stream:
+        stream = train(falling(100), looks=LOOKS)
+        stream.event(100, "skipped", optimizer="", total=total, in_a_row=row, taken=99, scale_bound=bound)
+        return stream
+
+    id = "amp-step-skipping"
+    assert severity(skipping(16, 16, 1.0), id) is None
+    assert severity(skipping(24, 24, 2.0**-8), id) == "warning"
+    assert severity(skipping(32, 32, 2.0**-16), id) == "critical"
+    low = at_looks(train(falling(400), looks=LOOKS), "scaler", "", loss_scale=lambda s: 0.5 if s > 200 else 1024.0)
+    assert severity(low, id) == "warning"
+
+
+# -- schedules ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_rate_that_faded_counts_after_half_of_the_run() -> None:
+    id = "scheduler-misuse"
+    early = train(flat(300), lr=lambda s: 0.1 * 0.8**s, looks=LOOKS)
+    assert severity(early, id) == "warning" and early.findings()[id].detected_step < 130
+    assert severity(train(FIT, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS), id) == "info"
+    assert severity(train(flat(300), lr=lambda s: 0.1 * 0.98**s, looks=LOOKS), id) is None
+    assert severity(train(flat(300), lr=lambda s: 0.05 * (1 + math.cos(s / 95)), looks=LOOKS), id) is None
+
+
+# -- real loops --------------------------------------------------------------------------------------------------------
+
+
+def digits() -> tuple[Tensor, Tensor]:
+    x, y = load_digits(return_X_y=True)
+    return torch.tensor(x, dtype=torch.float32) / 16, torch.tensor(y)
+
+
+def watched(
+    make: Callable[[Any], Optimizer],
+    *,
+    seed: int = 0,
+    steps: int = 100,
+    dtype: torch.dtype = torch.float32,
+    autocast: torch.dtype | None = None,
+    scaler: Any = None,
+    weigh: Callable[[Tensor, Tensor], Tensor] = lambda loss, logits: loss,
+    clip: float | None = None,
+    spoil: bool = False,
+    schedule: Callable[[Optimizer], LRScheduler] | None = None,
+    per: int = 1,
+) -> tuple[Finding, ...]:
+    torch.manual_seed(seed)
+    draw = torch.Generator().manual_seed(seed)
+    x, y = digits()
+    net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).to(dtype)
+    optimizer = make(net.parameters())
+    scheduler = None if schedule is None else schedule(optimizer)
+    with watching(4) as seen:
+        for step in range(steps):
+            rows = torch.randint(len(x), (64,), generator=draw)
+            optimizer.zero_grad()
+            with torch.autocast("cpu", autocast or torch.bfloat16, enabled=autocast is not None):
+                out = net(x[rows].to(dtype))
+                loss = weigh(F.cross_entropy(out, y[rows]), out)
+            (loss if scaler is None else scaler.scale(loss)).backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(net.parameters(), clip)
+            if spoil:
+                net[0].weight.grad.fill_(math.nan)
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+                scaler.update()
+            if scheduler is not None and (step + 1) % per == 0:
+                scheduler.step()
+    engine = Engine()
+    events = [Event(*event) for event in seen.events]
+    events.append(Event(seen.observer.clock.steps, "exit", {"code": 0, "exception": None}))
+    engine.feed_all(sorted(seen.rows, key=lambda row: (row[0], row[1].name)), events)
+    assert engine.notes == [] and seen.of("note") == []
+    return engine.findings
+
+
+def scaled() -> Any:
+    return torch.amp.GradScaler("cpu")
+
+
+def shifted(loss: Tensor, out: Tensor) -> Tensor:
+    return loss + 0.01 * out.mean()
+
+
+def held(loss: Tensor, out: Tensor) -> Tensor:
+    return shifted(loss, out) + 1e-2 * out.float().logsumexp(-1).square().mean()
+
+
+def tiny(loss: Tensor, out: Tensor) -> Tensor:
+    return 1e-6 * loss
+
+
+# what is found, the faulty loop, and its repaired twin
+LOOPS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
+    "eps": (
+        "epsilon-dominated-update",
+        {"make": lambda p: Adam(p, 1e-3, eps=10.0)},
+        {"make": lambda p: Adam(p, 1e-3, eps=1e-15)},
+    ),
+    "eps-rmsprop": (
+        "epsilon-dominated-update",
+        {"make": lambda p: RMSprop(p, 1e-3, eps=10.0)},
+        {"make": lambda p: RMSprop(p, 1e-3)},
+    ),
+    "clip": (
+        "always-clipping",
+        {"make": lambda p: SGD(p, 0.1), "clip": 1e-5},
+        {"make": lambda p: SGD(p, 0.1), "clip": 3.0},
+    ),
+    "clip-adam": (
+        "always-clipping",
+        {"make": lambda p: Adam(p, 1e-3), "clip": 1e-9},
+        {"make": lambda p: Adam(p, 1e-3), "clip": 1.0},
+    ),
+    "float16": (
+        "low-precision-underflow",
+        {"make": lambda p: SGD(p, 1e5), "autocast": torch.float16, "weigh": tiny},
+        {"make": lambda p: SGD(p, 1e5), "autocast": torch.float16, "weigh": tiny, "scaler": True},
+    ),
+    "bfloat16": (
+        "low-precision-underflow",
+        {"make": lambda p: SGD(p, 3e-3), "dtype": torch.bfloat16},
+        {"make": lambda p: SGD(p, 3e-1), "dtype": torch.bfloat16},
+    ),
+    "nan": (
+        "amp-step-skipping",
+        {"make": lambda p: Adam(p, 3e-3), "autocast": torch.float16, "scaler": True, "spoil": True},
+        {"make": lambda p: Adam(p, 3e-3), "autocast": torch.float16, "scaler": True},
+    ),
+    "cosine": (
+        "scheduler-misuse",
+        {"make": lambda p: Adam(p, 3e-3), "schedule": lambda o: CosineAnnealingLR(o, 10)},
+        {"make": lambda p: Adam(p, 3e-3), "schedule": lambda o: CosineAnnealingLR(o, 100)},
+    ),
+    "cosine-by-epochs": (
+        "scheduler-misuse",
+        {"make": lambda p: Adam(p, 3e-3), "schedule": lambda o: CosineAnnealingLR(o, 100), "per": 25},
+        {"make": lambda p: Adam(p, 3e-3), "schedule": lambda o: CosineAnnealingWarmRestarts(o, 10)},
+    ),
+    "exponential": (
+        "scheduler-misuse",
+        {"make": lambda p: SGD(p, 0.02), "schedule": lambda o: ExponentialLR(o, 0.7)},
+        {"make": lambda p: SGD(p, 0.2), "schedule": lambda o: ExponentialLR(o, 0.7), "per": 25},
+    ),
+    "never-stepped": (
+        "scheduler-misuse",
+        {"make": lambda p: Adam(p, 3e-3), "schedule": lambda o: ExponentialLR(o, 0.9), "per": 1000},
+        {"make": lambda p: Adam(p, 3e-3), "schedule": lambda o: ExponentialLR(o, 0.9), "per": 25},
+    ),
+    "shift": (
+        "output-logit-divergence",
+        {"make": lambda p: Adam(p, 1e-2), "autocast": torch.bfloat16, "weigh": shifted, "steps": 500},
+        {"make": lambda p: Adam(p, 1e-2), "autocast": torch.bfloat16, "weigh": held, "steps": 500},
+    ),
+}
+
+
+def ready(how: dict[str, Any]) -> dict[str, Any]:
+    return {**how, "scaler": scaled()} if how.get("scaler") else how
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", LOOPS)
+def test_faults_are_found(name: str, seed: int) -> None:
+    id, faulty, _ = LOOPS[name]
+    found = {f.id: f for f in watched(seed=seed, **ready(faulty))}
+    assert id in found and found[id].severity != "info", found.keys()
+    assert found[id].rank == 1 and found[id].remedies and found[id].evidence
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", LOOPS)
+def test_repaired_twins_are_clean(name: str, seed: int) -> None:
+    _, _, repaired = LOOPS[name]
+    loud = [(f.id, f.cause) for f in watched(seed=seed, **ready(repaired)) if f.severity != "info" and f.id in OWN]
+    assert loud == []
+
+
+# -- remedies ----------------------------------------------------------------------------------------------------------
+
+
+def own_remedies() -> list[Remedy]:
+    modules: tuple[ModuleType, ...] = (adaptive, precision, schedule, softmax)
+    fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
+    return [*fixed, adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), schedule.schedule_for(100)]
+
+
+@pytest.mark.parametrize("remedy", own_remedies(), ids=lambda r: r.name)
+def test_snippets_run(remedy: Remedy) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    names: dict[str, Any] = {"model": model, "optimizer": Adam(model.parameters(), 1e-3), "loss_fn": F.cross_entropy}
+    x, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
+    F.cross_entropy(model(x), y).backward()
+    assert remedy.how.startswith(("# after: ", "# replace: "))
+    exec(compile(remedy.how, remedy.name, "exec"), names)
+    loss = names["loss_fn"](names["model"](x), y)
+    names["optimizer"].zero_grad()
+    loss.backward()
+    names["optimizer"].step()
+    assert torch.isfinite(names["model"](x)).all()
+    torch.autograd.set_detect_anomaly(False)

@@ -1,0 +1,364 @@
+"""Validation losses, modes, frozen parameters, games, latent variables, advantages: read right, judged right."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributions import Categorical, Normal, kl_divergence
+
+from histories import Stream, train
+from surefoot.analysis.advantages import categorical_entropy, zero_share
+from surefoot.analysis.generated import coverage_and_precision, separation, spread
+from surefoot.analysis.latent import active_share, gaussian_kl
+from surefoot.observe.random_parts import find_policy_terms, find_reparametrised
+from watching import watching
+
+LOSS_NAMES = ("cross_entropy", "nll_loss", "mse_loss", "l1_loss", "huber_loss", "kl_div")
+
+
+# --- formulas -------------------------------------------------------------------------------------------------------
+
+
+def test_coverage_of_one_distribution_is_what_theory_says() -> None:
+    draw = torch.Generator().manual_seed(0)
+    n, k = 128, 5
+    expected = 1 - math.prod((n - i) / (2 * n - i) for i in range(1, k + 1))
+    found = []
+    for _ in range(20):
+        real, fake = torch.randn(2, n, 3, generator=draw)
+        found.append(float(coverage_and_precision(real, fake)[0]))
+    assert np.mean(found) == pytest.approx(expected, abs=0.02)
+    with pytest.raises(ValueError, match="more than neighbours"):
+        coverage_and_precision(torch.zeros(5, 2), torch.zeros(5, 2))
+
+
+def test_one_mode_of_two_is_precise_and_covers_half() -> None:
+    draw = torch.Generator().manual_seed(0)
+    real = torch.randn(100, 2, generator=draw) + torch.tensor([[10.0, 0]]) * (torch.arange(100) % 2)[:, None]
+    fake = torch.randn(100, 2, generator=draw)
+    coverage, precision = coverage_and_precision(real, fake)
+    assert 0.45 <= coverage <= 0.55 and precision > 0.85
+    assert float(spread(real)) == pytest.approx(math.sqrt(27), rel=0.1)
+
+
+def test_separation_is_the_area_under_the_curve() -> None:
+    assert float(separation(torch.tensor([2.0, 3.0]), torch.tensor([0.0, 1.0]))) == 1.0
+    assert float(separation(torch.ones(3), torch.ones(4))) == 0.5
+
+
+def test_latent_formulas_against_torch() -> None:
+    draw = torch.Generator().manual_seed(0)
+    mean, std = torch.randn(50, 4, generator=draw), torch.rand(50, 4, generator=draw) + 0.1
+    mean[:, 1:] *= 1e-3
+    expected = kl_divergence(Normal(mean, std), Normal(0.0, 1.0)).mean(0)
+    torch.testing.assert_close(gaussian_kl(mean, std), expected)
+    assert float(active_share(mean)) == 0.25
+
+
+def test_zero_share_counts_groups_without_variance() -> None:
+    rewards = torch.tensor([[0.1] * 8, [0.0, 1.0] * 4])
+    advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
+    assert float(zero_share(advantages.flatten())) == 0.5
+    assert float(zero_share(torch.zeros(4))) == 1.0
+    assert float(categorical_entropy(torch.zeros(3, 4))) == pytest.approx(math.log(4))
+
+
+# --- what a graph shows ---------------------------------------------------------------------------------------------
+
+
+def graph(loss: torch.Tensor) -> list:
+    from surefoot.observe.graph import read_graph
+
+    return read_graph([loss]).nodes
+
+
+@pytest.mark.parametrize("form", ["exp", "softplus", "distribution", "chunk"])
+def test_reparametrised_samples_are_found(form: str) -> None:
+    torch.manual_seed(0)
+    encoder, decoder = nn.Linear(6, 8), nn.Linear(4, 6)
+    x = torch.randn(16, 6)
+    mu, raw = encoder(x).chunk(2, -1) if form == "chunk" else (encoder(x)[:, :4], encoder(x)[:, 4:])
+    if form == "distribution":
+        normal = Normal(mu, F.softplus(raw))
+        std, z = normal.scale, normal.rsample()
+        kl = kl_divergence(normal, Normal(0.0, 1.0)).sum()
+    else:
+        std = F.softplus(raw) + 1e-5 if form == "softplus" else (0.5 * raw).exp()
+        z = mu + torch.randn_like(std) * std
+        kl = 0.5 * (mu**2 + std**2 - 1 - 2 * std.log()).sum()
+    part = find_reparametrised(graph(F.mse_loss(decoder(z), x) + kl))
+    assert part is not None
+    torch.testing.assert_close(part.mean, mu.detach())
+    torch.testing.assert_close(part.std, std.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_a_sample_without_a_prior_is_no_vae() -> None:
+    actor = nn.Linear(6, 8)
+    mu, raw = actor(torch.randn(16, 6)).chunk(2, -1)
+    normal = Normal(mu, raw.exp())
+    action = normal.rsample()
+    assert find_reparametrised(graph((normal.log_prob(action) - action.tanh()).mean())) is None
+
+
+@pytest.mark.parametrize("form", ["reinforce", "ppo", "cross_entropy", "normal"])
+def test_advantages_are_found(form: str) -> None:
+    torch.manual_seed(0)
+    policy, x, advantage = nn.Linear(4, 3), torch.randn(20, 4), torch.randn(20)
+    if form == "normal":
+        distribution = Normal(policy(x)[:, 0], 1.0)
+    else:
+        distribution = Categorical(logits=policy(x))
+    log_prob = distribution.log_prob(distribution.sample())
+    if form == "ppo":
+        ratio = (log_prob - log_prob.detach()).exp()
+        loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
+    elif form == "cross_entropy":
+        loss = (F.cross_entropy(policy(x), torch.zeros(20, dtype=torch.long), reduction="none") * advantage).mean()
+    else:
+        loss = -(log_prob * advantage).mean()
+    terms = find_policy_terms([loss])
+    assert terms is not None
+    assert any(torch.equal(f.reshape(-1), advantage) for f in terms.factors if f.numel() == 20)
+
+
+def test_a_plain_loss_has_no_advantages() -> None:
+    x = torch.randn(20, 4)
+    assert find_policy_terms([F.cross_entropy(nn.Linear(4, 3)(x), torch.zeros(20, dtype=torch.long))]) is None
+
+
+# --- real training --------------------------------------------------------------------------------------------------
+
+
+def classifier(epochs: int = 6, forget: bool = False) -> tuple[list[float], list[float], list[torch.Tensor]]:
+    """Trains with train() and eval() in every epoch; losses, validation losses, final weights and random state."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.2), nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    x = torch.randn(128, 8)
+    y = x[:, :3].argmax(1)
+    losses, validation = [], []
+    for epoch in range(epochs):
+        if epoch == 0 or not forget:
+            model.train()
+        for rows in torch.arange(96).split(32):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        model.eval()
+        with torch.no_grad():
+            total = sum(
+                F.cross_entropy(model(x[rows]), y[rows], reduction="sum").item()
+                for rows in torch.arange(96, 128).split(10)
+            )
+        validation.append(total / 32)
+    return losses, validation, [*model.state_dict().values(), torch.get_rng_state()]
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+def test_the_validation_loss_is_seen_and_nothing_changes(delayed: bool) -> None:
+    before = [getattr(F, name) for name in LOSS_NAMES], nn.Module.eval
+    bare = classifier()
+    with watching(1, delayed=delayed) as seen:
+        watched = classifier()
+    assert bare[:2] == watched[:2] and all(map(torch.equal, bare[2], watched[2]))
+    found = seen.signal("validation_loss", "cross_entropy")
+    assert found == pytest.approx(dict(zip(range(3, 19, 3), bare[1], strict=True)), rel=1e-5)
+    assert ([getattr(F, name) for name in LOSS_NAMES], nn.Module.eval) == before
+    assert not seen.of("note")
+
+
+def test_accuracy_alone_gives_nothing_and_errors_are_the_scripts_own() -> None:
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(3):
+            F.cross_entropy(model(torch.randn(5, 4)), torch.zeros(5, dtype=torch.long)).backward()
+            optimizer.step()
+            model.eval()
+            with torch.no_grad():
+                model(torch.randn(5, 4)).argmax(1)
+            model.train()
+        model.eval()
+        with torch.no_grad(), pytest.raises(ValueError, match="batch"):
+            F.cross_entropy(torch.randn(5, 3), torch.zeros(4, dtype=torch.long))
+    assert not seen.signal("validation_loss", "cross_entropy") and not seen.of("note")
+
+
+@pytest.mark.parametrize("forget", [False, True])
+def test_a_forgotten_train_is_seen(forget: bool) -> None:
+    with watching(1) as seen:
+        classifier(forget=forget)
+    modes = list(seen.signal("eval_mode").values())
+    assert modes == [0.0] * 3 + [float(forget)] * 15
+
+
+def play(noise: float) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    generator = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
+    judge = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1))
+    optimizers = [torch.optim.Adam(m.parameters(), 2e-3) for m in (generator, judge)]
+    one, zero = torch.ones(64, 1), torch.zeros(64, 1)
+    bce = F.binary_cross_entropy_with_logits
+    for _ in range(30):
+        fake, real = generator(noise * torch.randn(64, 4)), 2 + torch.randn(64, 2)
+        optimizers[1].zero_grad()
+        (bce(judge(real), one) + bce(judge(fake.detach()), zero)).backward()
+        optimizers[1].step()
+        optimizers[0].zero_grad()
+        bce(judge(fake), one).backward()
+        optimizers[0].step()
+    return [*generator.state_dict().values(), *judge.state_dict().values(), torch.get_rng_state()]
+
+
+def test_a_game_is_seen_and_not_changed() -> None:
+    bare = play(1.0)
+    with watching(1) as seen:
+        watched = play(1.0)
+    assert all(map(torch.equal, bare, watched)) and not seen.of("note")
+    (where,) = {w for _, f, _ in seen.rows if f.name == "game" for _, w in f.columns}
+    assert all(v > 0 for v in seen.signal("generated_spread", where).values())
+    with watching(1) as seen:
+        play(0.0)
+    assert max(seen.signal("generated_spread", where).values()) < 1e-3
+
+
+def variational(weight: float) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    encoder, decoder = nn.Linear(8, 6), nn.Linear(3, 8)
+    optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
+    for _ in range(250):
+        x = torch.randn(32, 2) @ torch.ones(2, 8)
+        mu, logvar = encoder(x).chunk(2, -1)
+        z = mu + torch.randn_like(mu) * (0.5 * logvar).exp()
+        kl = 0.5 * (mu.pow(2) + logvar.exp() - 1 - logvar).sum(1).mean()
+        optimizer.zero_grad()
+        (F.mse_loss(decoder(z), x, reduction="sum") / 32 + weight * kl).backward()
+        optimizer.step()
+    return [encoder.weight.detach(), decoder.weight.detach(), torch.get_rng_state()]
+
+
+@pytest.mark.parametrize(("weight", "active"), [(0.1, True), (1000.0, False)])
+def test_latent_variables_are_seen_and_not_changed(weight: float, active: bool) -> None:
+    bare = variational(weight)
+    with watching(10) as seen:
+        watched = variational(weight)
+    assert all(map(torch.equal, bare, watched)) and not seen.of("note")
+    (where,) = {w for _, f, _ in seen.rows if f.name == "latent" for _, w in f.columns}
+    assert (seen.signal("active_units_share", where)[250] > 0) == active
+
+
+def test_an_optimizer_that_never_steps_leaves_its_parameters_unchanged() -> None:
+    torch.manual_seed(0)
+    first, last = nn.Linear(4, 8), nn.Linear(8, 3)
+    stepped, forgotten = torch.optim.SGD(last.parameters(), 0.1), torch.optim.SGD(first.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(8):
+            stepped.zero_grad()
+            forgotten.zero_grad()
+            F.cross_entropy(last(first(torch.randn(5, 4))), torch.zeros(5, dtype=torch.long)).backward()
+            stepped.step()
+    (told,) = seen.of("unchanged")
+    assert told["why"] == "never stepped" and told["count"] == 2
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def evaluated(validation: list[float], losses: list[float]) -> Stream:
+    stream = train(losses, constant=2.3)
+    every = len(losses) // len(validation)
+    for number, value in enumerate(validation, 1):
+        stream.row(number * every, "validation", {("validation_loss", "cross_entropy"): value})
+    return stream
+
+
+FALLING = [2.3 * math.exp(-i / 60) + 0.01 for i in range(400)]
+BEST = [2.0, 1.6, 1.3, 1.1, 1.0]
+
+
+def test_overfitting_takes_long_and_much() -> None:
+    much = evaluated(BEST + [1.0 + 0.05 * i for i in range(1, 16)], FALLING).findings()["overfitting"]
+    assert much.severity == "warning" and much.first_step == 100
+    little = evaluated(BEST + [1.0 + 0.008 * i for i in range(1, 16)], FALLING).findings()
+    assert little["overfitting"].severity == "info"
+    stopped = evaluated(BEST + [1.0 + 0.05 * i for i in range(1, 11)], FALLING).findings()
+    assert stopped["overfitting"].severity == "info"
+    noise = np.random.default_rng(0).normal(size=20)
+    assert "overfitting" not in evaluated(list(1.0 + 0.1 * noise), FALLING).findings()
+
+
+def test_overfitting_beyond_a_constant_is_a_warning() -> None:
+    found = evaluated([*BEST, 1.4, 1.8, 2.2, 2.6, 3.0, 3.4, 3.6], FALLING[:240]).findings()
+    assert found["overfitting"].severity == "warning"
+
+
+def test_eval_mode_after_training_mode() -> None:
+    for modes, severity in (
+        ([0, 0, 0, 1, 1, 1], "warning"),
+        ([1] * 8, "info"),
+        ([0, 1, 1, 0, 1, 1], None),
+        ([0] * 9, None),
+    ):
+        stream = Stream()
+        for step, mode in enumerate(modes, 1):
+            stream.row(step, "mode", {("eval_mode", ""): mode, ("eval_mode_share", ""): mode})
+        found = stream.findings().get("eval-mode-training")
+        assert (None if found is None else found.severity) == severity
+
+
+def games(**signals: list[float]) -> dict:
+    stream = Stream()
+    for number in range(len(next(iter(signals.values())))):
+        values = {(name, "G"): series[number] for name, series in signals.items()}
+        stream.row(200 * (number + 1), "game", values)
+    return stream.findings()
+
+
+def test_games() -> None:
+    n = 12
+    healthy = {
+        "generated_spread": [0.9] * n,
+        "generated_move": [0.15] * n,
+        "coverage": [0.6] * n,
+        "precision": [0.7] * n,
+    }
+    assert not games(**healthy)
+    one = games(**{**healthy, "generated_spread": [0.01] * n, "coverage": [0.0] * n, "precision": [0.0] * n})
+    assert one["mode-collapse"].severity == "critical"
+    few = games(**{**healthy, "coverage": [0.2] * n, "precision": [0.9] * n})
+    assert few["mode-collapse"].severity == "warning"
+    lost = games(**{**healthy, "coverage": [0.0] * n, "precision": [0.0] * n})
+    assert not lost  # not learned yet
+    circles = games(**{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
+    assert circles["adversarial-rotation"].severity == "warning"
+    late = games(**{**healthy, "generated_spread": [0.05] * 6 + [0.9] * 6})
+    assert late["mode-collapse"].severity if "mode-collapse" in late else True
+
+
+def test_latent_variables_that_stay_silent() -> None:
+    for active, found in (([0.0] * 6, True), ([0.0, 0.0, 0.0, 0.2, 0.5, 0.5], False), ([0.1] * 6, False)):
+        stream = Stream()
+        for number, share in enumerate(active, 1):
+            stream.row(100 * number, "latent", {("active_units_share", "mu"): share, ("latent_kl", "mu"): share})
+        assert ("posterior-collapse" in stream.loud()) == found
+
+
+def test_advantages() -> None:
+    for shares, severity in (
+        ([1.0] * 5, "critical"),
+        ([0.9] * 10, "warning"),
+        ([0.2, 0.4, 0.6, 0.9, 1.0, 1.0], "info"),
+        ([0.1] * 9, None),
+    ):
+        stream = Stream()
+        for number, share in enumerate(shares):
+            stream.row(1 + 8 * number, "policy", {("zero_advantage_share", ""): share})
+        found = stream.findings().get("zero-variance-groups")
+        assert (None if found is None else found.severity) == severity

@@ -1,0 +1,87 @@
+"""What training scripts that nobody here wrote do, in scripts of our own: each was once a crash or a blind spot."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from surefoot.observe.culprit import find_culprit
+from surefoot.observe.discover import Models
+from surefoot.observe.graph import has_memory, read_graph, saved
+from watching import watching
+
+
+class Product(nn.Linear):
+    """A layer that multiplies by hand."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(torch.mm(x, self.weight.T) + self.bias)
+
+
+def test_activations_of_layers_whose_forward_is_called_directly() -> None:
+    """No hook sees ``layer.forward(x)``; the graph does, at every look."""
+    torch.manual_seed(0)
+    first, second, head = Product(6, 8), Product(8, 8), nn.Linear(8, 3)
+    layers = (first, second, head)
+    optimizer = torch.optim.Adam([p for layer in layers for p in layer.parameters()])
+    with watching(every=1) as seen:
+        for _ in range(5):
+            x, y = torch.randn(16, 6), torch.randint(3, (16,))
+            optimizer.zero_grad()
+            F.cross_entropy(head.forward(second.forward(first.forward(x))), y).backward()
+            optimizer.step()
+    wheres = {where for _, family, _ in seen.rows for name, where in family.columns if name == "activation_rms"}
+    read = {where: sorted(seen.signal("activation_rms", where)) for where in wheres}
+    assert sorted(steps for steps in read.values() if steps) == [[1, 2, 3, 4, 5]] * 2  # the head has no activation
+
+
+def test_weights_whose_memory_was_freed_are_not_read() -> None:
+    """FSDP frees gathered weights after a layer's forward: to read one from the graph would end the process."""
+    gathered = torch.randn(4, 4).requires_grad_()
+    bad = torch.full((2, 4), torch.nan)
+    loss = (bad @ gathered).sum()
+    assert has_memory(gathered)
+    gathered.untyped_storage().resize_(0)
+    assert not has_memory(gathered)
+    assert has_memory(torch.empty(0))
+    assert has_memory(torch.eye(3).to_sparse())
+    view = read_graph([loss])
+    product = next(node for node in view.nodes if node.name() == "MmBackward0")
+    assert saved(product, "mat2") is None
+    culprit = find_culprit(view, Models(), "nan", read_saved=True)
+    assert (culprit.kind, culprit.value) == ("input", "nan")
+
+
+class GraphConvolution(nn.Module):
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(inputs, outputs) / inputs**0.5)
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        return torch.sparse.mm(adjacency, torch.mm(x, self.kernel))
+
+
+class GraphNetwork(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = GraphConvolution(6, 8), GraphConvolution(8, 3)
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        return F.log_softmax(self.second(F.relu(self.first(x, adjacency)), adjacency), dim=1)
+
+
+def test_sparse_inputs_turn_nothing_off() -> None:
+    """A graph network is given sparse features and a sparse adjacency."""
+    torch.manual_seed(0)
+    model = GraphNetwork()
+    x = torch.randn(10, 6).relu().to_sparse()
+    adjacency, y = torch.eye(10).to_sparse(), torch.randint(3, (10,))
+    optimizer = torch.optim.Adam(model.parameters())
+    with watching(every=1) as seen:
+        for _ in range(5):
+            optimizer.zero_grad()
+            F.nll_loss(model(x, adjacency), y).backward()
+            optimizer.step()
+    assert not [note for note in seen.of("note") if "sparse" in note["text"]]
+    assert sorted(seen.signal("loss")) == [1, 2, 3, 4, 5]
