@@ -20,24 +20,173 @@ EFFECTS: dict[str, frozenset[str]] = {
             "saturated-units",
             "vanishing-gradient",
             "non-finite",
+            "attention-logit-growth",
+            "rank-collapse",
+            "bptt-explosion",
         }
     ),
+    "rank-desync": frozenset({"learning-rate-too-low", "divergence", "stalled"}),
     "double-softmax": frozenset({"learning-rate-too-low", "vanishing-gradient"}),
     "detached-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "divergence"}),
     "optimizer-misses-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient"}),
+    "zero-variance-groups": frozenset(
+        {"exploding-gradient", "vanishing-gradient", "learning-rate-too-low", "epsilon-dominated-update", "stalled"}
+    ),
+    "eval-mode-training": frozenset({"overfitting", "divergence", "exploding-gradient", "stalled"}),
+    "broadcast-loss": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
+    "stale-batch": frozenset({"overfitting", "stalled"}),
+    "unscaled-inputs": frozenset(
+        {
+            "bad-batch",
+            "exploding-gradient",
+            "learning-rate-too-high",
+            "learning-rate-too-low",
+            "divergence",
+            "dead-units",
+            "saturated-units",
+            "vanishing-gradient",
+            "non-finite",
+            "loss-spike",
+            "stalled",
+            "off-critical-initialisation",
+        }
+    ),
+    "bad-batch": frozenset(
+        {
+            "exploding-gradient",
+            "learning-rate-too-high",
+            "divergence",
+            "dead-units",
+            "saturated-units",
+            "vanishing-gradient",
+            "non-finite",
+            "loss-spike",
+            "unsafe-step",
+        }
+    ),
+    "unshuffled-data": frozenset({"loss-spike", "divergence", "stalled", "learning-rate-too-high", "overfitting"}),
+    "loss-term-imbalance": frozenset({"stalled", "learning-rate-too-low"}),
+    "off-critical-initialisation": frozenset(
+        {
+            "vanishing-gradient",
+            "exploding-gradient",
+            "learning-rate-too-high",
+            "learning-rate-too-low",
+            "divergence",
+            "dead-units",
+            "saturated-units",
+            "non-finite",
+            "stalled",
+        }
+    ),
+    "bptt-explosion": frozenset(
+        {
+            "exploding-gradient",
+            "learning-rate-too-high",
+            "always-clipping",
+            "divergence",
+            "saturated-units",
+            "loss-spike",
+            "non-finite",
+            "stalled",
+        }
+    ),
+    "rank-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
     "exploding-gradient": frozenset(
-        {"learning-rate-too-high", "divergence", "dead-units", "saturated-units", "vanishing-gradient", "non-finite"}
+        {
+            "learning-rate-too-high",
+            "divergence",
+            "dead-units",
+            "saturated-units",
+            "vanishing-gradient",
+            "non-finite",
+            "low-precision-overflow",
+            "amp-step-skipping",
+        }
     ),
-    "saturated-units": frozenset({"vanishing-gradient", "learning-rate-too-low"}),
-    "dead-units": frozenset({"vanishing-gradient", "learning-rate-too-low"}),
-    "vanishing-gradient": frozenset({"learning-rate-too-low", "dead-units", "saturated-units"}),
+    "saturated-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters"}),
+    "dead-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters"}),
+    "vanishing-gradient": frozenset(
+        {
+            "learning-rate-too-low",
+            "dead-units",
+            "saturated-units",
+            "low-precision-underflow",
+            "epsilon-dominated-update",
+        }
+    ),
+    "low-precision-underflow": frozenset(
+        {
+            "vanishing-gradient",
+            "learning-rate-too-low",
+            "output-logit-divergence",
+            "epsilon-dominated-update",
+            "stalled",
+        }
+    ),
+    "frozen-parameters": frozenset(
+        {"learning-rate-too-low", "vanishing-gradient", "epsilon-dominated-update", "stalled", "divergence"}
+    ),
+    "adversarial-rotation": frozenset({"mode-collapse", "dead-units", "exploding-gradient", "divergence", "stalled"}),
+    "mode-collapse": frozenset({"adversarial-rotation", "dead-units", "exploding-gradient", "stalled"}),
+    "posterior-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
+    "always-clipping": frozenset({"epsilon-dominated-update", "learning-rate-too-low", "stalled"}),
+    "epsilon-dominated-update": frozenset({"learning-rate-too-low", "stalled"}),
+    "scheduler-misuse": frozenset({"learning-rate-too-low", "learning-rate-too-high", "loss-spike", "stalled"}),
+    "naive-loss-minimisation": frozenset({"softmax-collapse", "output-logit-divergence"}),
+    "softmax-collapse": frozenset(
+        {"output-logit-divergence", "loss-spike", "divergence", "stalled", "epsilon-dominated-update"}
+    ),
     "learning-rate-too-high": frozenset(
-        {"exploding-gradient", "divergence", "dead-units", "saturated-units", "vanishing-gradient", "non-finite"}
+        {
+            "exploding-gradient",
+            "divergence",
+            "dead-units",
+            "saturated-units",
+            "vanishing-gradient",
+            "non-finite",
+            "attention-logit-growth",
+            "rank-collapse",
+            "bptt-explosion",
+            "unsafe-step",
+            "loss-spike",
+            "stalled",
+            "output-logit-divergence",
+            "low-precision-overflow",
+            "amp-step-skipping",
+        }
     ),
+    "unsafe-step": frozenset(
+        {
+            "learning-rate-too-high",
+            "exploding-gradient",
+            "divergence",
+            "dead-units",
+            "saturated-units",
+            "vanishing-gradient",
+            "non-finite",
+            "loss-spike",
+            "attention-logit-growth",
+        }
+    ),
+    "loss-spike": frozenset({"divergence", "dead-units", "saturated-units", "exploding-gradient", "non-finite"}),
+    "attention-logit-growth": frozenset(
+        {
+            "rank-collapse",
+            "exploding-gradient",
+            "vanishing-gradient",
+            "divergence",
+            "loss-spike",
+            "non-finite",
+            "stalled",
+        }
+    ),
+    "output-logit-divergence": frozenset({"loss-spike", "divergence", "low-precision-overflow", "non-finite"}),
+    "low-precision-overflow": frozenset({"non-finite", "amp-step-skipping", "divergence"}),
     "divergence": frozenset(
         {"exploding-gradient", "dead-units", "saturated-units", "vanishing-gradient", "non-finite"}
     ),
-    "non-finite": frozenset({"dead-units", "saturated-units", "divergence", "exploding-gradient"}),
+    "non-finite": frozenset({"dead-units", "saturated-units", "divergence", "exploding-gradient", "amp-step-skipping"}),
 }
 _DEPTH = {id: i for i, id in enumerate(EFFECTS)}
 

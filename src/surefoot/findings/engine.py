@@ -14,6 +14,8 @@ import numpy as np
 
 from surefoot.findings.causes import order
 from surefoot.findings.history import EventLike, History
+from surefoot.findings.ignoring import Ignored, told
+from surefoot.findings.ranks import joined_rows, with_others
 from surefoot.findings.rule import Rule, Sign, all_rules
 from surefoot.runs.reader import Run, open_run
 from surefoot.runs.schema import SEVERITIES, Evidence, Family, Finding, Remedy, Severity
@@ -53,6 +55,7 @@ class Engine:
     Parameters
     ----------
     rules : the rules to run; default all that are registered (see :func:`surefoot.findings.all_rules`).
+    ignored : findings that are not to be told, as ``ID`` or ``ID@module``; module is a glob such as ``encoder.*``.
 
     Notes
     -----
@@ -60,9 +63,10 @@ class Engine:
     switched off and noted in ``notes``; the others go on.
     """
 
-    def __init__(self, rules: Iterable[Rule] | None = None) -> None:
+    def __init__(self, rules: Iterable[Rule] | None = None, ignored: Iterable[str] = ()) -> None:
         self.history = History()
         self.notes: list[str] = []
+        self._ignored = tuple(map(Ignored.parse, ignored))
         self._rules = list(all_rules() if rules is None else rules)
         self._open: dict[str, _Open] = {}
         self._fresh: dict[str, None] = {}  # families with a row at this step, in order
@@ -92,6 +96,8 @@ class Engine:
         for rule in due:
             try:
                 sign = rule.check(self.history)
+                if sign is not None and self._ignored:
+                    sign = told(rule.id, sign, self._ignored)
                 if sign is not None:
                     self._take(step, rule.id, sign)
             except Exception as error:  # a faulty rule must cost its own finding only
@@ -164,11 +170,12 @@ def _precision() -> dict[str, float]:
 
 
 def diagnose(run: Run | str | Path) -> tuple[Finding, ...]:
-    """Recompute the findings of a recorded run with the rules of this installation.
+    """Recompute the findings of a recorded run with the rules of this installation; what the run ignored stays so.
 
     Parameters
     ----------
-    run : a run from :func:`surefoot.open_run`, or the path of a run folder.
+    run : a run from :func:`surefoot.open_run`, or the path of a run folder; of a distributed run, all ranks are judged
+        together unless a rank other than 0 was opened.
 
     Returns
     -------
@@ -177,9 +184,19 @@ def diagnose(run: Run | str | Path) -> tuple[Finding, ...]:
     """
     if isinstance(run, str | Path):
         run = open_run(run)
-    engine = Engine()
-    engine.feed_all(run.rows(), run.events())
-    return engine.findings
+    ignored = run.meta.get("ignore") or ()
+    engine = Engine(ignored=ignored)
+    others = [rank for rank in run.ranks if rank != run.rank] if run.rank == 0 else []
+    if not others:
+        engine.feed_all(run.rows(), run.events())
+        return engine.findings
+    engine.feed_all(joined_rows(run, others), run.events())
+    theirs: dict[int, tuple[Finding, ...]] = {}
+    for rank in others:
+        other, its = open_run(run.path, rank), Engine(ignored=ignored)
+        its.feed_all(other.rows(), other.events())
+        theirs[rank] = its.findings
+    return order(with_others(engine.findings, theirs))
 
 
 def _merge(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from surefoot.findings.levels import LossLevel
 
+FADED = 1e-4  # of the highest learning rate: what is left of a schedule that is over
+
 
 @dataclass(frozen=True, slots=True)
 class Stride:
@@ -36,9 +38,20 @@ class Pace:
     movement : Σ ‖Δθ‖/‖θ‖ over all steps so far, the steps between two looks counted like the later look: an upper
         bound of how far the weights can have moved, in units of their own size.
     peak_overshoot, peak_rate : the largest seen so far, and ``peak_step`` the step of the first of them.
+    peak_learning_rate : the largest learning rate seen so far.
+    faded_step : first step of the unbroken stretch in which the learning rate is below 1e-4 of that, else None.
     """
 
-    __slots__ = ("first", "movement", "newest", "peak_overshoot", "peak_rate", "peak_step")
+    __slots__ = (
+        "faded_step",
+        "first",
+        "movement",
+        "newest",
+        "peak_learning_rate",
+        "peak_overshoot",
+        "peak_rate",
+        "peak_step",
+    )
 
     def __init__(self) -> None:
         self.newest: deque[Stride] = deque(maxlen=64)
@@ -46,6 +59,8 @@ class Pace:
         self.movement = 0.0
         self.peak_overshoot = self.peak_rate = 0.0
         self.peak_step = 0
+        self.peak_learning_rate = 0.0
+        self.faded_step: int | None = None
 
     def add(
         self,
@@ -60,6 +75,11 @@ class Pace:
 
         ``loss`` is the loss that step was taken on, ``norms`` are ‖θ‖ before it, ‖Δθ‖ and ‖g‖.
         """
+        self.peak_learning_rate = max(self.peak_learning_rate, learning_rate)
+        if learning_rate > FADED * self.peak_learning_rate:
+            self.faded_step = None
+        elif self.faded_step is None and self.peak_learning_rate > 0:
+            self.faded_step = step
         weight_norm, update_norm, gradient_norm = norms
         rate = update_norm / weight_norm if weight_norm > 0 else math.nan
         if math.isnan(rate):

@@ -202,3 +202,16 @@ ANOMALY = Remedy(
     why="the next backward names the operation that gave the first NaN (slow: for the search only)",
     how="# after: model\nimport torch\ntorch.autograd.set_detect_anomaly(True)\n",
 )
+LOOK_AT_BATCH = Remedy(
+    name="look at one batch",
+    why="prints once how much the inputs of a batch differ: near 0 there is nothing to learn from; if they do differ, "
+    "see whether targets belong to them",
+    how=(
+        "# after: model\n"
+        "def spread(module, args):\n"
+        "    handle.remove()\n"
+        "    rows = args[0].detach().float().flatten(1)\n"
+        '    print("spread of the inputs over the batch:", float(rows.std(0).mean()))\n'
+        "handle = model.register_forward_pre_hook(spread)\n"
+    ),
+)

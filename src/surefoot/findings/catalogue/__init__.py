@@ -34,10 +34,11 @@ class Explanation:
     severities: str
 
 
+def families() -> dict[str, tuple[Explanation, ...]]:
+    """The built-in explanations of each family."""
+    return {family: import_module(f"surefoot.findings.catalogue.{family}").ENTRIES for family in FAMILIES}
+
+
 def explanations() -> dict[str, Explanation]:
     """All built-in explanations by finding id, family by family."""
-    found: dict[str, Explanation] = {}
-    for family in FAMILIES:
-        module = import_module(f"surefoot.findings.catalogue.{family}")
-        found.update((entry.id, entry) for entry in module.ENTRIES)
-    return found
+    return {entry.id: entry for entries in families().values() for entry in entries}

@@ -4,4 +4,279 @@ from __future__ import annotations
 
 from surefoot.findings.catalogue import Explanation
 
-ENTRIES: tuple[Explanation, ...] = ()
+ENTRIES: tuple[Explanation, ...] = (
+    Explanation(
+        id="naive-loss-minimisation",
+        title="the loss falls because the logits grow, and for nothing else",
+        what=(
+            "Once the data are fit, larger logits mean a smaller loss. For a network that is homogeneous in its "
+            "weights, that is the direction of the weights themselves: the gradient turns along them, the function "
+            "that the network computes stays what it is, and the logits grow until the softmax collapses."
+        ),
+        mathematics=(
+            "f(aθ) = a^Q f(θ) for Q layers without biases, so that θ ← (1 + δ)θ multiplies the logits.\n"
+            "Judged: nlm_alignment = −⟨g, θ⟩/(‖g‖‖θ‖) on batches that are fit (target_margin_min > 0).\n"
+            "Threshold: ½ at three looks in a row; 0.7 to 0.8 is usual once a network overfits without decay, 0 for a "
+            "random direction."
+        ),
+        source="Prieto, Barsbey, Mediano, Birdal 2025 (arXiv 2501.04697), §4",
+        not_this=(
+            "Any classifier that has fit its data goes this way for a while: an info, until rounding has taken the "
+            "gradient because of it (see softmax-collapse)."
+        ),
+        remedies=("surefoot.optim.OrthogonalGrad", "surefoot.losses.stablemax_cross_entropy", "weight decay"),
+        severities="warning where the softmax has collapsed by it, else info",
+    ),
+    Explanation(
+        id="unscaled-inputs",
+        title="inputs are far too large, too small or too uneven for the first layer",
+        what=(
+            "The first layer makes pre-activations of its inputs that are tens or thousands of times larger (or "
+            "smaller) than the network was initialised for. Large ones make an absurd first loss and gradient, "
+            "saturate or kill units, and leave no learning rate that is right; tiny ones drown in the biases. Features "
+            "of very different scales leave the small ones unheard."
+        ),
+        mathematics=(
+            "Weights that know nothing of x make pre-activations of size √(meanᵤ Σᵢ wᵤᵢ² E[xᵢ²]); critical "
+            "initialisation keeps this at about 1. The curvature that the first layer sees is E[xxᵀ].\n"
+            "Judged: preactivation_scale at the first look, feature_spread, and what comes of it.\n"
+            "Threshold: 10, with a loss of the first 16 ten times a constant prediction's (or the mean square of real "
+            "targets), a saturated or dead first layer, or a loss that has learned nothing in 64 rows. 0.01, or a "
+            "spread of 100, with a loss that has learned nothing."
+        ),
+        source="LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, §4.3; Roberts, Yaida, Hanin 2022 "
+        "(arXiv 2106.10165) for criticality; the factor of ten is a bare constant: pixels 0 … 16 make 4 and train well",
+        not_this=(
+            "A normalisation layer before or right after the first layer takes the scale out again. One-hot and sparse "
+            "features are measured where they are not zero. Embeddings have no scale to judge. Large inputs without "
+            "harm are an info."
+        ),
+        remedies=("standardised inputs",),
+        severities="critical where the loss is lost, warning with other harm, else info",
+    ),
+    Explanation(
+        id="bad-batch",
+        title="one batch upsets training because of its samples",
+        what=(
+            "The loss jumps at one step, and the step before is not to blame: the batch holds corrupted inputs or "
+            "targets, wrong labels, or NaN. Its gradient moves the weights away from what they had learned; a single "
+            "such batch can end a run."
+        ),
+        mathematics=(
+            "Judged at a step whose loss is 8 mean deviations above its running mean:\n"
+            "  input_rms or target_rms at least ten times that of any batch before; or\n"
+            "  loss ≥ 1.5 × constant_loss of this very batch, half of its rows worse than that, while the median of "
+            "the losses before is below half of it and the next three losses are back.\n"
+            "NaN or infinities found in the data are critical at once."
+        ),
+        source="the run's own history; the loss of the best constant prediction on the same batch",
+        not_this=(
+            "After an unsafe step all batches are bad, and the next ones too. A single hard sample leaves the other "
+            "rows of its batch well. A curriculum's new stage does not come back with the next batch. Heavy-tailed "
+            "targets raise what a constant scores, too."
+        ),
+        remedies=("skip batches far off the run's past", "torch.nn.utils.clip_grad_norm_"),
+        severities="critical where the loss is lost after it or the data are not finite, else warning",
+    ),
+    Explanation(
+        id="opposing-outliers",
+        title="two small groups of samples pull against each other at every step",
+        what=(
+            "A few outliers share one strong feature but want opposite outputs. The network balances them in a narrow "
+            "valley; each step helps one group and hurts the other, and the swing sets how large a step can be. They "
+            "bring the edge of stability, and the loss spikes when the balance is lost."
+        ),
+        mathematics=(
+            "dₜᵢ = ℓₜ₊₁,ᵢ − ℓₜ,ᵢ over 8 to 16 consecutive steps of the same samples; D = USVᵀ; groups are the samples "
+            "above the knee of |Vᵢ₁|, by side.\n"
+            "Judged: σ₁²/Σσ² ≥ ½, top 5 % of the samples carry ≥ 0.3 of all change, lag-1 of both groups ≤ −½ − "
+            "1/√steps, correlation between them ≤ −½; all at once."
+        ),
+        source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
+        not_this=(
+            "Ordinary learning has lag-1 near +1, noise −½. Ranking samples by change alone finds hard ones in every "
+            "run. Needs the same samples at consecutive steps: full-batch training."
+        ),
+        remedies=("lower learning rate", "torch.nn.utils.clip_grad_norm_"),
+        severities="warning while the loss is twice its best or more, else info",
+    ),
+    Explanation(
+        id="unshuffled-data",
+        title="samples come in an order that has to do with their labels",
+        what=(
+            "Batches hold one class after the other, or targets in rising order. Each step fits what just came and "
+            "forgets what came before: the loss is low within a class and jumps at the next one."
+        ),
+        mathematics=(
+            "Purity of a batch: Σ n_c(n_c − 1)/(n(n − 1)), the chance that two rows have the same label; Σ p_c² over "
+            "all labels seen if shuffled.\n"
+            "Threshold: purity ≥ 0.8 in three quarters of at least four looks, with different majorities, where "
+            "shuffled data would show 0.75 or less; or labels that only go one way within three quarters of the "
+            "batches, over half of the classes at most."
+        ),
+        source="arithmetic: shuffled labels of 8 rows or more do this once in thousands of batches",
+        not_this=(
+            "Imbalanced classes are pure for the same class always. A stage of a curriculum has mixed batches. Real "
+            "and fake, or P classes times K samples, side by side in one batch are made on purpose. Time series in "
+            "their own order go up and down."
+        ),
+        remedies=("shuffled order of samples",),
+        severities="warning; info where only the same batches come again in each epoch",
+    ),
+    Explanation(
+        id="broadcast-loss",
+        title="each prediction is compared with every target",
+        what=(
+            "Predictions of shape (n, 1) and targets of shape (n,) broadcast to (n, n). The loss is finite and falls a "
+            "little, but the best it can do is to predict the targets' mean for all: the inputs do not matter."
+        ),
+        mathematics=(
+            "Σᵢⱼ (fᵢ − yⱼ)²/n² = Σᵢ (fᵢ − ȳ)²/n + var y: the minimum is fᵢ = ȳ.\n"
+            "Judged: loss_expansion, the number of differences over the number of predictions or targets.\n"
+            "Threshold: above 1 at two looks."
+        ),
+        source="arithmetic; no matter of degree",
+        not_this=(
+            "One target for all rows, or one row for all targets, uses each number of the other side once. Pairwise "
+            "losses subtract a tensor from itself."
+        ),
+        remedies=("targets of the predictions' shape",),
+        severities="critical where the loss learns nothing, else warning",
+    ),
+    Explanation(
+        id="loss-term-imbalance",
+        title="one term of the loss drowns another",
+        what=(
+            "The loss is a sum, and the gradient of one term is orders of magnitude larger than that of another which "
+            "is meant to be learned as well: a physics-informed network that satisfies its equation and not its "
+            "boundary values."
+        ),
+        mathematics=(
+            "gᵢ = ∂Lᵢ/∂θ for each term of L = ΣLᵢ.\n"
+            "Judged: ‖gᵢ‖/max ‖gⱼ‖ (term_gradient_norm) and term_value.\n"
+            "Threshold: 0.01 or less at four fifths of six looks or more over 200 steps, for a term whose weight is 1 "
+            "or more, and whose value has neither halved after the first quarter of them nor come below a tenth of its "
+            "first."
+        ),
+        source="Wang, Teng, Perdikaris 2021, SIAM J. Sci. Comput. 43 (A3055)",
+        not_this=(
+            "Regularisers, entropy bonuses and auxiliary losses have a small weight: small by design. A penalty that "
+            "starts at nothing and rises is doing its work."
+        ),
+        remedies=("terms weighted by their gradients",),
+        severities="warning between squared or absolute errors, else info",
+    ),
+    Explanation(
+        id="overfitting",
+        title="the validation loss rises while the training loss falls",
+        what=(
+            "What training still gains is learned by heart: the loss on data that the model never saw was best long "
+            "ago and has risen since. Seen only where the script evaluates as it goes: a model in evaluation mode, a "
+            "loss of torch.nn.functional without a gradient."
+        ),
+        mathematics=(
+            "With v_i the i-th evaluation, b their minimum and C the loss of a constant prediction.\n"
+            "Judged: the lowest of the last three v_i against b; the noise is 1.48 times the median deviation of "
+            "v_i − v_{i−1}.\n"
+            "Threshold: six evaluations after the best or more, above b by 5 % and four times the noise, and still "
+            "rising, with the training loss at its best."
+        ),
+        source="the run's own history",
+        not_this=(
+            "A small rise, and runs that were stopped early, are an info at most: a warning takes twelve evaluations "
+            "after a best in the first third, a quarter of b and a tenth of C. A validation loss may come back "
+            "(grokking), so that it is never critical."
+        ),
+        remedies=("keep the weights of the best evaluation",),
+        severities="warning where much was lost or a constant would do better, else info",
+    ),
+    Explanation(
+        id="zero-variance-groups",
+        title="all rewards of a group are the same, so it teaches nothing",
+        what=(
+            "A policy gradient weights log-probabilities with advantages: reward minus the mean of the group. Where "
+            "all rollouts of a group get the same reward every advantage is zero, and the group is paid for but has "
+            "no gradient. Tasks are far too hard or too easy, or the reward does not depend on what was done."
+        ),
+        mathematics=(
+            "A group of G rollouts with success rate p has a gradient with probability 1 − p^G − (1 − p)^G: 0.15 at "
+            "p = 0.02, 0.99 at p = 0.5 (G = 8).\n"
+            "Judged: zero_advantage_share, the share of samples whose advantage is exactly zero.\n"
+            "Threshold: 1 at every look, four at least; or ¾ at every look, eight at least over 32 steps."
+        ),
+        source="Hu et al. 2025, VADE, arXiv 2511.18902 (effective gradient ratio)",
+        not_this=(
+            "A policy that has solved its tasks ends with zero advantages too: where some look saw fewer, it is an "
+            "info. Masks and weights are never negative, and left out."
+        ),
+        remedies=("leave groups without variance out",),
+        severities="critical where there is no gradient at all, warning from three quarters on, else info",
+    ),
+    Explanation(
+        id="mode-collapse",
+        title="the generator makes one sample, or a few kinds only",
+        what=(
+            "The generator has found what the discriminator likes just now and makes nothing else. Losses do not "
+            "show it, for they go up and down in a healthy game too; the samples do."
+        ),
+        mathematics=(
+            "Around each real sample of the batch lies a ball up to its 5th real neighbour. Coverage is the share of "
+            "balls that hold a generated sample, precision the share of generated samples in some ball. One "
+            "distribution on both sides gives a coverage of about 1 − 2^−5 = 0.97.\n"
+            "Judged: generated_spread, √tr Cov of generated over real samples; coverage; precision.\n"
+            "Threshold: spread < 0.1 though the mean of the samples has moved by half of the data's spread, or "
+            "coverage < 0.3 with precision ≥ 0.5; at four looks in a row over half of the run and 300 steps."
+        ),
+        source="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics; Kynkäänniemi et al. 2019",
+        not_this=(
+            "Every generator begins with samples that are alike; one that has not learned to make anything real yet "
+            "has a low precision as well."
+        ),
+        remedies=("a slower generator",),
+        severities="critical where all samples are one (from step 300 on), warning from step 2,000 on, else info",
+    ),
+    Explanation(
+        id="adversarial-rotation",
+        title="the two players of a game go in circles",
+        what=(
+            "Each player answers the other, and finite steps of both turn the game round its equilibrium, or away "
+            "from it, instead of into it. The generated samples wander over the data as one, from place to place."
+        ),
+        mathematics=(
+            "For min over φ, max over θ of E the step's Jacobian has eigenvalues 1 + h(−ε ± i): outside the unit "
+            "circle as soon as h(1 + ε²) > 2ε, however small h. The drift of simultaneous steps raises the other "
+            "player's gradient norm.\n"
+            "Judged: generated_move, how far the mean of the samples goes from look to look, in units of the data's "
+            "spread; coverage.\n"
+            "Threshold: median above 0.5 over six looks that are half of the run (two batches of 128 of one "
+            "distribution differ by √(2/128) = 0.125), with coverage below 0.3 at each."
+        ),
+        source="Rosca et al. 2021, Discretization Drift in Two-Player Games, arXiv 2105.13922",
+        not_this="Samples that wander and cover the data all the same are an info.",
+        remedies=("less momentum", "a slower generator"),
+        severities="warning where nothing is covered meanwhile (from step 2,000 on), else info",
+    ),
+    Explanation(
+        id="posterior-collapse",
+        title="the latent variables say nothing of the input",
+        what=(
+            "The encoder gives the prior whatever it sees, and the decoder does without it: it draws the same average "
+            "every time. Usual reasons: a KL term that weighs too much, or is summed where the other is averaged; a "
+            "decoder so strong that it needs no code."
+        ),
+        mathematics=(
+            "KL(N(μ, σ²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − ln σ²) for each dimension; a dimension is active if the "
+            "variance of μ over the data is above 0.01.\n"
+            "Judged: active_units_share.\n"
+            "Threshold: 0 at three looks in a row or more, over half of the run and 500 steps, with a divergence below 0.1 "
+            "nats that does not rise."
+        ),
+        source="Burda, Grosse, Salakhutdinov 2016, Importance Weighted Autoencoders, §5.2",
+        not_this=(
+            "Some inactive dimensions are healthy: they are those that the data do not need. All are inactive in the "
+            "first steps of many runs."
+        ),
+        remedies=("a KL weight that grows from 0", "free nats"),
+        severities="critical where the loss fell without them, else warning; info before that",
+    ),
+)

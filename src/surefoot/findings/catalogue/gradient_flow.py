@@ -22,7 +22,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: gradient_rms of the first quarter of the layers over that of the last quarter.\n"
             "Threshold: 2^-12 at three looks in a row, as a geometric decay, with updates that decay too, while the "
             "loss learns nothing. 2^-24 is one rounding error of float32: while the last layer moves by its own size, "
-            "the first cannot move by one rounding error."
+            "the first cannot move by one rounding error.\n"
+            "Through time: e^{λT} (bptt_rate, bptt_length) at or below 2^-24 at three looks, in a run that learns "
+            "nothing for 128 steps."
         ),
         source=f"{_PRINCIPLES}; Adam's ε: Wortsman et al. 2024 (arXiv 2309.14322), §3.4",
         not_this=(
@@ -34,6 +36,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "torch.nn.ReLU in place of torch.nn.Sigmoid",
             "torch.nn.init.orthogonal_",
             "torch.nn.init.kaiming_normal_",
+            "forget gates open at the start",
         ),
         severities="critical beyond 2^-24 in a run that learns nothing, else warning",
     ),
@@ -69,11 +72,85 @@ ENTRIES: tuple[Explanation, ...] = (
         severities="critical where the loss is lost already or activations grow by 2^20, else warning",
     ),
     Explanation(
+        id="off-critical-initialisation",
+        title="the weights start at a size at which nothing passes through the depth",
+        what=(
+            "In a deep network without norms or skip connections each layer multiplies signal and gradient by a factor "
+            "that the size of its weights sets. Off the critical size both die out or blow up geometrically before "
+            "the first step; the vanishing or exploding gradient that follows is a consequence."
+        ),
+        mathematics=(
+            "K' = C_b + C_W ⟨σ²⟩ for the signal, χ = C_W ⟨σ'²⟩ for the squared gradient, C_W the variance of the "
+            "weights times the fan-in. Critical: χ = 1; C_W = 2 for ReLU, 1 for tanh, 1.983 for GELU, 1.988 for SiLU. "
+            "PyTorch's default has C_W = 1/3.\n"
+            "Judged: activation_rms and gradient_rms over depth at the first two looks, as straight lines of the "
+            "logarithm.\n"
+            "Threshold: 2^6 over the whole depth for an info; above, what the consequence's own rule says of a start "
+            "at which the gradient falls by 2^12 or the signal changes by 2^10 and more."
+        ),
+        source=_PRINCIPLES,
+        not_this=(
+            "Networks of a few layers, normalised or with skip connections, forgive any size: their profile over depth "
+            "is no straight line. A deep network that learns all the same gets an info. An activation without a "
+            "critical point, such as the sigmoid, is not cured by other weights: that is vanishing-gradient alone."
+        ),
+        remedies=("torch.nn.init.kaiming_normal_", "torch.nn.init.orthogonal_"),
+        severities="warning or critical with the vanishing or exploding gradient it is the start of, else info",
+    ),
+    Explanation(
+        id="bptt-explosion",
+        title="the gradient explodes on its way back through time",
+        what=(
+            "A recurrent network multiplies the gradient by a Jacobian with every time step back. Where its trajectory "
+            "is chaotic the product grows geometrically, and the gradient of the weights is that of the first time "
+            "steps alone. Clipping bounds its length; its direction stays that of the noise at the beginning."
+        ),
+        mathematics=(
+            "∂L/∂h_t = Σ_s J_{t+1}ᵀ … J_sᵀ ∂L_s/∂h_s with J = ∂h_t/∂h_{t−1}; the product grows like e^{λ(s−t)}, λ the "
+            "largest Lyapunov exponent. For tanh(W h): J = diag(1 − h²) W.\n"
+            "Judged: λT, with λ = bptt_rate, the median slope of ln |∂L/∂h_t| back in time, and T = bptt_length.\n"
+            "Threshold: e^{λT} = 2^12 at three looks in a row, half of the bits of float32; 2^24 is a rounding error "
+            "of the sum in which the last time steps' terms are lost."
+        ),
+        source="Mikhaeil, Monfared, Durstewitz 2022 (arXiv 2110.07238); rounding of float32 for the threshold",
+        not_this=(
+            "A loss at every time step adds up to a gradient that is level in time; gated cells that learn stay within "
+            "a factor of ten or so. A gradient that dies out through time while the loss learns nothing is "
+            "vanishing-gradient."
+        ),
+        remedies=("orthogonal recurrent weights", "torch.nn.utils.clip_grad_norm_"),
+        severities="critical from 2^24 on where the loss learns nothing or is lost, else warning",
+    ),
+    Explanation(
+        id="rank-collapse",
+        title="over depth the tokens of a sequence become one vector",
+        what=(
+            "Attention replaces tokens by averages of tokens. Without skip connections, or with a norm after each sum, "
+            "what tells tokens apart decays from layer to layer until all positions look alike. The layers above can "
+            "then give no more than one prediction for all of them."
+        ),
+        mathematics=(
+            "With ρ the part of the tokens that differs from their mean, relative to the whole, mean cosine ≈ 1 − ρ². "
+            "Attention alone contracts ρ doubly exponentially in depth; post-norm blocks geometrically.\n"
+            "Judged: 1 − token_cosine of the outputs of the norms, over depth.\n"
+            "Threshold: a decay by 2^8 to 2^-10 or less at three looks in a row, while the loss learns nothing for 24 "
+            "steps. At 2^-16 ρ = 2^-8, a rounding error of bfloat16."
+        ),
+        source="Dong, Cordonnier, Loukas 2021 (arXiv 2103.03404); rounding of bfloat16 for the threshold",
+        not_this=(
+            "The output of an attention is an average and may be nearly the same for all tokens; norms of the stream "
+            "are judged. A trained classifier may make its last tokens alike, and trained language models are "
+            "anisotropic: no finding where the loss goes down."
+        ),
+        remedies=("norm_first=True", "smaller residual branches"),
+        severities="critical from 2^-16 on, else warning",
+    ),
+    Explanation(
         id="dead-units",
         title="units whose ReLU is off for every input",
         what=(
             "A unit that is off for every input gives zero and gets no gradient, so that it stays off. A large "
-            "negative bias, or one step that was too long, can kill most of a layer; what is left is a narrower network."
+            "negative bias, or one step that was too long, can kill most of a layer; a narrower network is left."
         ),
         mathematics=(
             "With weights that are symmetric about zero and no bias, a ReLU is on for half of all directions. Even "
@@ -116,6 +193,30 @@ ENTRIES: tuple[Explanation, ...] = (
         remedies=("torch.nn.init.orthogonal_", "biases at zero", "lower learning rate"),
         severities="critical from 90 % of a layer on in a run that learns nothing, else warning; info in a run that "
         "learns where they saturated later",
+    ),
+    Explanation(
+        id="surrogate-mismatch",
+        title="the surrogate gradient behind sign serves no more",
+        what=(
+            "A layer with 1-bit weights trains through a function that stands in for sign in the backward pass. Made "
+            "too sharp, its slope is concentrated on the few weights next to zero, which jump to and fro while the "
+            "others wait. And weights that drifted beyond its reach get no gradient any more."
+        ),
+        mathematics=(
+            "φ is the slope that the gradient of a weight is multiplied by. (E φ)²/E φ² = 1/(1 + u), u = Var φ/(E φ)², "
+            "is the effective share of the weights that take part. For ReSTE, f(z) = sign(z)|z|^(1/o) with the secant "
+            "slope below m, and z uniform on (0, 1): u = m^p + (1 − m^p)/(p o²) − 1, p = 2/o − 1: 0 at o = 1, 1.5 at "
+            "o = 3, at most 9 for m = 0.1 and any o; without the truncation infinite from o = 2 on.\n"
+            "Judged: surrogate_unevenness and surrogate_frozen of each surefoot.nn.binary layer.\n"
+            "Threshold: fewer than 1 % of the weights in effect, or more than 90 % frozen, at three looks in a row."
+        ),
+        source="Wu, Zheng, Liu, Zheng, ICCV 2023 (arXiv 2308.06689), sections 3 and 4",
+        not_this=(
+            "An estimator that is sharpened over the training as schedules do stays far from the threshold: at o = 10 "
+            "a seventh of the weights share the gradient."
+        ),
+        remedies=("weights back within the estimator's reach", "surefoot.nn.binary.set_sharpness"),
+        severities="warning",
     ),
 )
 """What is said of each id of this family."""

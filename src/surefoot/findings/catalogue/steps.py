@@ -73,5 +73,142 @@ ENTRIES: tuple[Explanation, ...] = (
         remedies=("lower learning rate", "torch.nn.utils.clip_grad_norm_"),
         severities="critical",
     ),
+    Explanation(
+        id="unsafe-step",
+        title="a step went far beyond where its own model of the loss holds",
+        what=(
+            "An optimiser follows a local model of the loss. A softmax cross-entropy has complex singularities, and no "
+            "Taylor model along a step reaches farther than the nearest of them. A step that goes several times as far "
+            "lands where nothing was known of the loss; one such step can undo a run."
+        ),
+        mathematics=(
+            "Along θ + t·v with linearised logits the loss is −z_y − a_y·t + log F(t), F(t) = Σ exp(z_k + a_k·t). F "
+            "has complex zeros; none is nearer than ρ = π/(max a − min a), and with two classes ρ = √(δ² + π²)/|a₁ − "
+            "a₂| is exact.\n"
+            "Judged: r = τ/ρ, with τ the length of the step as it was taken, by one Jacobian-vector product at the old "
+            "weights on the step's own inputs; the largest r over the batch.\n"
+            "Threshold: 1 for an info; for a warning 4, four times the running median, and out of nothing: a learning "
+            "rate four times what it ever was in the older half of the rows, or four times the largest of at least "
+            "eight readings right before."
+        ),
+        source="P. Sao, Ghosts of Softmax, arXiv 2603.13552 (2026), sections 3 and 4",
+        not_this=(
+            "r ≥ 1 gives no guarantee, and promises no harm either: SGD near the edge of stability was measured at 4 "
+            "to 17 in healthy runs, growing there from step to step. Warm-ups, cycles and restarts have had their "
+            "rates before."
+        ),
+        remedies=("surefoot.optim.SafeStep", "lower learning rate"),
+        severities="info at r ≥ 1; warning as above; critical when the loss is then above where the run began",
+    ),
+    Explanation(
+        id="edge-of-stability",
+        title="the sharpest direction is as curved as the optimiser can stand",
+        what=(
+            "Training sharpens the loss until oscillations along the sharpest direction no longer die out, and hovers "
+            "there: the loss goes down over many steps, not over each. This is how much of training with a constant "
+            "rate goes, and no fault; it tells that the rate has no room upwards."
+        ),
+        mathematics=(
+            "On a quadratic of curvature λ the optimiser is stable below 2/η (SGD), (2 + 2β)/η (momentum), and for "
+            "Adam, with the Hessian preconditioned as it does, below (2 + 2β₁)/((1 − β₁)η), 38/η at β₁ = 0.9.\n"
+            "Judged: stability_coefficient = λ over that limit, by Lanczos on Hessian-vector products of the batch's "
+            "loss; a few products give a value from below.\n"
+            "Threshold: the last three readings between 0.7 and 2, their median 0.8 or above, while the loss learns."
+        ),
+        source="Cohen et al., arXiv 2103.00065 (2021) and arXiv 2207.14484 (2022)",
+        not_this="Small batches have sharper losses than the whole set: the coefficient of a batch overstates.",
+        remedies=(),
+        severities="info only",
+    ),
+    Explanation(
+        id="loss-spike",
+        title="the loss jumped up for several steps in a row",
+        what=(
+            "The loss rose within a few steps by half or more of all that had been gained. Many spikes heal by "
+            "themselves; each costs the steps until then, and some do not heal."
+        ),
+        mathematics=(
+            "Judged: three rows of the loss in a row.\n"
+            "Threshold: the median of the 16 rows before, plus the largest of half of the gain since the start, half "
+            "of that level, and 8 times the noise (interquartile range / 1.349 of those rows)."
+        ),
+        source="the run's own history",
+        not_this=(
+            "One high row is a batch, not a spike. A curriculum that turns harder and full-batch training at the edge "
+            "of stability jump and recover as well: a spike alone is an info."
+        ),
+        remedies=("surefoot.optim.SafeStep", "lower learning rate", "torch.nn.utils.clip_grad_norm_"),
+        severities=(
+            "info; warning where the learning rate had just risen fourfold over all it was before, after an unsafe "
+            "step, or for the third spike above the first loss"
+        ),
+    ),
+    Explanation(
+        id="stalled",
+        title="the weights move and nothing is learned",
+        what=(
+            "Gradients are there and no step is too long, but the loss never left what a constant prediction scores: "
+            "the model makes no use of its inputs. Mostly the data are to blame: targets that do not belong to their "
+            "inputs, or inputs that are all alike."
+        ),
+        mathematics=(
+            "Judged: the lowest median of the loss against the best constant prediction's, the movement Σ ‖Δθ‖/‖θ‖, "
+            "overshoot −⟨g, Δθ⟩/(2L) and elasticity ‖g‖‖θ‖/L.\n"
+            "Threshold: 97 % of the constant's loss after 200 steps and movement 1, overshoot below 1, elasticity "
+            "0.01 or more; warning after 1000 steps and movement 10, if the gradient is not growing."
+        ),
+        source="the loss of the best constant prediction; the run's own movement",
+        not_this=(
+            "Plateaus that end by themselves (parity, deep tanh, long before generalisation) look the same while they "
+            "last, hence an info first. A loss that is flat at a level of its own is not judged: it may be all that "
+            "the data give."
+        ),
+        remedies=("look at one batch",),
+        severities="info; warning after a long time",
+    ),
+    Explanation(
+        id="always-clipping",
+        title="clipping sets the length of every step",
+        what=(
+            "Where every gradient is clipped, and hard, the learning rate is not what it says: SGD steps by ratio · lr "
+            "along a normalised gradient. With a threshold far below the usual norm nothing moves any more."
+        ),
+        mathematics=(
+            "Judged: clip_ratio = ‖g‖ as the step gets it over ‖g‖ as the backward left it, whichever way the script "
+            "clips.\n"
+            "Threshold: below 1 at the last four looks, 0.1 by the median, and a loss that has learned nothing in 48 "
+            "steps because of it: SGD's steps below 2e-5 of the weights that would be above without clipping; or ε "
+            "leaving 1/16 of an adaptive optimiser's step, and half without clipping."
+        ),
+        source="arithmetic (see learning-rate-too-low); scale invariance of Adam up to its ε",
+        not_this=(
+            "Language models are often trained with clipping in every step: with SGD the rate is chosen for it, and "
+            "Adam divides a steady ratio out again. An info as long as the loss learns."
+        ),
+        remedies=("wider clipping",),
+        severities="warning where nothing is learned for it, else info",
+    ),
+    Explanation(
+        id="scheduler-misuse",
+        title="the learning rate does not follow the schedule that was meant",
+        what=(
+            "A schedule counts calls of scheduler.step(). Made for epochs and stepped once a batch it is over at once, "
+            "or a cosine swings up and down; made for batches and stepped once an epoch it hardly begins; or nobody "
+            "steps it, or it serves an optimizer that never steps."
+        ),
+        mathematics=(
+            "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "
+            "series of learning_rate.\n"
+            "Threshold: CosineAnnealingLR at 1.5 T_max; a rate below 1e-4 of its highest for half of the run; no step "
+            "in a run that ended well; a quarter of the horizon where the horizon is the number of steps taken."
+        ),
+        source="the schedulers' own counts",
+        not_this=(
+            "Cyclical rates and warm restarts rise by design. Step decay to a thousandth is usual. A plateau scheduler "
+            "that ends low, or a rate that faded when the loss was fit, is an info."
+        ),
+        remedies=("a schedule as long as the run", "scheduler.step()", "make the scheduler after the optimizer"),
+        severities="warning; info for a faded rate where the loss is fit or a plateau scheduler set it",
+    ),
 )
 """What is said of each id of this family."""

@@ -98,5 +98,100 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         severities="critical where the loss learns nothing, else warning",
     ),
+    Explanation(
+        id="rank-desync",
+        title="processes that train one model hold different weights",
+        what=(
+            "In data-parallel training each rank holds a copy of the model, and averaged gradients keep the copies "
+            "equal bit by bit. Once they differ, gradients are averaged over models that are not the same, and what is "
+            "saved is the copy of one rank. Usual reasons: the model was never wrapped, a parameter is changed by hand "
+            "on one rank, a learning rate follows a number of the rank's own, or code bypasses the wrapper's forward."
+        ),
+        mathematics=(
+            "c(θ) = ⟨s, θ⟩/√n for each layer, with the same random signs s on every rank: E (c(θ_a) − c(θ_b))² is "
+            "‖θ_a − θ_b‖²/n.\n"
+            "Judged: replica_distance = |c_a − c_b| / max(|c_a|, |c_b|), the largest over the ranks, at steps that all "
+            "of them recorded.\n"
+            "Threshold: above 1e-5 at two such steps in a row."
+        ),
+        source=(
+            "random projections keep distances (Johnson & Lindenstrauss 1984); float32 rounding of 6e-8 a step walks "
+            "6e-6 in 10⁴ steps"
+        ),
+        not_this=(
+            "Losses differ from rank to rank, since each has its own batch. Shards (FSDP, tensor parallelism) and "
+            "parameters that DistributedDataParallel is told to ignore are left out. Ranks without it, which began "
+            "with different weights or share no process group, train models of their own. Local SGD, which averages "
+            "weights now and then, drifts apart on purpose."
+        ),
+        remedies=(
+            "start from rank 0's weights",
+            "torch.nn.parallel.DistributedDataParallel",
+            "one learning rate for all ranks",
+        ),
+        severities="critical under DistributedDataParallel, else warning; judged when the joined record is read",
+    ),
+    Explanation(
+        id="stale-batch",
+        title="every step trains on one and the same batch",
+        what=(
+            "The loop asks for a batch in a way that begins anew each time, as next(iter(loader)) does without "
+            "shuffling. The loss falls, for the model learns these few rows by heart, and nothing else."
+        ),
+        mathematics=(
+            "Judged: distinct_batches (sets of rows by their hashes) and stale_loader_batches, the length of a live "
+            "data loader that makes batches of this size.\n"
+            "Threshold: one batch at six looks over 64 steps, while the loader has two or more."
+        ),
+        source="identity of rows; no matter of degree",
+        not_this=(
+            "Full-batch training has no loader with more batches of that size. Several updates on one batch go on to "
+            "the next before 64 steps. A test that overfits one batch on purpose is just this: ignore it there."
+        ),
+        remedies=("one iterator over the loader",),
+        severities="warning",
+    ),
+    Explanation(
+        id="eval-mode-training",
+        title="the model trains in evaluation mode",
+        what=(
+            "After an evaluation the script never called train() again. Dropout is off from then on, and batch "
+            "normalisation uses the averages of an earlier model, which its own weights have long left behind."
+        ),
+        mathematics=(
+            "Judged: eval_mode (the model's own flag) and eval_mode_share, the share of its dropout and batch "
+            "normalisation layers that are in evaluation mode in a training step.\n"
+            "Threshold: 1 for both at three looks in a row, after a look at which they were not."
+        ),
+        source="the run's own first looks; no matter of degree",
+        not_this=(
+            "A frozen backbone in evaluation mode, or batch normalisation alone, is meant: the model itself is in "
+            "training mode, or most of it takes no gradient. Inputs that are made in evaluation mode are made before "
+            "the step, which ends in training mode."
+        ),
+        remedies=("model.train()",),
+        severities="warning after training in training mode, info where it was so from the start",
+    ),
+    Explanation(
+        id="frozen-parameters",
+        title="parameters that are held, get a gradient, and never change",
+        what=(
+            "An optimizer holds these parameters, but it is never stepped, or with a learning rate of 0; or the "
+            "layers run and their gradient is exactly zero at all times. They stay as they were initialised."
+        ),
+        mathematics=(
+            "Judged: unchanged_share, the share of a layer's parameters that are bit for bit what they were at the "
+            "first look though they have a gradient; gradient_rms.\n"
+            "Threshold: above 0 at two comparisons, or a gradient of 0 at eight looks or more; over 64 steps."
+        ),
+        source="no matter of degree, so the threshold is zero",
+        not_this=(
+            "requires_grad=False is how one freezes, and is an info even where an optimizer holds it. A learning rate "
+            "of 0 for some parameters while others learn is an info too. Parameters in low precision may round their "
+            "updates to nothing: see low-precision-underflow."
+        ),
+        remedies=("one optimizer for all parameters",),
+        severities="critical where they are most of the model, else warning; info where it is likely meant",
+    ),
 )
 """What is said of each id of this family."""

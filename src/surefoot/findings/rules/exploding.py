@@ -37,7 +37,7 @@ def exploding_gradient(history: History) -> Sign | None:
     Warning; critical where the loss is already lost.
     """
     looks = history.looks("gradient_norm")
-    return _from_the_start(history) if looks <= 4 else _jump(history)
+    return from_the_start(history) if looks <= 4 else _jump(history)
 
 
 def _harmed(history: History) -> bool:
@@ -47,7 +47,8 @@ def _harmed(history: History) -> bool:
     )
 
 
-def _from_the_start(history: History) -> Sign | None:
+def from_the_start(history: History) -> Sign | None:
+    """Judges the first looks only, at whatever step; see :func:`exploding_gradient`."""
     harmed = _harmed(history)
     forward = [profile(history, layers) for layers in history.first_layers("activation_rms")]
     if forward and forward[0] is not None and forward[0].geometric and -forward[0].bits >= _FORWARD:

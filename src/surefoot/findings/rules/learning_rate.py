@@ -30,6 +30,9 @@ _POLYAK = (
     "> 2 climbs even in a quadratic bowl (learning rate above 2/λ)"
 )
 _REWRITES = "‖Δθ‖/‖θ‖ above 0.1: ten such steps rewrite all weights; healthy runs have 1e-4 to 3e-2"
+_SHARP = (
+    "sharpest curvature over what the optimizer can stand: beyond 1 it oscillates and grows (2/λ; Cohen et al. 2021)"
+)
 _FEW_LOOKS = 8
 
 
@@ -151,6 +154,8 @@ def _high(
         excess = worst.rate / 0.01
     loss = Evidence("loss", name, history.step, level.newest if level.nonfinite_step else level.recent, level.base,
                     "first loss of the run, or that of the best constant prediction if higher")  # fmt: skip
+    curved = history.value("stability_coefficient", name)
+    sharp = (Evidence("stability_coefficient", name, history.step, curved, 1.0, _SHARP),) if curved > 1 else ()
     began = min(s.step for s in strides) if began is None else began
     rate = worst.learning_rate
     of = f" of {name}" if name else ""
@@ -158,7 +163,7 @@ def _high(
     # the safe radius is that of a softmax cross-entropy; elsewhere the gradient can be bounded
     softmax = {"cross_entropy", "nll_loss", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
     cures = (remedies.lower_rate(min(excess, 1e4)), remedies.SAFE_STEP if softmax else remedies.CLIP)
-    return Sign(severity, cause, (evidence, loss), (name,) if name else (), began, cures)
+    return Sign(severity, cause, (evidence, loss, *sharp), (name,) if name else (), began, cures)
 
 
 _MIN_ROWS = 4

@@ -18,6 +18,7 @@ from surefoot.findings import remedies
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History, Layers
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.recurrence import lost_in_time
 from surefoot.runs.schema import Evidence, Severity
 
 _LOOKS = 3
@@ -29,15 +30,20 @@ _SOURCE = (
 )
 
 
-@rule("vanishing-gradient", needs=("gradients",))
+@rule("vanishing-gradient", needs=("gradients", "recurrence"))
 def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
     that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴.
 
     Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
-    lose 2⁻¹² over depth and all layers but the last get next to nothing.
+    lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``.
     """
+    return over_depth(history) or lost_in_time(history)
+
+
+def over_depth(history: History) -> Sign | None:
+    """The gradient decays from layer to layer; see :func:`vanishing_gradient`."""
     recent = history.recent_layers("gradient_rms", _LOOKS)
     if len(recent) < _LOOKS:
         return None

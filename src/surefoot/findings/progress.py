@@ -1,0 +1,25 @@
+"""Whether a run gets anywhere: questions that several rules ask before they condemn something."""
+
+from __future__ import annotations
+
+from surefoot.findings.history import History
+
+
+def stuck_for(history: History, steps: int) -> bool:
+    """Every loss has been seen for so many steps, and none has learned anything."""
+    levels = history.losses.values()
+    return bool(levels) and all(level.stuck and level.steps >= steps for level in levels)
+
+
+def fit(history: History) -> bool:
+    """Some loss is down to a tenth of where it began: small gradients are what is left."""
+    return any(level.count >= 3 and level.recent < 0.1 * abs(level.first) for level in history.losses.values())
+
+
+def warming_up(history: History) -> bool:
+    """Some optimiser's rate still rises, or it has none yet."""
+    return any(
+        pace.newest[-1].learning_rate > 1.01 * pace.first[0].learning_rate or not pace.newest[-1].learning_rate > 0
+        for pace in history.paces.values()
+        if pace.newest
+    )

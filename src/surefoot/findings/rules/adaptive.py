@@ -1,0 +1,182 @@
+"""``epsilon-dominated-update`` and ``always-clipping``: steps that something other than the learning rate decides.
+
+Adam steps by m̂/(√v̂ + ε). While √v̂ ≫ ε the gradient's size cancels; where it falls below ε the step shrinks with it
+(Wortsman et al. 2024, arXiv 2309.14322, §3.4: at ε ~ RMS(g) a layer stops learning). Clipping shortens SGD's steps by
+the clip ratio, so that the rate in force is ratio · lr; Adam divides a steady ratio out again, unless √v̂ falls below ε.
+
+Neither harms by itself: a large ε makes Adam a momentum SGD, a clip in every step makes SGD a normalised one, and a
+network that has fit its data has no gradient. What is asked for is a run, or a layer, that stands still because of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings.history import History, Layers
+from surefoot.findings.pace import Pace
+from surefoot.findings.progress import fit, stuck_for, warming_up
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+SMALLER_EPS = Remedy(
+    name="smaller eps",
+    why="below every gradient again, ε only guards against a division by zero (Wortsman et al. 2024, §3.4: 1e-15)",
+    how='# after: optimizer\nfor group in optimizer.param_groups:\n    group["eps"] = 1e-15\n',
+)
+_LOOKS, _SPAN = 3, 32
+_KEPT = 40  # looks to go back: where every step is looked at, they span so much
+_SHORT = 1 / 16  # of Adam's step: four halvings
+_STILL = 2e-5
+_PATIENCE = 48  # steps, as for learning-rate-too-low
+_FACTOR = "√v̂/(√v̂ + ε), the share that ε leaves of Adam's step; ½ at √v̂ = ε (Wortsman et al. 2024, §3.4)"
+_STILL_SOURCE = "at this rate 50,000 steps move the weights by their own size"
+
+
+@rule("epsilon-dominated-update", needs=("adaptivity",))
+def epsilon_dominated_update(history: History) -> Sign | None:
+    """In some layers most elements have √v̂ < ε at three looks in a row, over 32 steps: info. Warning where ε leaves at
+    most 1/16 of Adam's step there, the loss is not yet fit, and
+
+    * the loss learns nothing (48 steps, rate not rising), or
+    * those layers stand still (update_ratio below 2·10⁻⁵) while the others move ten times faster at least.
+    """
+    newest, factor = history.layers("epsilon_share"), history.layers("epsilon_factor")
+    if newest is None or factor is None or not (newest.values >= 0.5).any():
+        return None
+    shares = [s for s in history.recent_layers("epsilon_share", _KEPT) if s.names == newest.names]
+    enough = [i for i, s in enumerate(shares) if newest.step - s.step >= _SPAN and len(shares) - i >= _LOOKS]
+    if not enough:
+        return None
+    shares = shares[enough[-1] :]
+    dominated: np.ndarray = np.all([s.values >= 0.5 for s in shares], axis=0)  # NaN is not
+    if not dominated.any():
+        return None
+    names = [n for n, d in zip(factor.names, dominated, strict=True) if d]
+    left = float(np.nanmedian(factor.values[dominated]))
+    severity: Severity = "info"
+    still: list[str] = []
+    if left <= _SHORT and not fit(history):
+        still = _standing(history.layers("update_ratio"), set(names))
+        if still or (stuck_for(history, _PATIENCE) and not warming_up(history)):
+            severity = "warning"
+    where = tuple(still or names)
+    at = where[0]
+    eps = _eps(history)
+    evidence = [Evidence("epsilon_factor", at, factor.step, factor[at], 0.5 if severity == "info" else _SHORT, _FACTOR)]
+    ratio = history.layers("update_ratio")
+    if still and ratio is not None:
+        evidence.append(Evidence("update_ratio", at, ratio.step, ratio[at], _STILL, _STILL_SOURCE))
+    what = (
+        "these layers stand still"
+        if still
+        else "the loss does not move"
+        if severity == "warning"
+        else "the step is that of SGD"
+    )
+    told = f" ({eps:.2g})" if math.isfinite(eps) else ""
+    layers = int(np.isfinite(newest.values).sum())
+    cause = (
+        f"the optimizer's ε{told} is above the gradients of {len(names)} of {layers} layers: it leaves "
+        f"{100 * left:.2g} % of their steps, and {what}."
+    )
+    return Sign(severity, cause, tuple(evidence), where, shares[0].step, (SMALLER_EPS,))
+
+
+_CLIPPED, _FEW = 0.1, 4
+_RATIO = "gradient after clipping over before, median of the looks: SGD's rate in force is this share of lr"
+
+
+@rule("always-clipping", needs=("gradients",))
+def always_clipping(history: History) -> Sign | None:
+    """At each of the last four looks the gradient was clipped, to a tenth or less by the median: info.
+
+    Warning where the loss learns nothing for that reason, after 48 steps with a rate that does not rise: SGD's steps
+    are below 2·10⁻⁵ of the weights and would not be without clipping; or ε leaves at most 1/16 of an adaptive
+    optimiser's step and would leave half of it without clipping.
+    """
+    for name in history.wheres("clip_ratio"):
+        steps, ratios = history.series("clip_ratio", name)
+        known = np.isfinite(ratios)
+        steps, ratios = steps[known][-_FEW:], ratios[known][-_FEW:]
+        if len(ratios) < _FEW or ratios.max() > 0.999:
+            continue
+        ratio = float(np.median(ratios))
+        if ratio > _CLIPPED:
+            continue
+        pace = history.paces.get(name)
+        adaptive = "eps" in history.optimizer(name).get("defaults", {})
+        evidence = [Evidence("clip_ratio", name, int(steps[-1]), ratio, _CLIPPED, _RATIO)]
+        severity: Severity = "info"
+        if stuck_for(history, _PATIENCE) and not warming_up(history):
+            because = _adaptive_harm(history, ratio) if adaptive else _rate_harm(pace, name, ratio)
+            if because is not None:
+                severity = "warning"
+                evidence.append(because)
+        _, norms = history.series("gradient_norm", name)
+        norm = float(np.nanmedian(norms[-_FEW:]))
+        effect = (
+            "an adaptive optimizer divides that out again"
+            if adaptive and severity == "info"
+            else f"the steps are those of a learning rate {1 / max(ratio, 1e-30):.3g} times lower"
+        )
+        cause = f"clipping acts in every step and leaves {100 * ratio:.2g} % of the gradient: {effect}."
+        return Sign(severity, cause, tuple(evidence), (name,) if name else (), int(steps[0]), (wider_clip(norm),))
+    return None
+
+
+def _rate_harm(pace: Pace | None, name: str, ratio: float) -> Evidence | None:
+    if pace is None or not pace.newest:
+        return None
+    usual = float(np.median([s.rate for s in pace.last(_FEW)]))
+    if usual < _STILL <= usual / ratio:
+        return Evidence("update_norm / weight_norm", name, pace.newest[-1].step, usual, _STILL, _STILL_SOURCE)
+    return None
+
+
+def _adaptive_harm(history: History, ratio: float) -> Evidence | None:
+    factor = history.layers("epsilon_factor")
+    if factor is None or not np.isfinite(factor.values).any():
+        return None
+    left = float(np.nanmedian(factor.values))
+    without = left / ratio / (1 - left + left / ratio)
+    return (
+        Evidence("epsilon_factor", "", factor.step, left, _SHORT, _FACTOR)
+        if left <= _SHORT and without >= 0.5
+        else None
+    )
+
+
+def _standing(ratio: Layers | None, dominated: set[str]) -> list[str]:
+    """Layers among ``dominated`` that stand still while the others move."""
+    if ratio is None:
+        return []
+    others = [v for n, v in zip(ratio.names, ratio.values, strict=True) if n not in dominated and np.isfinite(v)]
+    if not others or float(np.median(others)) < 10 * _STILL:
+        return []
+    return [n for n, v in zip(ratio.names, ratio.values, strict=True) if n in dominated and v < _STILL]
+
+
+def _eps(history: History) -> float:
+    for event in reversed(history.events("optimizers")):
+        for optimizer in event.data.get("optimizers", ()):
+            eps = optimizer.get("defaults", {}).get("eps")
+            if isinstance(eps, int | float):
+                return float(eps)
+    return math.nan
+
+
+def wider_clip(norm: float) -> Remedy:
+    """A threshold for clipping that only the rare large gradient reaches."""
+    bound = 10 * norm if math.isfinite(norm) and norm > 0 else 1.0
+    return Remedy(
+        name="wider clipping",
+        why="ten times the usual norm bounds what is unusual and leaves every other gradient as it is",
+        how=(
+            "# replace: optimizer.step()\n"
+            "import torch\n"
+            f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={bound:.2g})\n"
+            "optimizer.step()\n"
+        ),
+    )

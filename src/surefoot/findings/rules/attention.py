@@ -1,0 +1,111 @@
+"""``attention-logit-growth``: attention logits so large that the softmax over them is a maximum.
+
+The logits are quadratic in the weights of queries and keys, every other feature is linear, so that they outgrow all
+else where the rate is high (Wortsman et al. 2024, arXiv 2309.14322, §3.1): models with logits beyond 10⁴ all diverged,
+and training suffers from about 10³. Where one logit is ahead by 104, float32 has 0 for all the other weights,
+e⁻¹⁰⁴ being below its smallest number, and no gradient comes back to queries and keys.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LARGE, _LOST = 1e3, 1e4
+_FLAT = 104.0  # −ln of the smallest number of float32, 2⁻¹⁴⁹, to the next half
+_GROWN = 8.0
+_ONE_KEY = 0.1  # of the entropy of an even choice
+_NOTED = 50.0
+_PAPER = "Wortsman et al. 2024, §3.1: models suffer from logits of about 1e3; all diverged beyond 1e4"
+
+QK_NORM = Remedy(
+    name="normalised queries and keys",
+    why="the length of queries and keys can grow no more, so that a logit is at most √(head width)",
+    how=(
+        "# after: model\n"
+        "import torch.nn.functional as F\n"
+        "plain_attention = F.scaled_dot_product_attention\n"
+        "def attention_of_normalised(query, key, value, *args, **kwargs):\n"
+        "    query, key = F.layer_norm(query, query.shape[-1:]), F.layer_norm(key, key.shape[-1:])\n"
+        "    return plain_attention(query, key, value, *args, **kwargs)\n"
+        "F.scaled_dot_product_attention = attention_of_normalised\n"
+    ),
+)
+
+
+@rule("attention-logit-growth", needs=("attention",))
+def attention_logit_growth(history: History) -> Sign | None:
+    """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
+    is on one key (entropy ≤ 0.1 of an even choice), eight times its first size, and the loss has risen from its best.
+
+    Critical from 10⁴ on, and where the loss has been lost meanwhile. Info: ≥ 50 and eight times its first size.
+    """
+    recent = history.recent_layers("attention_logit_max", 2)
+    if len(recent) < 2 or recent[-1].step != history.step:
+        return None
+    newest, before = recent[-1], recent[-2]
+    with np.errstate(invalid="ignore"):
+        if not np.nanmax(newest.values, initial=0.0) >= _NOTED:
+            return None
+    worst = int(np.nanargmax(newest.values))
+    where, value = newest.names[worst], float(newest.values[worst])
+    held = min(value, before[where])
+    entropy = history.value("attention_entropy", where)
+    first = next((x for layers in history.first_layers("attention_logit_max") if (x := layers[where]) == x), value)
+    grown = value / first if first > 0 else math.inf
+    harmed = any(_worse(level) for level in history.losses.values())
+    if held >= _LARGE:
+        severity: Severity = "critical" if held >= _LOST or harmed else "warning"
+        threshold = _LOST if held >= _LOST else _LARGE
+        where_all = tuple(n for n, v in zip(newest.names, newest.values, strict=True) if v >= _LARGE)
+    elif held >= _FLAT and entropy <= _ONE_KEY and grown >= _GROWN and harmed:
+        severity, threshold, where_all = "warning", _FLAT, (where,)
+    elif held >= _NOTED and grown >= _GROWN:
+        severity, threshold, where_all = "info", _NOTED, (where,)
+    else:
+        return None
+    source = _PAPER if threshold != _FLAT else "float32 has 0 for exp(−104): no gradient passes such a softmax"
+    if threshold == _NOTED:
+        source = "the run's own start; a weight of exp(−50) is no weight"
+    evidence = [Evidence("attention_logit_max", where, history.step, value, threshold, source)]
+    if entropy == entropy:
+        evidence.append(
+            Evidence(
+                "attention_entropy",
+                where,
+                history.step,
+                entropy,
+                _ONE_KEY,
+                "1 for an even choice among the visible keys; on one key softmax passes no gradient",
+            )
+        )
+    steps, values = history.series("attention_logit_max", where)
+    with np.errstate(invalid="ignore"):
+        below = np.flatnonzero(values < threshold)
+    since = int(steps[below[-1] + 1]) if len(below) and below[-1] + 1 < len(steps) else int(steps[0])
+    from_start = grown < 2
+    cause = (
+        f"the attention fed by {where} has logits up to {value:.3g}, "
+        + ("from the start" if from_start else f"{grown:.3g} times as large as at the start")
+        + (f", and {entropy:.2g} of the entropy of an even choice" if entropy == entropy else "")
+        + ": its softmax is a maximum and passes next to no gradient."
+    )
+    cures = (QK_NORM, remedies.lower_rate(10.0)) if not from_start else (QK_NORM,)
+    return Sign(severity, cause, tuple(evidence), where_all, since, cures)
+
+
+def _worse(level: LossLevel) -> bool:
+    """The loss has left its best by a tenth and by three times its noise, or is no number any more, or nothing was
+    ever learned."""
+    if level.nonfinite_step is not None:
+        return True
+    if level.count < 8:
+        return False
+    return level.recent > level.best + max(0.1 * abs(level.best), 3 * level.best_noise)

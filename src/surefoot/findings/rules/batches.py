@@ -1,0 +1,132 @@
+"""``unshuffled-data`` and ``stale-batch``: which samples come together, and whether new ones come at all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy
+
+_ROWS = 8  # labels a batch must have to say anything of their order
+_LOOKS = 4
+_PURE = 0.8
+_STALE_LOOKS, _STALE_STEPS = 6, 64
+
+SHUFFLE = Remedy(
+    name="shuffled order of samples",
+    why="each batch is then a fair sample of the data, and its gradient an unbiased one",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def shuffled(*tensors, generator=None):\n"
+        '    """The same rows of all tensors in a new random order; or DataLoader(…, shuffle=True)."""\n'
+        "    order = torch.randperm(len(tensors[0]), generator=generator)\n"
+        "    return tuple(tensor[order] for tensor in tensors)\n"
+    ),
+)
+LOOP_OVER_LOADER = Remedy(
+    name="one iterator over the loader",
+    why="next(iter(loader)) begins anew each time and so gives the first batch for ever; a generator goes on",
+    how=(
+        "# after: model\n"
+        "def batches(loader):\n"
+        '    """All batches, epoch after epoch: stream = batches(loader), then next(stream) in the loop."""\n'
+        "    while True:\n"
+        "        yield from loader\n"
+    ),
+)
+
+
+@rule("unshuffled-data", needs=("samples",))
+def unshuffled_data(history: History) -> Sign | None:
+    """Classes come one after the other (nearly pure batches, of different classes; or labels that rise within each of
+    four batches, over few of the classes), or real-valued targets are sorted: warning. The same batches come again in
+    a later epoch: info."""
+    for name in history.wheres("batch_rows"):
+        sign = _pure(history, name) or _rising(history, name)
+        if sign is not None:
+            return sign
+    return _returned(history)
+
+
+def _measured(history: History, name: str, *signals: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Looks at batches of enough rows in which all the signals were measured."""
+    steps, rows = history.series("batch_rows", name)
+    columns = [history.series(signal, name)[1] for signal in signals]
+    if any(len(column) != len(rows) for column in columns):
+        return steps[:0], [rows[:0] for _ in columns]  # a record without some of these signals
+    good = rows >= _ROWS
+    for column in columns:
+        good &= np.isfinite(column)
+    return steps[good], [column[good] for column in columns]
+
+
+def _pure(history: History, name: str) -> Sign | None:
+    if len(history.wheres("batch_rows")) > 1:
+        return None  # of several optimisers, one may well see one label (real or fake) at a time
+    steps, (purity, majority, expected) = _measured(
+        history, name, "label_purity", "label_majority", "label_runs_expected"
+    )
+    if len(steps) < _LOOKS or not expected[-1] <= 0.75:
+        return None
+    pure = purity >= _PURE
+    if pure.mean() < 0.75 or not pure[0] or len(set(majority[pure].tolist())) < 2:
+        return None
+    evidence = Evidence("label_purity", name, int(steps[-1]), float(np.median(purity)), _PURE,
+                        f"the chance that two rows have the same label; {expected[-1]:.2g} if shuffled")  # fmt: skip
+    cause = (
+        f"the data are sorted by class: {pure.sum()} of {len(pure)} batches hold (nearly) one class each, though "
+        f"{history.value('label_classes_seen', name):.0f} classes were seen."
+    )
+    return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[0]), (SHUFFLE,))
+
+
+def _rising(history: History, name: str) -> Sign | None:
+    steps, (rising, runs, expected) = _measured(history, name, "label_rising", "label_runs", "label_runs_expected")
+    moved = runs < 1  # a batch of one class shows no order
+    steps, rising, runs, expected = steps[moved], rising[moved], runs[moved], expected[moved]
+    if len(steps) < _LOOKS or rising.mean() < 0.75 or len(history.wheres("batch_rows")) > 1:
+        return None
+    _, classes = history.series("label_classes", name)
+    counted = np.isfinite(classes)
+    if counted.any():
+        seen = history.value("label_classes_seen", name)
+        if not np.nanmedian(classes) <= 0.5 * seen or (np.nanmedian(classes) < 3 and len(steps) < _LOOKS + 2):
+            return None  # two groups side by side (real and fake, positives and negatives) are made on purpose
+    evidence = Evidence("label_rising", name, int(steps[-1]), float(rising.mean()), 0.0,
+                        f"shuffled labels of {_ROWS} rows are in order once in thousands of batches")  # fmt: skip
+    cause = "the data are sorted by their label: within each batch labels only ever go one way."
+    order = Evidence("label_runs", name, int(steps[-1]), float(np.median(runs)), float(expected[-1]),
+                     "neighbours with the same label (or lag-1 autocorrelation) in shuffled data")  # fmt: skip
+    return Sign("warning", cause, (evidence, order), (name,) if name else (), int(steps[0]), (SHUFFLE,))
+
+
+def _returned(history: History) -> Sign | None:
+    for name in history.wheres("batch_returned"):
+        if history.value("batch_returned", name) != 1 or history.value("distinct_batches", name) < 4:
+            continue
+        evidence = Evidence("batch_returned", name, history.step, 1.0, 0.0, "shuffled anew, a batch never comes twice")
+        cause = "the same batches come again in every epoch: the order of samples is not shuffled anew."
+        return Sign("info", cause, (evidence,), (name,) if name else (), None, (SHUFFLE,))
+    return None
+
+
+@rule("stale-batch", needs=("samples",))
+def stale_batch(history: History) -> Sign | None:
+    """At six looks over 64 steps the batch was one and the same, while a data loader that makes batches of this size
+    has more of them: warning. (A batch that is all the data there are has no such loader beside it.)"""
+    for name in history.wheres("stale_loader_batches"):
+        waiting = history.value("stale_loader_batches", name)
+        steps, distinct = history.series("distinct_batches", name)
+        steps, distinct = steps[np.isfinite(distinct)], distinct[np.isfinite(distinct)]
+        if not waiting >= 2 or len(steps) < _STALE_LOOKS or steps[-1] - steps[0] < _STALE_STEPS or distinct[-1] != 1:
+            continue
+        evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, waiting,
+                            "the data loader that makes batches of this size has so many")  # fmt: skip
+        cause = (
+            f"every step trains on the same batch: {len(steps)} looks over {steps[-1] - steps[0]} steps saw one, "
+            f"though the data loader has {waiting:.0f} (next(iter(loader)) inside the loop begins anew each time)."
+        )
+        return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[0]), (LOOP_OVER_LOADER,))
+    return None

@@ -1,0 +1,187 @@
+"""``mode-collapse``, ``adversarial-rotation``, ``posterior-collapse``: generative models that tell nothing apart.
+
+In a game nothing falls: losses of a healthy GAN go up and down, so none of these looks at a loss. Samples are compared
+with data, in the data's own units: how far they spread, which share of the data they come near to, how far their mean
+moves from look to look.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LOOKS = 4
+_STEPS = 100  # any generator begins with samples that are all alike; so long it may stay so
+_SETTLED = 2000  # healthy games wander and cover little for hundreds of steps: before this it is told, not held against
+_SPREAD = 0.1  # of the data's: less is one point in all but name
+_COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), whatever the distribution
+_MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
+TWO_RATES = Remedy(
+    name="a slower generator",
+    why="a discriminator that has time to follow tells the generator of all the data, not of what it lacks just now",
+    how=(
+        "# after: optimizer\n"
+        "for group in optimizer.param_groups:  # of the generator's optimizer\n"
+        '    group["lr"] /= 4\n'
+    ),
+)
+NO_MOMENTUM = Remedy(
+    name="less momentum",
+    why="in a game the gradient turns as one moves; what is remembered of it points out of the circle",
+    how=(
+        "# after: optimizer\n"
+        "for group in optimizer.param_groups:\n"
+        '    if "momentum" in group:\n'
+        '        group["momentum"] = 0.0\n'
+        '    if "betas" in group:\n'
+        '        group["betas"] = (0.0, group["betas"][1])\n'
+        '    group["lr"] /= 4\n'
+    ),
+)
+FREE_BITS = Remedy(
+    name="free nats",
+    why="below half a nat a latent dimension costs nothing, so that it pays to begin to use it",
+    how=(
+        "# after: loss\n"
+        "import torch\n"
+        "def divergence(mu, logvar, free_nats=0.5):\n"
+        "    by_dimension = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)\n"
+        "    return by_dimension.clamp_min(free_nats).sum()\n"
+    ),
+)
+KL_WARMUP = Remedy(
+    name="a KL weight that grows from 0",
+    why="the decoder learns to use the latent variables before they cost anything",
+    how=(
+        "# after: loss\n"
+        "def kl_weight(step, warmup=1000):\n"
+        "    return min(1.0, step / warmup)  # loss = reconstruction + kl_weight(step) * divergence\n"
+    ),
+)
+
+
+@rule("mode-collapse", needs=("game",))
+def mode_collapse(history: History) -> Sign | None:
+    """Generated samples are all alike, or all of a few kinds, at the last four looks and for half of the run.
+
+    All alike: they spread less than a tenth as far as the data does, though their mean has moved by more than half of
+    the data's spread (so that it is no generator that has not begun): critical. Of a few kinds: they come near less
+    than three tenths of the data while half of them at least are near some of it: warning from step 2,000 on.
+    """
+    for name in history.wheres("generated_spread"):
+        steps, spread = _measured(history, "generated_spread", name)
+        if len(steps) < _LOOKS or steps[-1] != history.step or history.step < 3 * _STEPS:
+            continue
+        _, coverage = _measured(history, "coverage", name)
+        _, precision = _measured(history, "precision", name)
+        _, moves = _measured(history, "generated_move", name)
+        alike = spread < _SPREAD
+        began = _stretch(steps, alike)
+        if began is not None and moves.sum() > _MOVE:
+            evidence = Evidence("generated_spread", name, int(steps[-1]), float(spread[-1]), _SPREAD,
+                                "so little spread is one sample in all but name")  # fmt: skip
+            cause = (
+                f"the generator makes one sample: its samples spread {spread[-1]:.2g} times as far as the data, and "
+                "move as one."
+            )
+            return Sign("critical", cause, (evidence,), (name,) if name else (), began, (TWO_RATES,))
+        few = (coverage < _COVERAGE) & (precision >= 0.5)
+        began = _stretch(steps, few) if len(coverage) == len(steps) == len(precision) else None
+        if began is not None:
+            evidence = Evidence("coverage", name, int(steps[-1]), float(coverage[-1]), _COVERAGE,
+                                "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
+            cause = (
+                f"the generator makes a few kinds of samples: {100 * np.median(precision[-_LOOKS:]):.0f} % of them "
+                f"are near some of the data, but they cover only {100 * np.median(coverage[-_LOOKS:]):.0f} % of it."
+            )
+            grade: Severity = "warning" if history.step >= _SETTLED else "info"
+            return Sign(grade, cause, (evidence,), (name,) if name else (), began, (TWO_RATES,))
+    return None
+
+
+@rule("adversarial-rotation", needs=("game",))
+def adversarial_rotation(history: History) -> Sign | None:
+    """The generated samples wander about the data as one, and come no nearer to covering it.
+
+    Warning where over the last six looks, and over half of the run, their mean moved by more than half of the data's
+    spread between looks (half of the looks at least), and covered less than three tenths of it at each. Info before
+    step 2,000, and where it wanders and covers more.
+    """
+    for name in history.wheres("generated_move"):
+        steps, moves = _measured(history, "generated_move", name)
+        at, coverage = _measured(history, "coverage", name)
+        coverage = coverage[np.isin(at, steps)]
+        n = 6
+        if len(steps) < n or len(coverage) != len(steps) or steps[-1] != history.step or history.step < _STEPS:
+            continue
+        # of looks in a row (a burst) the moves are short: they are steps, not ways
+        far = [i for i in range(len(steps)) if i == 0 or steps[i] - steps[i - 1] >= max(8, history.step // 64)]
+        last = far[-n:]
+        if len(last) < n or 2 * steps[last[0]] > history.step:
+            continue
+        if not np.median(moves[last]) > _MOVE:
+            continue
+        settled = history.step >= _SETTLED
+        severity: Severity = "warning" if settled and (coverage[last] < _COVERAGE).all() else "info"
+        evidence = Evidence("generated_move", name, int(steps[last[-1]]), float(np.median(moves[last])), _MOVE,
+                            "that of a settled generator moves by √(2/128) = 0.125")  # fmt: skip
+        covered = Evidence("coverage", name, int(steps[last[-1]]), float(coverage[last].max()), _COVERAGE,
+                           "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
+        cause = (
+            f"the two players go in circles: between looks the generated samples move by {np.median(moves[last]):.2g} "
+            f"of the data's spread, and never cover more than {100 * coverage[last].max():.0f} % of the data."
+        )
+        where = (name,) if name else ()
+        return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), (NO_MOMENTUM, TWO_RATES))
+    return None
+
+
+@rule("posterior-collapse", needs=("latent",))
+def posterior_collapse(history: History) -> Sign | None:
+    """No latent dimension varies with the input: at three looks at least, over half of the run and 200 steps of it.
+
+    Active is a dimension whose posterior mean has a variance above 0.01 over the data. Some inactive dimensions are
+    healthy: they are what the data do not need. Critical where the loss fell all the same: the decoder does without.
+    Info before step 500, and where the divergence is above 0.1 nats or on the rise: a code may be born late.
+    """
+    for name in history.wheres("active_units_share"):
+        steps, active = _measured(history, "active_units_share", name)
+        _, nats = _measured(history, "latent_kl", name)
+        if len(steps) < 3 or steps[-1] != history.step or history.step < 2 * _STEPS:
+            continue
+        began = _stretch(steps, active == 0, 3)
+        if began is None:
+            continue
+        severity: Severity = "critical" if history.learned else "warning"
+        # a code that is being born says little and more from look to look
+        if history.step < 5 * _STEPS or nats[-1] > 0.1 or nats[-1] > 2 * nats.min() + 1e-3:
+            severity = "info"
+        evidence = (
+            Evidence("active_units_share", name, int(steps[-1]), 0.0, 0.0,
+                     "a dimension is active if its mean varies by more than 0.01 (Burda et al. 2016)"),
+            Evidence("latent_kl", name, int(steps[-1]), float(nats[-1]), 0.1, "the code says next to nothing"),
+        )  # fmt: skip
+        cause = (
+            f"the latent variables say nothing of the input: none of them varies with it, and the posterior is "
+            f"{nats[-1]:.2g} nats from the prior in all."
+        )
+        return Sign(severity, cause, evidence, (name,) if name else (), began, (KL_WARMUP, FREE_BITS))
+    return None
+
+
+def _measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    steps, values = history.series(signal, where)
+    seen = np.isfinite(values)
+    return steps[seen], values[seen]
+
+
+def _stretch(steps: np.ndarray, holds: np.ndarray, looks: int = _LOOKS) -> int | None:
+    """First step of the newest unbroken stretch, if it has so many looks and is half of the run; else None."""
+    broken = np.flatnonzero(~holds)
+    first = int(broken[-1]) + 1 if len(broken) else 0
+    if len(steps) - first < looks or 2 * steps[first] > steps[-1]:
+        return None
+    return int(steps[first])

@@ -1,0 +1,92 @@
+"""``off-critical-initialisation``: weights of the wrong size make signal and gradient grow or shrink with every layer.
+
+A layer multiplies the squared gradient by χ = C_W ⟨σ'²⟩, with C_W the variance of its weights times the fan-in; only
+at χ = 1 does a deep network without norms or skips pass both on (Roberts, Yaida, Hanin 2022, arXiv 2106.10165, ch. 5).
+This is what the vanishing or exploding gradient of an unsuitable start goes back to. An activation that has no
+critical point, such as the sigmoid, is not cured by other weights, and is no case of this.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.depth import Profile, profile
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.exploding import from_the_start
+from surefoot.findings.rules.vanishing import over_depth
+from surefoot.runs.schema import Evidence, Remedy
+
+# C_W at the critical point: 1/⟨σ'²⟩ there (Roberts, Yaida, Hanin 2022, ch. 5, solved for each).
+CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "elu": 1.0, "": 1.0}
+_NOTED, _SHRUNK, _GROWN, _BACK = 6.0, 12.0, 10.0, 6.0  # bits over the whole depth
+
+
+@rule("off-critical-initialisation", needs=("gradients",))
+def off_critical_initialisation(history: History) -> Sign | None:
+    """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all: info. Warning or critical
+    where it was the start of what ``vanishing-gradient`` or ``exploding-gradient`` now judges so."""
+    told = history.events("initialisation")
+    if not told:
+        return None
+    activation = str(told[0].data.get("activation", ""))
+    if activation not in CRITICAL:
+        return None
+    firsts = {signal: history.first_layers(signal)[:2] for signal in ("activation_rms", "gradient_rms")}
+    start = {signal: p for signal, rows in firsts.items() if (p := _geometric(history, rows)) is not None}
+    if not start or max(abs(p.bits) for p in start.values()) < _NOTED:
+        return None
+    forward, backward = start.get("activation_rms"), start.get("gradient_rms")
+    shrinks = (backward is not None and backward.bits <= -_SHRUNK) or (forward is not None and forward.bits >= _SHRUNK)
+    grows = (forward is not None and forward.bits <= -_GROWN) or (backward is not None and backward.bits >= _BACK)
+    harm = from_the_start(history) if grows else None
+    harm = over_depth(history) if harm is None and shrinks else harm
+    signal = max(start, key=lambda name: abs(start[name].bits))
+    steps = {name: rows[0].step for name, rows in firsts.items() if rows}
+    sizes = told[0].data.get("weight_variance", {})
+    known = [float(sizes[n]) for n in start[signal].names[1:-1] if isinstance(sizes.get(n), int | float)]
+    size = float(np.median(known)) if known else float("nan")
+    evidence = [
+        Evidence(f"{name} growth a layer, squared", p.names[-1], steps[name], float(4.0**p.slope), 1.0,
+                 "χ = 1 at criticality (Roberts, Yaida, Hanin 2022, ch. 5)")
+        for name, p in start.items()
+    ]  # fmt: skip
+    evidence.append(
+        Evidence(f"{signal} over the whole depth", start[signal].names[-1], steps[signal],
+                 float(2.0 ** -start[signal].bits), 2.0 ** (-_SHRUNK if start[signal].bits > 0 else _SHRUNK),
+                 "2⁻¹² is half of the bits of float32")
+    )  # fmt: skip
+    what = "signal" if signal == "activation_rms" else "gradient"
+    toward = "output" if signal == "activation_rms" else "input"
+    slope = start[signal].slope if signal == "activation_rms" else -start[signal].slope
+    cause = (
+        f"the weights start off criticality: the {what} changes by a factor {2.0**slope:.3g} with every layer toward "
+    )
+    cause += f"the {toward}"
+    if size == size:
+        evidence.append(
+            Evidence(
+                "weight variance · fan-in",
+                "",
+                steps[signal],
+                size,
+                CRITICAL[activation],
+                f"C_W of the critical point of {activation or 'a linear network'}",
+            )
+        )
+        cause += f" (weight variance times fan-in is {size:.3g}, critical is {CRITICAL[activation]:.4g})"
+    severity = "info" if harm is None else harm.severity
+    where = start[signal].names if harm is None else harm.where
+    cures: tuple[Remedy, ...] = (
+        (remedies.ORTHOGONAL,) if activation in ("tanh", "elu", "") else (remedies.KAIMING, remedies.ORTHOGONAL)
+    )
+    return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures)
+
+
+def _geometric(history: History, rows: list) -> Profile | None:
+    """The profile of the first look, if it and the next agree that it is geometric."""
+    found = [profile(history, row) for row in rows]
+    if not found or any(p is None or not p.geometric for p in found):
+        return None
+    return found[0]

@@ -1,0 +1,147 @@
+"""``unscaled-inputs``: inputs of a size, or of so uneven sizes, that the first layer makes nothing good of them.
+
+A layer with weights w makes of inputs x pre-activations of size √(meanᵤ Σᵢ wᵤᵢ² E[xᵢ²]) (exact for weights that know
+nothing of x, so at the start). Signals keep their size over depth only where this is of order one (Roberts, Yaida and
+Hanin 2022); the curvature that the first layer sees is the second moment of the inputs, so that features of uneven
+scale make a narrow valley (LeCun et al. 1998, §4.3). Networks forgive a factor of a few (pixels 0 … 16 give 4), so
+that only a factor of ten counts, and above an info only with the harm that follows from it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LARGE = 10.0
+_SMALL = 0.01
+_UNEVEN = 100.0
+_ROWS, _STEPS = 64, 100  # before a loss that stays where it is says something
+_CRITICAL = "weights of critical initialisation make pre-activations of order one (Roberts, Yaida, Hanin 2022)"
+
+STANDARDISE = Remedy(
+    name="standardised inputs",
+    why="a batch normalisation without parameters of its own brings each feature to mean 0 and variance 1",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "first = next(m for m in model.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d,\n"
+        "                                                          torch.nn.Conv3d)))\n"
+        "features = first.in_features if isinstance(first, torch.nn.Linear) else first.in_channels\n"
+        "norm = torch.nn.BatchNorm1d(features, affine=False)\n"
+        "def standardise(module, args):\n"
+        "    x = args[0]\n"
+        "    dim = -1 if isinstance(first, torch.nn.Linear) else 1\n"
+        "    rows = x.movedim(dim, -1)\n"
+        "    norm.to(x.device).train(module.training)\n"
+        "    return (norm(rows.reshape(-1, features)).reshape(rows.shape).movedim(-1, dim), *args[1:])\n"
+        "first.register_forward_pre_hook(standardise)\n"
+    ),
+)
+
+
+@rule("unscaled-inputs", needs=("inputs", "step"))
+def unscaled_inputs(history: History) -> Sign | None:
+    """The first layer's pre-activations are ten times too large at the start: info; warning where a loss of the first
+    16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64 rows;
+    critical where it is lost. A hundred times too small, or features a hundred times apart, and nothing learned:
+    warning."""
+    if history.looks("preactivation_scale") > 4 and not any(v.refreshed for v in history.losses.values()):
+        return None
+    judged: set[str] = set()
+    firsts = zip(history.first_layers("preactivation_scale"), history.first_layers("feature_spread"), strict=True)
+    for rows, spreads in firsts:
+        for layer, size in zip(rows.names, rows.values, strict=True):
+            if layer in judged or not size > 0:
+                continue
+            judged.add(layer)  # by its first row: later the weights know of the inputs
+            sign = _judge(history, layer, rows.step, float(size), spreads[layer])
+            if sign is not None:
+                return sign
+    return None
+
+
+def _judge(history: History, layer: str, step: int, size: float, spread: float) -> Sign | None:
+    severity: Severity
+    shown = Evidence("preactivation_scale", layer, step, size, _LARGE if size >= 1 else _SMALL, _CRITICAL)
+    if size >= _LARGE:
+        harm, evidence = _harm(history, layer)
+        severity = "info" if harm is None else "critical" if harm in _LOST else "warning"
+        uneven = f", and its features are {spread:.3g} times apart" if spread >= _UNEVEN else ""
+        cause = (
+            f"the inputs of {layer} are not scaled: it makes pre-activations of size {size:.3g} of them, where about 1 "
+            f"is right{uneven}{'' if harm is None else f'; {harm}'}."
+        )
+        return Sign(severity, cause, (shown, *evidence), (layer,), step, (STANDARDISE,))
+    if not any(_stuck(level) for level in history.losses.values()):
+        return None
+    if size <= _SMALL:
+        cause = (
+            f"the inputs of {layer} are tiny: it makes pre-activations of size {size:.2g} of them, which drown in its "
+            "biases, and the loss learns nothing."
+        )
+        return Sign("warning", cause, (shown,), (layer,), step, (STANDARDISE,))
+    if spread >= _UNEVEN:
+        uneven_evidence = Evidence("feature_spread", layer, step, spread, _UNEVEN,
+                                   "curvature goes with a feature's scale squared (LeCun et al. 1998)")  # fmt: skip
+        cause = f"the features that enter {layer} are {spread:.3g} times apart in scale, and the loss learns nothing."
+        return Sign("warning", cause, (uneven_evidence,), (layer,), step, (STANDARDISE,))
+    return None
+
+
+_LOST = ("the loss is no longer finite", "the loss has left all that it began with")
+
+
+def _harm(history: History, layer: str) -> tuple[str | None, tuple[Evidence, ...]]:
+    """What has come of it, gravest first, and the evidence."""
+    newest = history.step
+    for name, level in history.losses.items():
+        if not level.count and level.nonfinite_step is None:
+            continue
+        scale = _scale(history, name, level)
+        if level.nonfinite_step is not None:
+            evidence = Evidence("loss", name, level.nonfinite_step, level.newest, math.inf, "a loss must be finite")
+            return _LOST[0], (evidence,)
+        if not level.negative and level.count >= 6 and level.low > 10 * max(level.first, scale):
+            evidence = Evidence("loss", name, newest, level.low, 10 * level.first, "ten times where it began")
+            return _LOST[1], (evidence,)
+    for name, level in history.losses.items():
+        scale = _scale(history, name, level)
+        if level.count and scale > 0 and level.early_high >= 10 * scale:
+            source = "ten times what the best constant prediction scores (or, for squared errors, what zero scores)"
+            evidence = Evidence("loss", name, level.first_step, level.early_high, 10 * scale, source)
+            return f"the first losses reach {level.early_high / scale:.3g} times that of a constant prediction", (
+                evidence,
+            )
+        if _stuck(level):
+            evidence = Evidence("loss", name, newest, level.recent, level.first, "where it began")
+            return "the loss learns nothing", (evidence,)
+    flat = [rows[layer] for rows in history.first_layers("saturated_share")[:2]]
+    if any(share >= 0.5 for share in flat):
+        evidence = Evidence("saturated_share", layer, history.first_layers("saturated_share")[0].step,
+                            float(np.nanmax(flat)), 0.5, "half of its outputs are in the flat part")  # fmt: skip
+        return "its activation is saturated from the start", (evidence,)
+    dead = history.layers("dead_share")
+    if dead is not None and dead[layer] >= 0.5:
+        evidence = Evidence(
+            "dead_share", layer, dead.step, dead[layer], 0.5, "half of its units are off for every input"
+        )
+        return "most of its units are dead", (evidence,)
+    return None, ()
+
+
+def _scale(history: History, name: str, level: LossLevel) -> float:
+    """What knowing nothing costs: the best constant, or zero where targets are real numbers (their mean square)."""
+    _, sizes = history.series("target_rms", name)
+    sizes = sizes[np.isfinite(sizes)]
+    zero = float(np.median(np.square(sizes))) if len(sizes) else 0.0
+    return max(level.constant, zero) if level.constant > 0 else math.nan
+
+
+def _stuck(level: LossLevel) -> bool:
+    return level.constant > 0 and level.count >= _ROWS and level.steps >= _STEPS and level.refreshed and level.stuck

@@ -1,0 +1,116 @@
+"""``loss-spike``: the loss jumps up for several rows in a row, and loses much of what had been gained.
+
+A single high row is a batch, not a spike: heavy tails and bad batches are over with the next row. A curriculum that
+turns harder jumps as well and comes back, and full-batch training at the edge of stability spikes and recovers: from
+the losses alone these look alike, so that a spike alone is an info. It is a warning where a step is known to have made
+it, or where the run keeps falling behind its own beginning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.unsafe_step import JUMP, rate_jump, worst_step
+from surefoot.runs.schema import Evidence, Severity
+
+_BEFORE = 16  # rows that say what the level was
+_HIGH = 3  # rows in a row that must be above
+_DEVIATIONS = 8.0
+_LOST = 0.5  # of what had been gained; and of the level itself
+_OFTEN = 3
+_SOURCE = (
+    "the run's own history: the median of the 16 rows before, plus half of what had been gained since the start, half "
+    "of that level, and 8 × noise, whichever is most; three rows in a row are above"
+)
+
+
+@dataclass(frozen=True)
+class Spike:
+    """A spike: its first step, the level before it, the threshold it crossed, its height, and when it was over."""
+
+    step: int
+    level: float
+    threshold: float
+    peak: float
+    peak_step: int
+    back: int | None
+
+
+@rule("loss-spike", needs=("step",))
+def loss_spike(history: History) -> Sign | None:
+    """Info for a spike; warning where the learning rate had just risen fourfold over all it was before, where an unsafe
+    step went before it, or for the third spike above the first loss.
+    """
+    if len(history.losses) != 1:
+        return None  # adversaries trade wins
+    for name, level in history.losses.items():
+        if not level.refreshed or level.count < _BEFORE + _HIGH or level.negative:
+            continue
+        spikes = find_spikes(*history.series("loss", name), level)
+        if spikes:
+            return _judge(history, name, level, spikes)
+    return None
+
+
+def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list[Spike]:
+    """All spikes among the rows kept, oldest first."""
+    finite = np.isfinite(losses)
+    steps, losses = steps[finite], losses[finite]
+    found: list[Spike] = []
+    # cheap: three rows in a row above half of the way between the lowest level and the first loss, or no spike
+    high = losses > level.best + max(_LOST * (level.first - level.best), _LOST * abs(level.best))
+    at = _BEFORE
+    while at + _HIGH <= len(losses):
+        if not high[at : at + _HIGH].all():
+            at += 1
+            continue
+        before = np.sort(losses[at - _BEFORE : at])
+        usual = float(0.5 * (before[_BEFORE // 2 - 1] + before[_BEFORE // 2]))
+        noise = float(before[(3 * _BEFORE) // 4] - before[_BEFORE // 4]) / 1.349
+        threshold = usual + max(_LOST * (level.first - usual), _LOST * abs(usual), _DEVIATIONS * noise)
+        if usual > level.first - max(0.3 * abs(level.first), 2 * noise) or losses[at : at + _HIGH].min() <= threshold:
+            at += 1
+            continue
+        after = losses[at:]
+        below = np.flatnonzero(after < 0.5 * (usual + threshold))
+        end = int(below[0]) if len(below) else len(after)
+        peak = int(after[:end].argmax())
+        back = int(steps[at + end]) if len(below) else None
+        found.append(Spike(int(steps[at]), usual, threshold, float(after[peak]), int(steps[at + peak]), back))
+        at += end + _BEFORE // 2
+    return found
+
+
+def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -> Sign:
+    spike = spikes[-1]
+    evidence = [Evidence("loss", name, spike.peak_step, spike.peak, spike.threshold, _SOURCE)]
+    severity: Severity = "info"
+    why = "no step or batch is known that made it"
+    before = spike.step - max(4, spike.step // 64)
+    jump = rate_jump(history, name, spike.step, rows=4)
+    unsafe = worst_step(history, name, since=before) if name in history.wheres("safe_ratio") else None
+    above = [s for s in spikes if s.peak > 1.2 * level.base]
+    if jump >= JUMP:
+        severity, why = "warning", f"right after the learning rate rose to {jump:.3g} times all it had been"
+        source = "the run's own history: the largest rate in the older half of the rows"
+        evidence.append(Evidence("learning_rate / its largest before", name, spike.step, jump, JUMP, source))
+    elif unsafe is not None and unsafe[0] <= spike.step + 1:
+        severity, why = "warning", f"after step {unsafe[0]} went {unsafe[1]:.3g} radii of convergence far"
+        source = "unsafe-step: r ≥ 4 out of nothing"
+        evidence.append(Evidence("safe_ratio", name, unsafe[0], unsafe[1], JUMP, source))
+    elif len(above) >= _OFTEN:
+        severity, why = "warning", f"the {len(above)}th time that it climbed above where the run began"
+    end = f"and was back at step {spike.back}" if spike.back is not None else "and has not come back so far"
+    cause = (
+        f"the loss jumped from {spike.level:.3g} to {spike.peak:.3g} at step {spike.step} {end}: {why}."
+    )  # fmt: skip
+    softmax = {"cross_entropy", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
+    cures = (remedies.SAFE_STEP if softmax else remedies.CLIP, remedies.lower_rate(2.0))
+    return Sign(severity, cause, tuple(evidence), (name,) if name else (), spike.step,
+                cures if severity != "info" else ())  # fmt: skip

@@ -1,0 +1,103 @@
+"""``loss-term-imbalance``: of a loss that is a sum, one term's gradient drowns another that should be learned too.
+
+Wang, Teng and Perdikaris 2021, "Understanding and Mitigating Gradient Flow Pathologies in Physics-Informed Neural
+Networks" (SIAM J. Sci. Comput. 43): where the residual's gradient is orders of magnitude larger than the boundary
+term's, the boundary is not learned. A small gradient alone is no fault: penalties, entropy bonuses and auxiliary losses
+are small by design. So a term counts as drowned only if the script gave it no small weight of its own, and if it
+stays where it is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy
+
+_DROWNED = 0.01
+_LOOKS, _STEPS = 6, 200
+_MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
+_ERRORS = (*_MISFITS, "squared_error", "absolute_error")
+
+BALANCE = Remedy(
+    name="terms weighted by their gradients",
+    why="each term then moves the weights as much as the others; weights are found anew now and then",
+    how=(
+        "# after: loss\n"
+        "import torch\n"
+        "def balanced(terms, parameters):\n"
+        '    """The terms\' sum with gradients of equal length: loss = balanced([a, b], list(model.parameters()))."""\n'
+        "    norms = []\n"
+        "    for term in terms:\n"
+        "        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)\n"
+        "        norms.append(torch.stack([g.norm() for g in gradients if g is not None]).norm().detach())\n"
+        "    largest = torch.stack(norms).max()\n"
+        "    return sum(term * (largest / norm.clamp_min(1e-12)).clamp_max(1e3) for term, norm in zip(terms, norms))\n"
+    ),
+)
+
+
+@rule("loss-term-imbalance", needs=("terms",))
+def loss_term_imbalance(history: History) -> Sign | None:
+    """For 200 steps and six looks the gradient of a term that has a weight of one or more is at most a hundredth of
+    another's, and its value has neither halved after the first quarter of the looks nor come below a tenth of its
+    first: warning where both are squared (or absolute) errors, else info."""
+    names = [name for name in history.wheres("term_gradient_norm") if name]
+    if len(names) < 2:
+        return None
+    for prefix in dict.fromkeys(name.rpartition(": ")[0] for name in names):
+        own = [name for name in names if name.rpartition(": ")[0] == prefix]
+        sign = _drowned(history, own) if len(own) > 1 else None
+        if sign is not None:
+            return sign
+    return None
+
+
+def _drowned(history: History, names: list[str]) -> Sign | None:
+    steps = history.series("term_gradient_norm", names[0])[0]
+    gradients = np.array([_last(history, "term_gradient_norm", name, len(steps)) for name in names])
+    values = np.abs(np.array([_last(history, "term_value", name, len(steps)) for name in names]))
+    whole = np.isfinite(gradients).all(axis=0)
+    steps, gradients, values = steps[whole], gradients[:, whole], values[:, whole]
+    if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
+        return None
+    late = slice(len(steps) // 4, None)  # the first steps of a run are of their own kind
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = gradients[:, late] / gradients[:, late].max(axis=0)
+    strongest = int(np.median(gradients[:, late], axis=1).argmax())
+    for i, name in enumerate(names):
+        if i == strongest or not np.isfinite(values[i]).all() or not history.value("term_weight", name) >= 0.99:
+            continue
+        began, settled, now = (np.median(v) for v in (values[i, :3], values[i, late][:3], values[i, -3:]))
+        kind = _kind(name)
+        # a penalty that starts at nothing rises with what it penalises; an error against targets has no reason to
+        stays = now >= 0.5 * settled and now >= 0.1 * began and (now <= 3 * began or kind in _MISFITS)
+        if (ratio[i] <= _DROWNED).mean() < 0.8 or ratio[i, -1] > _DROWNED or not stays or not began > 0:
+            continue
+        loud, quiet = names[strongest], name
+        kinds = {kind, _kind(loud)}
+        evidence = (
+            Evidence("term_gradient_norm", quiet, int(steps[-1]), float(gradients[i, -1]),
+                     float(_DROWNED * gradients[strongest, -1]),
+                     f"a hundredth of that of {loud} (Wang, Teng, Perdikaris 2021)"),
+            Evidence("term_value", quiet, int(steps[-1]), float(now), float(0.5 * settled),
+                     "half of what it was after the first quarter of the looks: it is not learned any more"),
+        )  # fmt: skip
+        cause = (
+            f"the gradient of {loud} drowns that of {quiet}, which is {1 / np.median(ratio[i]):.3g} times smaller: "
+            f"{quiet} began at {began:.3g}, is at {now:.3g}, and is not learned."
+        )
+        severity = "warning" if kinds <= set(_ERRORS) else "info"
+        return Sign(severity, cause, evidence, (), int(steps[0]), (BALANCE,))  # type: ignore[arg-type]
+    return None
+
+
+def _kind(name: str) -> str:
+    return name.rpartition(": ")[2].split(" ")[0]
+
+
+def _last(history: History, signal: str, name: str, count: int) -> np.ndarray:
+    """The newest ``count`` values; a term that turned up late has fewer."""
+    values = history.series(signal, name)[1]
+    return np.concatenate([np.full(max(0, count - len(values)), np.nan), values[-count:]])

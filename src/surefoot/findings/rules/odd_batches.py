@@ -1,0 +1,165 @@
+"""``bad-batch`` and ``opposing-outliers``: samples that upset training.
+
+A batch whose loss is far off may be bad itself, or the step before it may have been unsafe. Told apart: its inputs or
+targets are of another size than any batch before; or the model scores far worse on it than on nothing known, and is
+back at its level with the very next batch, which after an unsafe step it is not.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import EventLike, History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_OFF = 10.0  # times the largest that any batch before had
+_PAST = 4  # batches that make a past
+_AFTER = 3
+_ROWS = 8
+
+SKIP_BAD_BATCH = Remedy(
+    name="skip batches far off the run's past",
+    why="a batch whose loss is far above the median of the last ones costs nothing then but itself",
+    how=(
+        "# replace: loss.backward()\n"
+        "past = globals().setdefault('past_losses', [])\n"
+        "value = loss.item()\n"
+        "usual = sorted(past[-64:])[len(past[-64:]) // 2] if past else value\n"
+        "past.append(value)\n"
+        "if len(past) < 16 or value <= 10 * abs(usual):\n"
+        "    loss.backward()\n"
+    ),
+)
+
+
+@rule("bad-batch", needs=("events", "samples", "step"))
+def bad_batch(history: History) -> Sign | None:
+    """A step with an odd loss whose inputs or targets are ten times those of any batch before; or half of whose rows
+    score worse than a constant while the model is well on the batches right before and after: warning, critical where
+    the loss is lost after it. Data that hold NaN or infinities: critical."""
+    broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input"]
+    if broken:
+        return _broken(broken[0])
+    for event in reversed(history.events("odd_batch")[-3:]):
+        if history.step - event.step > 64:
+            break
+        sign = _odd(history, event)
+        if sign is not None:
+            return sign
+    return None
+
+
+def _broken(event: EventLike) -> Sign:
+    value = str(event.data.get("value", "nan"))
+    evidence = Evidence("nonfinite", "", event.step, float(value), math.inf, "the first op that met it had it as data")
+    cause = f"the batch of step {event.step} holds {value} in its inputs."
+    return Sign("critical", cause, (evidence,), (), event.step, (SKIP_BAD_BATCH, remedies.SKIP_NONFINITE))
+
+
+def _odd(history: History, event: EventLike) -> Sign | None:
+    step = event.step
+    rows = [int(row) for row in event.data.get("rows", ())]
+    for name, level in history.losses.items():
+        steps, losses = history.series("loss", name)
+        at = np.flatnonzero(steps == step)
+        before = losses[steps < step]
+        if not len(at) or len(before[np.isfinite(before)]) < 8:
+            continue
+        loss, usual = float(losses[at[0]]), float(np.median(before[np.isfinite(before)][-32:]))
+        after = losses[steps > step][:_AFTER]
+        found = _other_size(history, step, name)
+        if found is None:
+            found = _worse_than_nothing(history, step, name, loss, usual, after)
+        if found is None:
+            continue
+        evidence, what = found
+        lost = level.nonfinite_step is not None or (
+            len(after) >= _AFTER and level.count > 8 and level.low > 2 * level.base
+        )
+        severity: Severity = "critical" if lost else "warning"
+        shown = Evidence("loss", name, step, loss, usual, "median of the losses before")
+        worst = f" (highest in rows {', '.join(map(str, rows[:4]))})" if rows else ""
+        cause = f"the batch of step {step} is bad: {what}; its loss is {loss:.3g} after a median of {usual:.3g}{worst}."
+        return Sign(severity, cause, (evidence, shown), (name,) if name else (), step, (SKIP_BAD_BATCH, remedies.CLIP))
+    return None
+
+
+def _other_size(history: History, step: int, name: str) -> tuple[Evidence, str] | None:
+    places = [("input_rms", layer, f"the inputs of {layer}") for layer in history.wheres("input_rms")]
+    for signal, where, what in [*places, ("target_rms", name, "its targets")]:
+        steps, sizes = history.series(signal, where)
+        good = np.isfinite(sizes)
+        now, past = sizes[good & (steps == step)], sizes[good & (steps < step)]
+        if not len(now) or len(past) < _PAST or not past.max() > 0:
+            continue
+        if now[0] >= _OFF * past.max():
+            source = f"the run's own history: ten times the largest of {len(past)} batches before"
+            times = now[0] / past.max()
+            evidence = Evidence(signal, where, step, float(now[0]), float(_OFF * past.max()), source)
+            return evidence, f"{what} are {times:.3g} times larger than in any batch before"
+    return None
+
+
+def _worse_than_nothing(
+    history: History, step: int, name: str, loss: float, usual: float, after: np.ndarray
+) -> tuple[Evidence, str] | None:
+    steps, constants = history.series("constant_loss", name)
+    constant = constants[(steps == step) & np.isfinite(constants)]
+    if not len(constant) or len(after) < _AFTER or not np.isfinite(after).all():
+        return None
+    steps, rows = history.series("batch_rows", name)
+    middles = history.series("row_loss_median", name)[1]
+    here = steps == step
+    if len(middles) != len(steps) or not here.any() or not rows[here][0] >= _ROWS:
+        return None  # of a few rows, a single hard one may be most
+    nothing = max(float(constant[0]), float(np.nanmedian(constants)))
+    back = usual + 0.5 * (nothing - usual)
+    far_off = loss >= 1.5 * nothing and middles[here][0] >= nothing
+    if not (nothing > 0 and far_off and usual <= 0.5 * nothing and (after <= back).all()):
+        return None
+    source = (
+        "one and a half times what a constant prediction scores on this batch; half of its rows are worse than that"
+    )
+    return Evidence("loss", name, step, loss, 1.5 * nothing, source), "the model is worse on it than if it knew nothing"
+
+
+@rule("opposing-outliers", needs=("samples",))
+def opposing_outliers(history: History) -> Sign | None:
+    """Few samples in two groups whose losses swing against each other from step to step: info; warning while the loss
+    is twice its best or more."""
+    events = history.events("opposing_samples")
+    if not events or events[-1].step != history.step:
+        return None
+    for name in history.wheres("opposing_lag1"):
+        values = {signal: history.value(f"opposing_{signal}", name, history.step) for signal in _CRITERIA}
+        if any(math.isnan(value) for value in values.values()):
+            continue
+        level = history.losses.get(name)
+        _, losses = history.series("loss", name)
+        recent = losses[-16:]
+        spike = level is not None and level.learned and float(np.nanmax(recent)) >= 2 * abs(level.best)
+        evidence = tuple(
+            Evidence(f"opposing_{signal}", name, history.step, values[signal], threshold, source)
+            for signal, (threshold, source) in _CRITERIA.items()
+        )
+        rows = ", ".join(str(row) for row in events[-1].data.get("rows", ())[:8])
+        cause = (
+            f"a few samples in two groups that want opposite things swing the loss at each step: the top 5 % carry "
+            f"{100 * values['concentration']:.0f} % of all change (rows {rows})."
+        )
+        severity: Severity = "warning" if spike else "info"
+        return Sign(severity, cause, evidence, (name,) if name else (), None, (remedies.lower_rate(2.0), remedies.CLIP))
+    return None
+
+
+_PAPER = "Rosenfeld and Risteski 2024 (arXiv 2311.04163)"
+_CRITERIA = {
+    "energy_share": (0.5, "one pattern carries most of all change; independent noise gives about 1/steps"),
+    "concentration": (0.3, f"twice the share of the top 5 % when all samples move alike; {_PAPER}"),
+    "lag1": (-0.5, "noise around a level has −½, a swing at each step −1"),
+    "correlation": (-0.5, f"the two groups move against each other; {_PAPER}"),
+}

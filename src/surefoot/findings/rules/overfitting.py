@@ -1,0 +1,92 @@
+"""``overfitting``: the validation loss has risen for long, while the training loss went on falling.
+
+A validation loss that rises a little after its best is what every long run shows, and why runs are stopped early; it
+may even come back (grokking does, after a rise far above a constant's loss). So it takes much for a warning: the best
+lies in the first third of the evaluations, no less than twelve ago, and a tenth of what there is to explain is lost.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_FEW, _MANY = 6, 12  # evaluations since the best
+_LOST = 0.1  # of the loss of a constant prediction
+_SOURCE = (
+    "the run's own best evaluation, its evaluation-to-evaluation noise, and a tenth of what a constant prediction loses"
+)
+STOP_EARLY = Remedy(
+    name="keep the weights of the best evaluation",
+    why="what was best on data the model never saw is kept, whatever training makes of it afterwards",
+    how=(
+        "# after: model\n"
+        "import copy\n"
+        'best = {"loss": float("inf"), "weights": None}\n'
+        "def keep_best(validation_loss):\n"
+        "    # call after each evaluation; at the end: model.load_state_dict(best['weights'])\n"
+        '    if validation_loss < best["loss"]:\n'
+        "        best.update(loss=validation_loss, weights=copy.deepcopy(model.state_dict()))\n"
+    ),
+)
+
+
+@rule("overfitting", needs=("validation",))
+def overfitting(history: History) -> Sign | None:
+    """The last three evaluations are above the best by more than four times the noise, while training is at its best.
+
+    Info from six evaluations after the best on. A warning from twelve on, if the best lies in the first third, a
+    quarter of its value is lost, and a tenth of what a constant prediction loses (of the first evaluation, where that
+    is unknown); or from six on if it has become worse than a constant, after it had been better by a tenth. Never
+    critical: it may come back.
+    """
+    for where in history.wheres("validation_loss"):
+        sign = _overfits(history, where)
+        if sign is not None:
+            return sign
+    return None
+
+
+def _overfits(history: History, where: str) -> Sign | None:
+    steps, values = history.series("validation_loss", where)
+    seen = np.isfinite(values)
+    steps, values = steps[seen], values[seen]
+    if len(values) < _FEW + 2:
+        return None
+    at = int(np.argmin(values))
+    best, since = float(values[at]), len(values) - 1 - at
+    if since < _FEW:
+        return None
+    changes = np.diff(values)
+    noise = float(np.median(np.abs(changes - np.median(changes)))) * 1.4826 if len(changes) else 0.0
+    recent = float(np.min(values[-3:]))
+    rise = recent - best
+    # a steady rise is no noise: the half that came later is above the half that came first
+    half = at + 1 + since // 2
+    steady = float(np.median(values[half:])) > float(np.median(values[at + 1 : half]))
+    level = next((lv for lv in history.losses.values() if lv.count), None)
+    if level is None or not steady or rise <= 4 * noise or rise <= 0.05 * abs(best):
+        return None
+    if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
+        return None  # training itself went wrong: another finding's
+    constant = level.constant if level.known and best < 2 * level.constant else math.nan
+    scale = constant if math.isfinite(constant) else abs(float(values[0]))
+    severity: Severity = "info"
+    early = since >= _MANY and 3 * at <= len(values)
+    if early and rise > _LOST * scale and rise > 0.25 * abs(best):
+        severity = "warning"
+    if recent > constant and best < 0.9 * constant:
+        severity = "warning"
+    evidence = (
+        Evidence("validation_loss", where, int(steps[-1]), recent, best + max(4 * noise, _LOST * scale), _SOURCE),
+        Evidence("loss", "", level.newest_step, level.recent, recent, "a training loss far below is learned by heart"),
+    )
+    cause = (
+        f"the validation loss was best at step {steps[at]} ({best:.3g}) and has risen to {recent:.3g} since, "
+        f"while the training loss fell to {level.recent:.3g}."
+    )
+    return Sign(severity, cause, evidence, (), int(steps[at]), (STOP_EARLY,))

@@ -1,0 +1,159 @@
+"""``eval-mode-training`` and ``frozen-parameters``: what should learn and can't, because of a mode or of its optimiser.
+
+Both are no matters of degree but of intent, so each asks for what intent would not look like: a model that trained in
+training mode before; parameters that are given a gradient and an optimiser, and never change.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LOOKS, _MANY_LOOKS, _STEPS = 3, 8, 64
+TRAIN_MODE = Remedy(
+    name="model.train()",
+    why="dropout drops and batch normalisation uses its batch again; after every evaluation it must be called anew",
+    how="# replace: optimizer.step()\noptimizer.step()\nmodel.train()\n",
+)
+STEP_ALL = Remedy(
+    name="one optimizer for all parameters",
+    why="parameters of an optimizer that is never stepped, or steps with rate 0, join the one that is",
+    how=(
+        "# after: optimizer\n"
+        'held = {id(p) for group in optimizer.param_groups for p in group["params"]}\n'
+        "rest = [p for p in model.parameters() if p.requires_grad and id(p) not in held]\n"
+        "if rest:\n"
+        '    optimizer.add_param_group({"params": rest})\n'
+        'rate = max(float(group["lr"]) for group in optimizer.param_groups)\n'
+        "for group in optimizer.param_groups:\n"
+        '    group["lr"] = float(group["lr"]) or rate or 1e-3\n'
+    ),
+)
+
+
+@rule("eval-mode-training", needs=("mode",))
+def eval_mode_training(history: History) -> Sign | None:
+    """A model with dropout or batch normalisation that trained in training mode trains in evaluation mode since.
+
+    Warning where the first look saw training mode, and the last three saw the whole model, and all those layers, in
+    evaluation mode. Info where it has been so from the first look on, which may be meant.
+    """
+    for name in history.wheres("eval_mode"):
+        steps, modes = history.series("eval_mode", name)
+        _, shares = history.series("eval_mode_share", name)
+        seen = np.isfinite(modes) & np.isfinite(shares)
+        steps, modes, shares = steps[seen], modes[seen], shares[seen]
+        off = (modes == 1) & (shares == 1)
+        if len(off) < _LOOKS or not off[-_LOOKS:].all():
+            continue
+        meant = bool(off.all())
+        if meant and len(off) < _MANY_LOOKS:
+            continue
+        trained = np.flatnonzero(~off)
+        began = int(steps[trained[-1] + 1]) if len(trained) else int(steps[0])
+        severity: Severity = "info" if meant else "warning"
+        evidence = Evidence("eval_mode_share", name, int(steps[-1]), 1.0, 0.0,
+                            "the run's own first looks, in training mode; three looks in a row")  # fmt: skip
+        told = "from the start" if meant else f"since about step {began}, after it had trained in training mode"
+        cause = (
+            f"the model trains in evaluation mode {told}: dropout is off and batch normalisation no longer follows "
+            "the data."
+        )
+        return Sign(severity, cause, (evidence,), (name,) if name else (), began, (TRAIN_MODE,))
+    return None
+
+
+@rule("frozen-parameters", needs=("frozen", "gradients"))
+def frozen_parameters(history: History) -> Sign | None:
+    """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
+
+    Warning (critical where they are most of the model) if their optimiser never stepped, or all of it steps with a
+    learning rate of 0, or a layer that runs has had a gradient of exactly zero at eight looks or more while others
+    have one; in all cases over 64 steps. Info where a learning rate of 0 spares some parameters only, and where
+    parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
+    """
+    return _unchanged(history) or _zero_gradient(history) or _told_to(history)
+
+
+def _unchanged(history: History) -> Sign | None:
+    rows = history.recent_layers("unchanged_share", 2)
+    if len(rows) < 2 or rows[-1].step != history.step or history.step < _STEPS:
+        return None
+    newest = rows[-1]
+    bad = [n for n, v in zip(newest.names, newest.values, strict=True) if v > 0 and rows[0][n] > 0]
+    events = history.events("unchanged")
+    if not bad or not events:
+        return None
+    reasons = [e.data for e in events if e.step == events[-1].step]
+    share = _share(history, bad, [newest[n] for n in bad])
+    whole = all(v > 0 for v in newest.values[np.isfinite(newest.values)])
+    never = [r for r in reasons if r.get("why") == "never stepped"]
+    at_zero = [r for r in reasons if r.get("why") == "rate 0"]
+    severity: Severity = "info"
+    if never or (at_zero and whole):
+        severity = "critical" if share > 0.5 else "warning"
+    reason = (never or at_zero or reasons)[0]
+    why = {
+        "never stepped": "the optimizer that holds them has never stepped",
+        "rate 0": "their learning rate is 0",
+    }.get(str(reason.get("why")), "something puts them back, or their step is nothing")
+    evidence = tuple(
+        Evidence("unchanged_share", n, newest.step, newest[n], 0.0, "bit for bit what it was at the first look")
+        for n in bad[:4]
+    )
+    shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
+    cause = f"{shown} ({100 * share:.3g} % of the parameters) get a gradient but have never changed: {why}."
+    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (STEP_ALL,))
+
+
+def _zero_gradient(history: History) -> Sign | None:
+    newest = history.layers("gradient_rms")
+    if newest is None or newest.step < _STEPS or not bool((newest.values == 0).any()):
+        return None
+    rows = [*history.first_layers("gradient_rms"), *history.recent_layers("gradient_rms", 32)]
+    called = history.recent_layers("called", _LOOKS)
+    bad = []
+    for n, v in zip(newest.names, newest.values, strict=True):
+        if v == 0 and called and all(c[n] == 1 for c in called):
+            own = [r for r in rows if np.isfinite(r[n])]
+            steps = {r.step for r in own}
+            others = all(bool((r.values > 0).any()) for r in own)
+            if len(steps) >= _MANY_LOOKS and others and all(r[n] == 0 for r in own):
+                bad.append(n)
+    if not bad:
+        return None
+    share = _share(history, bad, [1.0] * len(bad))
+    severity: Severity = "critical" if share > 0.5 else "warning"
+    evidence = tuple(
+        Evidence("gradient_rms", n, newest.step, 0.0, 0.0, "exactly zero since the first look, while others have one")
+        for n in bad[:4]
+    )
+    shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
+    cause = f"{shown}: the gradient has been exactly zero at every look: these layers run, and learn nothing."
+    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, ())
+
+
+def _told_to(history: History) -> Sign | None:
+    newest = history.layers("frozen_share")
+    if newest is None or newest.step != history.step or not bool((newest.values > 0).any()):
+        return None
+    off = [n for n, v in zip(newest.names, newest.values, strict=True) if v > 0]
+    evidence = tuple(
+        Evidence("frozen_share", n, newest.step, newest[n], 0.0, "requires_grad is False, which the script said")
+        for n in off[:4]
+    )
+    cause = (
+        f"{len(off)} layers that the optimizer holds have requires_grad=False in part or whole: they stay as they are."
+    )
+    return Sign("info", cause, evidence, tuple(off), None, ())
+
+
+def _share(history: History, names: list[str], parts: list[float]) -> float:
+    events = history.events("modules")
+    every = events[-1].data.get("modules", ()) if events else ()
+    sizes = {str(m["name"]): float(m.get("parameters", 0)) for m in every}
+    total = sum(sizes.values())
+    return sum(sizes.get(n, 0.0) * part for n, part in zip(names, parts, strict=True)) / total if total else 0.0

@@ -1,0 +1,290 @@
+"""``low-precision-underflow``, ``low-precision-overflow`` and ``amp-step-skipping``: what half a word can hold.
+
+float16 reaches from 2⁻²⁴ (below 2⁻¹⁴ with fewer bits) to 65504; bfloat16 has the range of float32 but 8 bits, so that a
+weight changes only by steps of 2⁻⁸ of its size. Loss scaling shifts gradients up into float16's range; a dynamic scale
+halves with each overflow and doubles after ``growth_interval`` good steps (Micikevicius et al. 2018, arXiv 1710.03740).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History, Layers
+from surefoot.findings.progress import fit, stuck_for
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+GRAD_SCALER = Remedy(
+    name="torch.amp.GradScaler",
+    why="multiplies the loss so that small gradients are inside float16's range, and divides again before the step",
+    how=(
+        "# after: optimizer\n"
+        "import torch\n"
+        "scaler = torch.amp.GradScaler(next(model.parameters()).device.type)\n"
+        "# then: scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update()\n"
+    ),
+)
+BFLOAT16 = Remedy(
+    name="torch.bfloat16",
+    why="has the range of float32: nothing over- or underflows, and no loss scaling is needed",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "for module in model.modules():\n"
+        "    for name, value in list(module._parameters.items()):\n"
+        "        if value is not None and value.dtype == torch.float16:\n"
+        "            module._parameters[name].data = value.data.to(torch.bfloat16)\n"
+        "autocast = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)  # with autocast: loss = …\n"
+    ),
+)
+FLOAT32_WEIGHTS = Remedy(
+    name="float32 weights under autocast",
+    why="the forward stays in half precision, the updates are added to weights that can hold them",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "model.float()\n"
+        "autocast = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)  # with autocast: loss = …\n"
+    ),
+)
+FIND_NONFINITE = Remedy(
+    name="look for the NaN without scaling",
+    why="a gradient that is NaN at every scale is no overflow: one step in float32 shows where it comes from",
+    how=(
+        "# replace: optimizer.step()\n"
+        "import torch\n"
+        "bad = [n for n, p in model.named_parameters() if p.grad is not None and not torch.isfinite(p.grad).all()]\n"
+        'print("not finite:", bad)\n'
+        "optimizer.step()\n"
+    ),
+)
+_LOOKS = 3
+_MOST = 0.9
+_SHORT, _LONG = 24, 48  # steps
+_SUBNORMAL = (
+    "share of the non-zero gradients below 2⁻¹⁴, where float16 loses a bit with each halving; in healthy training loss "
+    "scaling keeps it near 0 (Micikevicius et al. 2018, §3.2)"
+)
+_SWALLOWED = (
+    "share of elements with a gradient that the update left as they were: it is below half a unit in the last place"
+)
+
+
+@rule("low-precision-underflow", needs=("precision", "weights", "gradients"))
+def low_precision_underflow(history: History) -> Sign | None:
+    """Gradients at float16's floor, or updates below the resolution of float16 and bfloat16 weights, three looks in a
+    row and in nine tenths of a layer's elements: info. Warning where the loss learns nothing (for updates, where
+    float32 weights would move); for gradients also where some layers have got nearly none from the first looks on,
+    at a loss that is not fit, while others do.
+    """
+    return _flushed(history) or _nothing_left(history) or _swallowed(history)
+
+
+def _nothing_left(history: History) -> Sign | None:
+    """Every gradient is exactly zero, at a loss that is not, where activations are float16."""
+    peaks = history.layers("activation_peak")
+    names = [n for n, v in zip(peaks.names, peaks.values, strict=True) if np.isfinite(v)] if peaks is not None else []
+    for name in history.wheres("gradient_norm") if names else ():
+        steps, norms = history.series("gradient_norm", name)
+        level = history.losses.get(name)
+        if len(norms) < _LOOKS or norms[-_LOOKS:].any() or level is None or not level.newest > 0:
+            continue
+        zero = "float16 is 0 below 2⁻²⁵"
+        evidence = (Evidence("gradient_norm", name, int(steps[-1]), 0.0, 2.0**-25, zero),)
+        cause = f"gradients are too small for float16: all of them are exactly zero, at a loss of {level.newest:.3g}."
+        began = int(steps[np.flatnonzero(norms)[-1] + 1]) if norms.any() else int(steps[0])
+        severity: Severity = "info" if level.learned else "warning"
+        return Sign(severity, cause, evidence, tuple(names), began, (GRAD_SCALER, BFLOAT16))
+    return None
+
+
+def _flushed(history: History) -> Sign | None:
+    recent = _pairs(history, _LOOKS)
+    if len(recent) < _LOOKS:
+        return None
+    at_floor = np.array([f for f, _ in (_floor(z, s) for z, s in recent)])
+    if not at_floor[-1].any():
+        return None
+    names = recent[-1][0].names
+    if any(z.names != names for z, _ in recent):
+        return None
+    # a layer whose gradients are all zero counts where another's show that they are at the floor
+    low: np.ndarray = np.all([f | a for f, a in (_floor(z, s) for z, s in recent)], axis=0)
+    if not low.any() or not at_floor.any(axis=1).all():
+        return None
+    zeros, subnormal = recent[-1]
+    silent = _silent_from_the_start(history, names)
+    stuck = stuck_for(history, _SHORT)
+    where = tuple(n for n, is_low in zip(names, low, strict=True) if is_low)
+    severity: Severity = "warning" if stuck or (silent and not fit(history)) else "info"
+    if silent and not stuck and severity == "warning":
+        where = silent
+    of_rest = np.where(zeros.values < 1, subnormal.values / np.maximum(1 - zeros.values, 1e-9), 0.0)
+    worst = names[int(np.nanargmax(np.where(at_floor[-1], of_rest, -1.0)))]
+    evidence = (
+        Evidence("gradient_subnormal_share / (1 − gradient_zero_share)", worst, zeros.step,
+                 float(of_rest[names.index(worst)]), _MOST, _SUBNORMAL),
+        Evidence("gradient_zero_share", where[0], zeros.step, zeros[where[0]], _MOST, "exact zeros: flushed"),
+    )  # fmt: skip
+    began = _began(history, names)
+    cause = (
+        f"gradients are too small for float16: in {', '.join(where[:3])}{' …' if len(where) > 3 else ''} "
+        f"{100 * zeros[where[0]]:.3g} % of them are exactly zero and what is left has few bits."
+    )
+    return Sign(severity, cause, evidence, where, began, (GRAD_SCALER, BFLOAT16))
+
+
+def _floor(zeros: Layers, subnormal: Layers) -> tuple[np.ndarray, np.ndarray]:
+    """Layers whose non-zero gradients are mostly subnormal, and those without any that is not zero."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return subnormal.values / (1 - zeros.values) >= _MOST, zeros.values >= 1
+
+
+def _pairs(history: History, n: int) -> list[tuple[Layers, Layers]]:
+    zeros = history.recent_layers("gradient_zero_share", n)
+    return list(zip(zeros, history.recent_layers("gradient_subnormal_share", n), strict=True))
+
+
+def _silent_from_the_start(history: History, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Layers that had nearly only zeros at the first looks and have now, and not all of them."""
+    firsts = list(zip(history.first_layers("gradient_zero_share"), history.first_layers("gradient_subnormal_share"),
+                      strict=True))  # fmt: skip
+    silent = np.ones(len(names), dtype=bool)
+    for zeros, subnormal in (*firsts[:_LOOKS], *_pairs(history, _LOOKS)):
+        if zeros.names != names:
+            return ()
+        floor, none = _floor(zeros, subnormal)
+        if not floor.any():
+            return ()
+        silent &= (zeros.values >= _MOST) & (floor | none)
+    return tuple(n for n, s in zip(names, silent, strict=True) if s) if not silent.all() else ()
+
+
+def _began(history: History, names: tuple[str, ...]) -> int:
+    firsts = history.first_layers("gradient_zero_share")
+    subnormal = history.first_layers("gradient_subnormal_share")
+    if firsts and _floor(firsts[0], subnormal[0])[0].any():
+        return firsts[0].step
+    return history.recent_layers("gradient_zero_share", _LOOKS)[0].step
+
+
+def _swallowed(history: History) -> Sign | None:
+    recent = history.recent_layers("swallowed_share", _LOOKS)
+    if len(recent) < _LOOKS or not np.isfinite(recent[-1].values).any():
+        return None
+    if any(r.names != recent[-1].names for r in recent):
+        return None
+    if not any(pace.newest and pace.newest[-1].learning_rate > 0 for pace in history.paces.values()):
+        return None
+    low: np.ndarray = np.all([r.values >= _MOST for r in recent], axis=0)
+    if not low.any():
+        return None
+    where = tuple(n for n, is_low in zip(recent[-1].names, low, strict=True) if is_low)
+    all_of_it = low.sum() == np.isfinite(recent[-1].values).sum()
+    at_fault = all_of_it and stuck_for(history, _LONG) and _would_move(history)
+    severity: Severity = "warning" if at_fault else "info"
+    newest = recent[-1]
+    evidence = (Evidence("swallowed_share", where[0], newest.step, newest[where[0]], _MOST, _SWALLOWED),)
+    cause = (
+        f"the weights' own precision swallows the updates: {100 * newest[where[0]]:.3g} % of the elements of "
+        f"{where[0]} are what they were before the step, though they have a gradient."
+    )
+    return Sign(severity, cause, evidence, where, recent[0].step, (FLOAT32_WEIGHTS,))
+
+
+def _would_move(history: History) -> bool:
+    """Whether in float32 the steps would move the weights: else it is the learning rate that is too low."""
+    weight, gradient = history.layers("weight_rms"), history.layers("gradient_rms")
+    if weight is None or gradient is None or weight.names != gradient.names:
+        return False
+    moves: list[float] = []
+    for name, pace in history.paces.items():
+        rate = pace.newest[-1].learning_rate if pace.newest else 0.0
+        adaptive = "eps" in history.optimizer(name).get("defaults", {})
+        with np.errstate(invalid="ignore", divide="ignore"):
+            steps = (rate if adaptive else rate * gradient.values) / weight.values
+        moves += [float(s) for s in steps if np.isfinite(s)]
+    return bool(moves) and float(np.median(moves)) >= _STILL
+
+
+_STILL = 2e-5  # as for learning-rate-too-low
+_NEAR = 0.5
+_ONE_DOUBLING = "share of 65504, the largest number of float16: one doubling is left"
+
+
+@rule("low-precision-overflow", needs=("activations", "precision"))
+def low_precision_overflow(history: History) -> Sign | None:
+    """A float16 activation is infinite, or above half of float16's largest number at two looks in a row; the same for
+    gradients where no loss scaler is there to skip the step. Warning; critical where the loss is no longer finite.
+
+    With a scaler gradients are meant to come near: it raises the scale until they do.
+    """
+    scaled = any(history.value("loss_scale", where) > 0 for where in history.wheres("loss_scale"))
+    for signal in ("activation_peak",) if scaled else ("activation_peak", "gradient_peak"):
+        recent = history.recent_layers(signal, 2)
+        if not recent:
+            continue
+        newest = recent[-1]
+        near = newest.values >= _NEAR
+        if len(recent) < 2 or recent[0].names != newest.names:
+            near &= np.isinf(newest.values)
+        else:
+            near &= (recent[0].values >= _NEAR) | np.isinf(newest.values)
+        if not near.any():
+            continue
+        where = tuple(n for n, is_near in zip(newest.names, near, strict=True) if is_near)
+        lost = any(level.nonfinite_step is not None for level in history.losses.values())
+        what = signal.removesuffix("_peak")
+        value = newest[where[0]]
+        cause = (
+            f"float16 overflows: the largest {what} of {where[0]} is beyond 65504."
+            if np.isinf(value)
+            else f"float16 is about to overflow: the largest {what} of {where[0]} is {100 * value:.3g} % of 65504."
+        )
+        evidence = (Evidence(signal, where[0], newest.step, value, _NEAR, _ONE_DOUBLING),)
+        return Sign("critical" if lost else "warning", cause, evidence, where, recent[0].step,
+                    (BFLOAT16, remedies.CLIP))  # fmt: skip
+    return None
+
+
+_HOPELESS = 32  # skipped steps in a row: from 65536 the scale is then 2⁻¹⁶
+_SCALE = (
+    "below 1 the scale no longer helps: even the unscaled gradient overflows, or it is NaN (a dynamic scale halves "
+    "with each overflow; Micikevicius et al. 2018)"
+)
+
+
+@rule("amp-step-skipping", needs=("events", "scaler"))
+def amp_step_skipping(history: History) -> Sign | None:
+    """The loss scale has fallen below 1, by its own value or by what the skipped steps leave of it: warning. 32 steps
+    skipped in a row, so that no scale helps: critical.
+
+    That a scaler skips steps is how it finds its scale: about 16 at the start, and one in ``growth_interval`` after.
+    """
+    told = history.events("skipped")
+    newest = told[-1].data if told else {}
+    row = int(newest.get("in_a_row", 0))
+    for name in history.wheres("loss_scale") or ("",):
+        scale = history.value("loss_scale", name)
+        measured = 0 < scale < 1
+        implied = float(newest.get("scale_bound", 1.0)) if newest.get("optimizer", name) == name else 1.0
+        if not measured and not (implied < 1 and told[-1].step >= history.step - 1):
+            continue
+        hopeless = row >= _HOPELESS and told[-1].step >= history.step - 1
+        step = history.step if measured else told[-1].step
+        value = scale if measured else implied
+        evidence = (
+            Evidence("loss_scale", name, step, value, 1.0, _SCALE),
+            Evidence("skipped_steps", name, step, float(newest.get("total", np.nan)), 16.0,
+                     "steps that a scale of 65536 takes to come down to 1"),
+        )  # fmt: skip
+        first = told[0].step if told else step
+        cause = (
+            f"the gradient scaler skips steps at any scale: {int(newest.get('total', 0))} so far, scale {value:.2g}."
+        )
+        if hopeless:
+            cause = f"no step is taken any more: the gradient scaler has skipped {row} in a row, at any scale."
+        return Sign("critical" if hopeless else "warning", cause, evidence, (name,) if name else (), first,
+                    (remedies.ANOMALY, BFLOAT16, FIND_NONFINITE))  # fmt: skip
+    return None

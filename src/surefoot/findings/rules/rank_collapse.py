@@ -1,0 +1,104 @@
+"""``rank-collapse``: over depth the tokens of a sequence become one vector.
+
+Attention averages: without skip connections the part of the tokens that differs from their mean decays doubly
+exponentially with depth (Dong, Cordonnier, Loukas 2021, arXiv 2103.03404), and where the residual stream is normalised
+after each sum it decays geometrically. What is left of it, relative to the whole, is ρ = √(1 − cosine): below 2⁻⁸ it
+is less than a rounding error of bfloat16, and whatever comes after sees one token.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.depth import theil_sen
+from surefoot.findings.history import History, Layers
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LOOKS = 3
+_STEPS = 24
+_ALIKE, _ONE = 2.0**-10, 2.0**-16  # of 1 − cosine, the square of ρ
+_DECAY = -8.0  # bits of 1 − cosine over depth
+_FLOOR = 2.0**-24  # a rounding error of the cosine itself
+_SOURCE = (
+    "1 − cosine is the square of what tokens differ by: 2⁻¹⁰ leaves 3 % of a token, 2⁻¹⁶ a rounding error of bfloat16"
+)
+
+PRE_NORM = Remedy(
+    name="norm_first=True",
+    why="with the norm inside the branch the skip connection passes every token on unchanged",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "for module in model.modules():\n"
+        "    if isinstance(module, (torch.nn.TransformerEncoderLayer, torch.nn.TransformerDecoderLayer)):\n"
+        "        module.norm_first = True\n"
+    ),
+)
+SMALL_BRANCHES = Remedy(
+    name="smaller residual branches",
+    why="branches that start at 1/√(2 · depth) of their size leave most of each token to the skip connection",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        'ends = ("out_proj", "proj", "o_proj", "c_proj", "fc2", "linear2")\n'
+        'last = [m for path, m in model.named_modules() if path.rpartition(".")[2] in ends and hasattr(m, "weight")]\n'
+        "for module in last:\n"
+        "    module.weight.data /= max(1, len(last)) ** 0.5\n"
+    ),
+)
+
+
+@rule("rank-collapse", needs=("rank",))
+def rank_collapse(history: History) -> Sign | None:
+    """Over the norms of a network 1 − cosine between tokens falls by 2⁻⁸, geometrically, to 2⁻¹⁰ or less, at three
+    looks in a row, while the loss learns nothing for 24 steps: warning; critical from 2⁻¹⁶ on."""
+    recent = history.recent_layers("token_cosine", _LOOKS)
+    if len(recent) < _LOOKS or recent[-1].step != history.step or np.all(np.isnan(recent[-1].values)):
+        return None
+    found = [_distances(history, layers) for layers in recent]
+    if any(one is None or not _collapsed(one[1]) for one in found):
+        return None
+    if not history.losses or not all(level.stuck and level.steps >= _STEPS for level in history.losses.values()):
+        return None
+    assert found[-1] is not None
+    names, distances = found[-1]
+    deepest = int(np.argmin(distances))
+    where, left = names[deepest], float(distances[deepest])
+    severity: Severity = "critical" if left <= _ONE else "warning"
+    threshold = _ONE if severity == "critical" else _ALIKE
+    alike = tuple(n for n, d in zip(names, distances, strict=True) if d <= _ALIKE)
+    slope = theil_sen(np.log2(distances))
+    evidence = (
+        Evidence("token_cosine", where, history.step, 1 - left, 1 - threshold, _SOURCE),
+        Evidence("1 − token_cosine, factor a layer", where, history.step, float(2.0**slope), 1.0,
+                 "1 keeps the tokens apart; Dong, Cordonnier, Loukas 2021 for what a factor below 1 comes to"),
+    )  # fmt: skip
+    cause = (
+        f"the tokens of a sequence become one vector over depth: in {where} they differ by {left**0.5:.2g} of their "
+        f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}, and nothing is learned."
+    )
+    firsts = [_distances(history, layers) for layers in history.first_layers("token_cosine")]
+    at_start = bool(firsts) and firsts[0] is not None and _collapsed(firsts[0][1])
+    began = history.first_layers("token_cosine")[0].step if at_start else recent[0].step
+    return Sign(severity, cause, evidence, alike, began, (PRE_NORM, SMALL_BRANCHES))
+
+
+def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """1 − cosine in the norms, by depth: they are where the residual stream can be seen whole. An attention's own
+    output is an average of all tokens, as it should be."""
+    kept = [
+        at
+        for at, (name, value) in enumerate(zip(layers.names, layers.values, strict=True))
+        if value == value and "norm" in str(history.module(name).get("type", "")).lower()
+    ]
+    if len(kept) < 4:
+        return None
+    return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)
+
+
+def _collapsed(distances: np.ndarray) -> bool:
+    log2 = np.log2(distances)
+    deep = float(np.min(log2[-max(1, len(log2) // 3) :]))
+    decay = theil_sen(log2) * (len(log2) - 1)
+    return deep <= np.log2(_ALIKE) and deep - float(np.max(log2[: max(1, len(log2) // 3)])) <= _DECAY and decay <= -4

@@ -1,0 +1,156 @@
+"""``scheduler-misuse``: a learning rate that is not what its schedule was made for.
+
+Only what the schedulers themselves say (how often they were stepped, and what their horizon is) and the series of the
+rate are used. Cyclical rates, warm restarts and schedules by hand are left alone, for there the rise is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from surefoot.findings.history import History
+from surefoot.findings.pace import FADED
+from surefoot.findings.progress import fit
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+SCHEDULER_LAST = Remedy(
+    name="make the scheduler after the optimizer",
+    why="a scheduler sets the rate of the very object that it was given",
+    how=(
+        "# after: optimizer\n"
+        "import torch\n"
+        "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)  # yours\n"
+    ),
+)
+STEP_THE_SCHEDULER = Remedy(
+    name="scheduler.step()",
+    why="a scheduler moves only when it is stepped: once a batch, or once an epoch, as its horizon counts",
+    how=(
+        "# replace: optimizer.step()\n"
+        "import torch\n"
+        'if "scheduler" not in globals():\n'
+        "    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)  # yours\n"
+        "optimizer.step()\n"
+        "scheduler.step()\n"
+    ),
+)
+_FEWEST = 64  # steps of an optimiser before anything is said
+_OVERRUN = 1.5
+_ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
+_OVER = "half of the run so far had less than 1e-4 of the highest rate"
+
+
+@rule("scheduler-misuse", needs=("schedule", "weights", "events"))
+def scheduler_misuse(history: History) -> Sign | None:
+    """Five ways, each a fact: warning, but for a faded rate where the loss is fit or a plateau scheduler lives (info).
+
+    * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
+    * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least);
+    * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
+    * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
+    * the run is over, and a scheduler whose horizon is the number of steps that the optimiser took was stepped less
+      than a quarter as often.
+    """
+    events = history.events("schedulers")
+    facts: list[Mapping[str, Any]] = list(events[-1].data["schedulers"]) if events else []
+    for found in facts:
+        sign = _overrun(history, found) or _wrong_optimizer(history, found)
+        if sign is not None:
+            return sign
+    if events and events[-1].data.get("final") and _ended_well(history):
+        for found in facts:
+            sign = _never_stepped(history, found) or _too_rarely(history, found)
+            if sign is not None:
+                return sign
+    return _faded(history, facts)
+
+
+def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
+    name, horizon = found["name"], found["horizon"]
+    if found["type"] != "CosineAnnealingLR" or not horizon:
+        return None
+    steps = history.value("scheduler_steps", name)
+    if not steps >= _OVERRUN * horizon or steps < horizon + 2:
+        return None
+    evidence = (Evidence("scheduler_steps", name, history.step, steps, float(horizon), _ENDS),)
+    cause = (
+        f"{name} was made for {horizon:g} steps and has been stepped {steps:.0f} times: the learning rate goes up and "
+        f"down with a period of {2 * horizon:g} steps of the scheduler instead of ending."
+    )
+    return Sign("warning", cause, evidence, _where(found), None, (schedule_for(history.step),))
+
+
+def _wrong_optimizer(history: History, found: Mapping[str, Any]) -> Sign | None:
+    if not found.get("orphan") or history.step < _FEWEST:
+        return None
+    name = found["name"]
+    evidence = (Evidence("scheduler_steps", name, history.step, history.value("scheduler_steps", name), 0.0,
+                         "the scheduler moves, its optimizer does not"),)  # fmt: skip
+    cause = f"{name} sets the rate of an optimizer that never steps: another steps the same parameters in its place."
+    return Sign("warning", cause, evidence, (), None, (SCHEDULER_LAST,))
+
+
+def _never_stepped(history: History, found: Mapping[str, Any]) -> Sign | None:
+    if found["steps"] != 0 or found["inner"] or found["optimizer"] is None or found["optimizer_steps"] < _FEWEST:
+        return None
+    name, taken = found["name"], found["optimizer_steps"]
+    evidence = (Evidence("scheduler_steps", name, history.step, 0.0, 1.0, f"the optimizer took {taken} steps"),)
+    cause = f"{name} was made and never stepped: the learning rate stayed where it began, for all of {taken} steps."
+    return Sign("warning", cause, evidence, _where(found), 1, (STEP_THE_SCHEDULER,))
+
+
+def _too_rarely(history: History, found: Mapping[str, Any]) -> Sign | None:
+    horizon, taken, steps = found["horizon"], found["optimizer_steps"], found["steps"]
+    if not horizon or taken < _FEWEST or not 0.8 * taken <= horizon <= 1.2 * taken or not 0 < steps < horizon / 4:
+        return None
+    name = found["name"]
+    evidence = (Evidence("scheduler_steps", name, history.step, float(steps), float(horizon),
+                         f"its horizon is the number of steps that the optimizer took ({taken})"),)  # fmt: skip
+    cause = (
+        f"{name} was made for {horizon:g} steps and stepped {steps} times: once an epoch, where once a batch was meant."
+    )
+    return Sign("warning", cause, evidence, _where(found), 1, (STEP_THE_SCHEDULER,))
+
+
+def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
+    for name, pace in history.paces.items():
+        began, peak = pace.faded_step, pace.peak_learning_rate
+        if began is None or history.step < 2 * began or history.step - began < _FEWEST:
+            continue
+        rate = pace.newest[-1].learning_rate
+        plateau = any(found["type"] == "ReduceLROnPlateau" for found in facts)
+        evidence = (Evidence("learning_rate", name, pace.newest[-1].step, rate, FADED * peak, _OVER),)
+        cause = (
+            f"the learning rate fell from {peak:.3g} to {rate:.2g} by step {began} and has stayed there until step "
+            f"{history.step}: the schedule was over long before the run."
+        )
+        severity: Severity = "info" if plateau or fit(history) else "warning"
+        return Sign(severity, cause, evidence, (name,) if name else (), began,
+                    (schedule_for(history.step),))  # fmt: skip
+    return None
+
+
+def _ended_well(history: History) -> bool:
+    last = history.events("exit")
+    return bool(last) and not last[-1].data.get("code") and not last[-1].data.get("exception")
+
+
+def _where(found: Mapping[str, Any]) -> tuple[str, ...]:
+    return (found["optimizer"],) if found["optimizer"] else ()
+
+
+def schedule_for(steps: int) -> Remedy:
+    """A cosine over the length of the run, stepped once a batch."""
+    return Remedy(
+        name="a schedule as long as the run",
+        why="the horizon counts calls of scheduler.step(): batches here; use the number of all batches of the run",
+        how=(
+            "# after: optimizer\n"
+            "import torch\n"
+            "for group in optimizer.param_groups:\n"
+            '    group["lr"] = group.get("initial_lr", group["lr"])\n'
+            f"scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={max(1, steps)})\n"
+        ),
+    )

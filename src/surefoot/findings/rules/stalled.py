@@ -1,0 +1,71 @@
+"""``stalled``: the weights move, gradients are there, no step is too long, and yet nothing is learned.
+
+What can be said honestly is little. A plateau at the start that ends by itself (parity, long credit assignment, deep
+tanh) looks like a plateau that never ends, and a loss that is flat at some level of its own may be all that the data
+give. So only one thing is judged: a loss that never left what a constant prediction scores, which says that the model
+makes no use of its inputs, and how much was tried meanwhile. Typical causes lie in the data: targets that do not belong
+to their inputs, inputs that are all alike.
+"""
+
+from __future__ import annotations
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.pace import Pace
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+_STEPS, _LONG = 200, 1000
+_MOVED, _MUCH = 1.0, 10.0
+_CONSTANT = 0.97
+_ELASTIC = 0.01
+_CONSTANT_SOURCE = "the loss of the best constant prediction on the same batches, which needs no input at all"
+_MOVED_SOURCE = (
+    "Σ ‖Δθ‖/‖θ‖: at 1 the weights can have moved by their own size; at 10 a network that was going to learn at this "
+    "rate has had ten times its whole size to do it"
+)
+
+
+@rule("stalled", needs=("step", "weights"))
+def stalled(history: History) -> Sign | None:
+    """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
+    of a constant prediction's or above, no step overshot (−⟨g,Δθ⟩/(2L) < 1) and elasticity is 0.01 or more: info, for
+    such a plateau may end by itself. Warning after 1000 steps and ten times their size, if the gradient is not growing.
+    """
+    if len(history.losses) != 1:
+        return None
+    for name, level in history.losses.items():
+        pace = history.paces.get(name)
+        if pace is None or not level.refreshed or level.steps < _STEPS or level.count < 32 or not level.known:
+            continue
+        if level.learned or level.best < _CONSTANT * level.constant or level.recent > 1.25 * level.base:
+            continue
+        if pace.movement < _MOVED or pace.peak_overshoot >= 1 or len(pace.newest) < 4:
+            continue
+        elasticity = sorted(s.elasticity for s in pace.newest)[len(pace.newest) // 2]
+        if not elasticity >= _ELASTIC:
+            continue
+        return _sign(history, name, level, pace, elasticity)
+    return None
+
+
+def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity: float) -> Sign:
+    gradients = [s.gradient_norm for s in pace.newest]
+    growing = gradients[-1] > 2 * sorted(gradients)[len(gradients) // 2]
+    long = level.steps >= _LONG and pace.movement >= _MUCH and not growing
+    severity: Severity = "warning" if long else "info"
+    cause = (
+        f"nothing is learned: after {level.steps} steps, in which the weights moved by up to {pace.movement:.3g} times "
+        f"their size, the loss {level.recent:.3g} is still that of a constant prediction ({level.constant:.3g}). Look "
+        "whether targets belong to their inputs, and whether inputs differ at all"
+        + ("." if long else "; a plateau that ends by itself looks the same so far.")
+    )
+    evidence = (
+        Evidence("loss", name, level.newest_step, level.best, _CONSTANT * level.constant, _CONSTANT_SOURCE),
+        Evidence("Σ update_norm / weight_norm", name, history.step, pace.movement, _MUCH if long else _MOVED,
+                 _MOVED_SOURCE),
+        Evidence("gradient_norm · weight_norm / loss", name, history.step, elasticity, _ELASTIC,
+                 "the gradient is there: vanishing is another finding"),
+    )  # fmt: skip
+    return Sign(severity, cause, evidence, (name,) if name else (), level.first_step, (remedies.LOOK_AT_BATCH,))

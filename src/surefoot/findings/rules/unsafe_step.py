@@ -1,0 +1,140 @@
+"""``unsafe-step`` and ``edge-of-stability``: how far a step goes against how far its own model of the loss reaches.
+
+r = τ/ρ is the length of a step in radii of convergence of the cross-entropy along it (P. Sao, "Ghosts of Softmax",
+arXiv 2603.13552): below 1 a Taylor model of the loss converges over the whole step. Beyond 1 it may still go well:
+healthy runs with SGD near the edge of stability were measured at 4 to 17 for single steps, growing there step by step.
+What is told apart is a step that comes out of nothing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Severity
+
+INSIDE = 1.0
+BREAKS = 4.0  # card of the paper: controllers that allow r = 4 break training, 2 is still fine
+JUMP = 4.0
+_MIN_READINGS = 4
+_DENSE = 8  # readings before, the last of them at most this many steps ago, that show how r grows by itself
+_GAP = 2
+_SOURCE = (
+    "r = τ/ρ: beyond 1 the Taylor series of the cross-entropy along the step diverges at its end (Ghosts of Softmax, "
+    "arXiv 2603.13552); from 4 on training breaks there"
+)
+
+
+@rule("unsafe-step", needs=("safe_step", "step"))
+def unsafe_step(history: History) -> Sign | None:
+    """Info at r ≥ 1. Warning at r ≥ 4 and four times the running median, out of nothing: either the learning rate is
+    four times what it ever was in the older half of the rows, or the readings of the steps right before (eight or more,
+    the last at most two steps ago) were at most a quarter of it. Critical where the loss is then a quarter above the
+    first loss (or a constant prediction's) beyond its noise.
+    """
+    for name in history.wheres("safe_ratio"):
+        level = history.losses.get(name) or history.losses.get("")
+        now = history.value("safe_ratio", name, history.step)
+        harmed = level is not None and level.refreshed and _harmed(level)
+        if not (now >= INSIDE or harmed):
+            continue
+        found = worst_step(history, name)
+        if found is not None and level is not None and _harmed(level):
+            return _sign(history, name, found, "critical", f"and the loss rose to {level.recent:.3g}")
+        if found is not None and found[0] == history.step:
+            return _sign(history, name, found, "warning", "far beyond every step before")
+        if now >= INSIDE:
+            median = float(np.median(history.series("safe_ratio", name)[1]))
+            return _sign(history, name, (history.step, now, median), "info", "which healthy runs do, too")
+    return None
+
+
+def worst_step(history: History, name: str, since: int = 0) -> tuple[int, float, float] | None:
+    """The newest reading that came out of nothing: its step, its r, and the median r before it."""
+    steps, ratios = history.series("safe_ratio", name)
+    for at in range(len(ratios) - 1, -1, -1):
+        if steps[at] < since:
+            break
+        before = ratios[:at][np.isfinite(ratios[:at])]
+        if not ratios[at] >= BREAKS or len(before) < _MIN_READINGS:
+            continue
+        median = float(np.median(before))
+        dense = len(before) >= _DENSE and steps[at] - steps[at - 1] <= _GAP
+        record = dense and ratios[at] >= JUMP * max(INSIDE, float(before.max()))
+        if ratios[at] >= JUMP * median and (record or rate_jump(history, name, int(steps[at])) >= JUMP):
+            return int(steps[at]), float(ratios[at]), median
+    return None
+
+
+def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
+    """The largest learning rate of the ``rows`` newest rows up to ``step``, over the largest of the older half of rows.
+
+    A cycle, a restart or a warm-up has rates that were there before, or that rise by less than fourfold in the time
+    that the run has lasted so far.
+    """
+    steps, rates = history.series("learning_rate", name)
+    upto = int(np.searchsorted(steps, step, side="right"))
+    if upto < 8:
+        return 1.0
+    newest = np.nanmax(rates[max(0, upto - rows) : upto])
+    older = np.nanmax(rates[: upto // 2])
+    return float(newest / older) if older > 0 else 1.0
+
+
+def _harmed(level: LossLevel) -> bool:
+    if level.nonfinite_step is not None:
+        return True
+    base = level.base if level.known else level.early_high
+    bound = base + 0.25 * abs(base) if level.known else 3 * abs(base)
+    return level.count >= 3 and level.recent > bound + 2 * level.noise
+
+
+def _sign(history: History, name: str, found: tuple[int, float, float], severity: Severity, outcome: str) -> Sign:
+    step, ratio, median = found
+    of = f" of {name}" if name else ""
+    evidence = [Evidence("safe_ratio", name, step, ratio, INSIDE if severity == "info" else BREAKS, _SOURCE)]
+    if severity != "info":
+        source = "the run's own history: four times the median of the readings before"
+        evidence.append(Evidence("safe_ratio / its median", name, step, ratio / max(median, 1e-12), JUMP, source))
+    jump = rate_jump(history, name, step)
+    if severity != "info" and jump >= JUMP:
+        source = "the run's own history: the largest rate in the older half of the rows"
+        evidence.append(Evidence("learning_rate / its largest before", name, step, jump, JUMP, source))
+    cause = f"step {step}{of} went {ratio:.3g} radii of convergence far (usual here: {median:.2g}), {outcome}."
+    cures = () if severity == "info" else (remedies.SAFE_STEP, remedies.lower_rate(ratio))
+    return Sign(severity, cause, tuple(evidence), (name,) if name else (), step, cures)
+
+
+_EDGE = (0.7, 2.0)
+_EDGE_SOURCE = (
+    "at 1 oscillations along the sharpest direction stop dying out: λ = 2/η, (2 + 2β)/η, for Adam "
+    "(2 + 2β₁)/((1 − β₁)η) (Cohen et al., arXiv 2103.00065 and 2207.14484)"
+)
+
+
+@rule("edge-of-stability", needs=("curvature",))
+def edge_of_stability(history: History) -> Sign | None:
+    """Info: the last three readings of the stability coefficient, at least one after step 16, lie between 0.7 and 2,
+    their median at 0.8 or above, while the loss learns.
+    """
+    for name in history.wheres("stability_coefficient"):
+        level = history.losses.get(name) or history.losses.get("")
+        steps, values = history.series("stability_coefficient", name)
+        known = np.isfinite(values)
+        steps, values = steps[known], values[known]
+        if level is None or not level.learned or len(values) < 3 or steps[-1] < 16 or steps[-1] != history.step:
+            continue
+        newest = values[-3:]
+        if newest.min() < _EDGE[0] or newest.max() > _EDGE[1] or np.median(newest) < 0.8:
+            continue
+        median = float(np.median(newest))
+        cause = (
+            f"the run is at the edge of stability: the sharpest direction has {median:.2f} times the curvature that "
+            "the optimizer can stand. Training there is normal; a larger rate makes the loss oscillate more."
+        )
+        evidence = Evidence("stability_coefficient", name, int(steps[-1]), median, 1.0, _EDGE_SOURCE)
+        return Sign("info", cause, (evidence,), (name,) if name else (), int(steps[-3]))
+    return None

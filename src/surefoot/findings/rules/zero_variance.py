@@ -1,0 +1,61 @@
+"""``zero-variance-groups``: a policy gradient whose advantages are zero, because a group's rewards are all the same."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_LOOKS = 4
+_MOST = 0.75
+_SOURCE = (
+    "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
+    "average over all p for G = 8"
+)
+MIXED_GROUPS = Remedy(
+    name="leave groups without variance out",
+    why="the mean is then over samples that teach something; draw prompts of middling difficulty to fill the batch",
+    how=(
+        "# after: loss\n"
+        "import torch\n"
+        "def group_advantages(rewards):\n"
+        "    # rewards: (groups, rollouts); also which groups have a gradient\n"
+        "    advantages = rewards - rewards.mean(1, keepdim=True)\n"
+        "    alive = rewards.amax(1) > rewards.amin(1)\n"
+        "    return advantages[alive], alive\n"
+    ),
+)
+
+
+@rule("zero-variance-groups", needs=("policy",))
+def zero_variance_groups(history: History) -> Sign | None:
+    """Most advantages of the batch are exactly zero, from the first look on.
+
+    Critical where all have been at every look, four at least: there is no gradient at all. Warning where three
+    quarters have been at every look, eight at least over 32 steps. Info where half are at the last four looks: a
+    policy that has solved its tasks ends so, too.
+    """
+    for name in history.wheres("zero_advantage_share"):
+        steps, shares = history.series("zero_advantage_share", name)
+        seen = np.isfinite(shares)
+        steps, shares = steps[seen], shares[seen]
+        if len(shares) < _LOOKS or steps[-1] != history.step or not (shares[-_LOOKS:] >= 0.5).all():
+            continue
+        severity: Severity = "info"
+        began = int(steps[-_LOOKS])
+        least = float(shares.min())
+        if least == 1.0:
+            severity, began = "critical", int(steps[0])
+        elif least >= _MOST and len(shares) >= 2 * _LOOKS and steps[-1] - steps[0] >= 32:
+            severity, began = "warning", int(steps[0])
+        recent = float(np.median(shares[-_LOOKS:]))
+        evidence = Evidence("zero_advantage_share", name, int(steps[-1]), recent, _MOST, _SOURCE)
+        whole = "all" if least == 1.0 else f"{100 * recent:.3g} %"
+        cause = (
+            f"{whole} of the advantages that log-probabilities are weighted with are zero: rewards are the same "
+            "throughout a group, and such a group has no gradient."
+        )
+        return Sign(severity, cause, (evidence,), (name,) if name else (), began, (MIXED_GROUPS,))
+    return None
