@@ -1,11 +1,13 @@
-"""What watching costs: the same training script bare and under ``surefoot run``, measured from outside.
+"""What watching costs: the same training script bare and under ``surefoot run``, measured from outside, beside peers.
 
-Each arm is a process of its own; arms alternate, and the ratio is taken pair by pair. The script times its own loop, so
-start-up and closing are not in the ratio: they are told apart, as is the opening credit. A third arm, bare again, shows
-what the machine's noise alone makes of a ratio.
+Each arm is a process of its own; arms alternate, and the ratio is taken round by round. The script times its own loop,
+so start-up and closing are not in the ratio: they are told apart, as is the opening credit. One arm is bare again and
+shows what the machine's noise alone makes of a ratio. Peers (``overhead_peers.py``) watch the same loop in their own
+way in the same rounds; one that is not installed, or can't serve a model, is left out with a line that says so.
 
-    python benchmarks/overhead.py                       # about 25 minutes
-    python benchmarks/overhead.py --seconds 5 --pairs 3 --models mlp
+    python benchmarks/overhead.py                                       # surefoot alone, about 50 minutes
+    python benchmarks/overhead.py --peers trainscope stabilityguard wandb cockpit
+    python benchmarks/overhead.py --seconds 5 --rounds 3 --models mlp
 """
 
 from __future__ import annotations
@@ -19,7 +21,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from overhead_peers import PEERS, plain
+
 GOAL = 1.02
+MODELS = ("mlp", "cnn", "gpt-1m", "gpt-25m")
+BARE, SUREFOOT, AGAIN = "bare", "surefoot", "bare again"
 
 
 def build(kind: str):
@@ -47,12 +53,14 @@ def build(kind: str):
         )
         data = torch.randn(4096, 1, 28, 28)
     else:
-        model, data = GPT(), torch.randint(96, (64, 512))
+        small = kind == "gpt-1m"
+        model = GPT() if small else GPT(width=512, depth=8, heads=8)
+        data = torch.randint(96, (64, 512))
     targets = torch.randint(10, (4096,))
 
     def draw():
-        if kind == "gpt":
-            row = torch.randint(64, (16,))
+        if kind.startswith("gpt"):
+            row = torch.randint(64, (16 if small else 4,))
             start = int(torch.randint(400, ()))
             return data[row, start : start + 64], data[row, start + 1 : start + 65].flatten()
         index = torch.randint(4096, (64,))
@@ -62,7 +70,7 @@ def build(kind: str):
 
 
 def GPT(width: int = 128, depth: int = 5, heads: int = 4, vocabulary: int = 96):
-    """A decoder of 1.0 M parameters."""
+    """A decoder; of 1.0 M parameters as it is."""
     import torch
     import torch.nn.functional as F
     from torch import nn
@@ -93,69 +101,73 @@ def GPT(width: int = 128, depth: int = 5, heads: int = 4, vocabulary: int = 96):
     return Decoder()
 
 
-def work(kind: str, steps: int) -> None:
+def work(kind: str, arm: str, steps: int, folder: Path) -> None:
     """The training script; prints how long all steps together took."""
     import torch
-    import torch.nn.functional as F
 
     torch.set_num_threads(1)
     model, optimizer, draw = build(kind)
+    step = PEERS.get(arm, plain)(model, optimizer, folder)
     begin = time.perf_counter()
-    for _ in range(steps):
-        x, y = draw()
-        optimizer.zero_grad()
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
-    print(
-        json.dumps({"seconds": time.perf_counter() - begin, "parameters": sum(p.numel() for p in model.parameters())})
-    )
+    for number in range(steps):
+        step(*draw(), number)
+    seconds = time.perf_counter() - begin
+    print(json.dumps({"seconds": seconds, "parameters": sum(p.numel() for p in model.parameters())}))
 
 
-def arm(kind: str, steps: int, folder: Path | None) -> tuple[float, dict]:
-    """Run one arm; its loop's seconds (opening credit taken off) and what surefoot says of itself."""
-    watch = [] if folder is None else ["-m", "surefoot", "run", "--quiet", "--out", str(folder)]
-    command = [sys.executable, *watch, __file__, "--worker", kind, "--steps", str(steps)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds = json.loads(done.stdout.strip().splitlines()[-1])["seconds"]
-    if folder is None:
+def run(kind: str, arm: str, steps: int, folder: Path) -> tuple[float, dict]:
+    """Run one arm; its loop's seconds (surefoot's opening credit taken off) and what surefoot says of itself."""
+    folder.mkdir(parents=True)
+    watch = ["-m", "surefoot", "run", "--quiet", "--out", str(folder)] if arm == SUREFOOT else []
+    script = [__file__, "--worker", kind, arm, str(steps), str(folder)]
+    done = subprocess.run([sys.executable, *watch, *script], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "it failed"))
+    told = [line for line in done.stdout.splitlines() if line.startswith('{"seconds"')]
+    seconds = json.loads(told[-1])["seconds"]
+    if arm != SUREFOOT:
         return seconds, {}
     overhead = json.loads((folder / "diagnosis.json").read_text())["overhead"]
     return seconds - overhead["credit_s"], overhead
 
 
-def race(kind: str, seconds: float, pairs: int, with_control: bool) -> None:
-    """Bare, watched, bare again; prints a table."""
-    steps = 200
-    while (probe := arm(kind, steps, None)[0]) < min(2.0, seconds / 4):
-        steps *= 4
-    steps = max(steps, round(steps * seconds / probe))
-    print(f"\n{kind}: {steps} steps of {1e3 * seconds / steps:.2f} ms, {pairs} pairs")
-    ratios, control, told = [], [], []
+def race(kind: str, seconds: float, rounds: int, arms: list[str]) -> None:
+    """Every arm in turn, ``rounds`` times; prints a table."""
     with tempfile.TemporaryDirectory() as scratch:
-        for pair in range(pairs):
-            folder = Path(scratch) / str(pair)
-            order = [None, folder] if pair % 2 == 0 else [folder, None]
-            order += [None] * with_control
-            times: dict[bool, list[float]] = {True: [], False: []}
-            for where in order:
-                taken, overhead = arm(kind, steps, where)
-                times[where is not None].append(taken)
+        place = Path(scratch)
+        steps = 10 if kind == "gpt-25m" else 200
+        while (probe := run(kind, BARE, steps, place / f"probe{steps}")[0]) < min(2.0, seconds / 4):
+            steps *= 4
+        steps = max(steps, round(steps * seconds / probe))
+        print(f"\n{kind}: {steps} steps of {1e3 * seconds / steps:.2f} ms, {rounds} rounds")
+        arms = list(arms)
+        for peer in [arm for arm in arms if arm in PEERS]:
+            try:
+                run(kind, peer, 2, place / f"try {peer}")
+            except RuntimeError as error:
+                arms.remove(peer)
+                print(f"  without {peer}: {error}")
+        ratios: dict[str, list[float]] = {arm: [] for arm in arms if arm != BARE}
+        told = []
+        for number in range(rounds):
+            turn = number % len(arms)  # nobody always has the machine at its warmest
+            times = {}
+            for arm in arms[turn:] + arms[:turn]:
+                times[arm], overhead = run(kind, arm, steps, place / f"{number} {arm}")
                 if overhead:
                     told.append(overhead)
-            bare = times[False]
-            ratios.append(times[True][0] / bare[0])
-            control += [second / bare[0] for second in bare[1:]]
-            watched = times[True][0]
+            for arm, found in ratios.items():
+                found.append(times[arm] / times[BARE])
             print(
-                f"  pair {pair + 1}: watched {watched:.2f} s, bare {' and '.join(f'{b:.2f}' for b in bare)} s",
+                f"  round {number + 1}: " + ", ".join(f"{arm} {taken:.2f} s" for arm, taken in times.items()),
                 flush=True,
             )
-        signals = _signals(Path(scratch) / "0")
+        signals = _signals(place / f"0 {SUREFOOT}")
     once = [t["startup_s"] + t["credit_s"] + t["closing_s"] for t in told]
     looks = {means: round(statistics.median(t["looks"][means] for t in told)) for means in told[0]["looks"]}
-    print(f"  watched / bare   {_spread(ratios)}   goal {GOAL}")
-    if control:
-        print(f"  bare / bare      {_spread(control)}   (noise)")
+    for arm, found in ratios.items():
+        remark = {SUREFOOT: f"   goal {GOAL}", AGAIN: "   (noise)"}.get(arm, "")
+        print(f"  {arm + ' / bare':22} {_spread(found)}{remark}")
     print(f"  of itself it says {statistics.median(t['steady'] for t in told):.4f}; looks {looks}")
     print(f"  once: start-up, credit and closing {statistics.median(once):.2f} s (goal 2)")
     print(f"  signals: {', '.join(signals)}")
@@ -174,18 +186,20 @@ def _signals(folder: Path) -> list[str]:
 def main() -> None:
     """Parse and race."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["mlp", "cnn", "gpt"], choices=["mlp", "cnn", "gpt"])
-    parser.add_argument("--seconds", type=float, default=30.0, help="length of one arm")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--no-control", action="store_true", help="leave out the third arm, bare again")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--models", nargs="+", default=MODELS, choices=MODELS)
+    parser.add_argument("--peers", nargs="+", default=[], choices=list(PEERS))
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of one arm, bare")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-control", action="store_true", help="leave out the arm that is bare again")
+    parser.add_argument("--worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.steps)
+        kind, arm, steps, folder = options.worker
+        work(kind, arm, int(steps), Path(folder))
         return
+    arms = [BARE, SUREFOOT, *([] if options.no_control else [AGAIN]), *options.peers]
     for kind in options.models:
-        race(kind, options.seconds, options.pairs, not options.no_control)
+        race(kind, options.seconds, options.rounds, arms)
 
 
 if __name__ == "__main__":

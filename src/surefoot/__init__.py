@@ -12,6 +12,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "watch": "surefoot.monitor",
+    "log": "surefoot.monitor",
+    "TrainingStopped": "surefoot.monitor",
     "open_run": "surefoot.runs",
     "diagnose": "surefoot.findings",
     "Evidence": "surefoot.runs",
@@ -20,11 +22,11 @@ _HOME = {
     "Run": "surefoot.runs",
 }
 
-__all__ = ["Evidence", "Finding", "Remedy", "Run", "__version__", "diagnose", "open_run", "watch"]
+__all__ = ["Evidence", "Finding", "Remedy", "Run", "TrainingStopped", "__version__", "diagnose", "log", "open_run", "watch"]
 
 if TYPE_CHECKING:
     from surefoot.findings import diagnose
-    from surefoot.monitor import watch
+    from surefoot.monitor import TrainingStopped, log, watch
     from surefoot.runs import Evidence, Finding, Remedy, Run, open_run
 
 

@@ -6,8 +6,14 @@ import typer
 
 from surefoot import __version__
 from surefoot.cli import ABOUT
+from surefoot.cli.compare import compare
+from surefoot.cli.explain import explain
+from surefoot.cli.export import export
+from surefoot.cli.findings import findings
+from surefoot.cli.live import live
 from surefoot.cli.report import report
 from surefoot.cli.show import show
+from surefoot.cli.signals import signals
 from surefoot.cli.study import study
 
 
@@ -25,6 +31,12 @@ def commands() -> typer.Typer:
     frame.command("run", context_settings=pass_on, add_help_option=False)(_run)
     frame.command("show")(show)
     frame.command("report")(report)
+    frame.command("live")(live)
+    frame.command("compare")(compare)
+    frame.command("export")(export)
+    frame.command("findings")(findings)
+    frame.command("explain")(explain)
+    frame.command("signals")(signals)
     frame.add_typer(study, name="study")
     return frame
 

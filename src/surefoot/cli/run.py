@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from surefoot.cli.attach import Attachment
 from surefoot.cli.script import run_module, run_path
+from surefoot.monitor.config import Config, find
 from surefoot.monitor.options import RunOptions
 
 _EPILOG = """\
@@ -17,10 +18,14 @@ examples:
   surefoot run train.py --lr 3e-4 --steps 2000
   surefoot run --out runs/first --budget 0.05 train.py --lr 3e-4
   surefoot run -m mypackage.train --config small.toml
+  surefoot run --stop-on critical --ignore dead-units@encoder.* train.py
 
 Everything after the script (or after -m MODULE) belongs to the script. It runs
 as under python: nothing in it has to change, and its numbers, its output and
 its exit code do not. The diagnosis is printed to stderr when it has ended.
+
+budget, ignore, stop_on and rules can be set in [tool.surefoot] of the nearest
+pyproject.toml, upwards from the script or the working directory.
 """
 
 
@@ -59,18 +64,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="DIR", help="folder of this run (default: a new one in surefoot-runs)")
     parser.add_argument("--resume", metavar="DIR", help="continue the record in DIR, of a run that was cut short")
     parser.add_argument(
-        "--budget", metavar="FRACTION", type=_budget, default=0.02, help="share of step time to spend (default: 0.02)"
+        "--budget", metavar="FRACTION", type=_budget, help="share of step time to spend (default: 0.02)"
     )
     parser.add_argument("--look-every", metavar="N", type=_steps, help="look at every N-th step, whatever it costs")
     parser.add_argument(
         "--look", choices=("hooks", "borrow", "replay"), help="use this one means of looking inside the model"
+    )
+    parser.add_argument(
+        "--ignore",
+        metavar="ID[@MODULE]",
+        action="append",
+        default=[],
+        help="do not tell this finding, or not in these modules (a glob such as encoder.*); can be given again",
+    )
+    parser.add_argument(
+        "--stop-on",
+        metavar="critical|ID",
+        help="end the run with exit code 3 once there is a critical finding, or this one",
+    )
+    parser.add_argument(
+        "--rules",
+        metavar="FILE.py",
+        action="append",
+        default=[],
+        help="load rules of your own from a file; can be given again",
+    )
+    parser.add_argument(
+        "--keep-samples",
+        action="store_true",
+        help="store the few input rows that a finding names (else no input is stored)",
     )
     parser.add_argument("--quiet", action="store_true", help="print no diagnosis at the end")
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
     return parser
 
 
-_TAKE_A_VALUE = frozenset({"--out", "--resume", "--budget", "--look-every", "--look"})
+_TAKE_A_VALUE = frozenset(
+    {"--out", "--resume", "--budget", "--look-every", "--look", "--ignore", "--stop-on", "--rules"}
+)
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -110,19 +141,58 @@ def _parse(arguments: Sequence[str]) -> tuple[RunOptions, bool]:
             parser.error(f"--resume wants the folder of a run; {parsed.resume!r} holds no {_record()}")
     elif parsed.out is not None and os.path.exists(os.path.join(parsed.out, _record())):
         parser.error(f"--out {parsed.out!r} holds a run already; name another folder, or continue it with --resume")
+    settings = _settings(parser, None if module else script, parsed)
     options = RunOptions(
         script=script,
         argv=tuple(argv),
         out=None if parsed.out is None else os.path.abspath(parsed.out),
-        budget=parsed.budget,
+        budget=settings.budget if settings.budget is not None else 0.02,
         look_every=parsed.look_every,
         look=parsed.look,
         resume=None if parsed.resume is None else os.path.abspath(parsed.resume),
         home=os.getcwd(),
         quiet=parsed.quiet,
         report=not parsed.no_report,
+        keep_samples=parsed.keep_samples,
+        ignore=settings.ignore,
+        stop_on=settings.stop_on,
+        rules=settings.rules,
     )
     return options, module
+
+
+def _settings(parser: argparse.ArgumentParser, script: str | None, parsed: argparse.Namespace) -> Config:
+    """Those of the command line, and of the nearest pyproject.toml where it says nothing."""
+    starts = [os.getcwd()] if script is None else [os.path.dirname(os.path.realpath(script)), os.getcwd()]
+    try:
+        found = find(starts)
+    except ValueError as error:
+        parser.error(" ".join(str(error).split()))
+    for file in parsed.rules:
+        if not (file.endswith(".py") and os.path.isfile(file)):
+            parser.error(f"--rules wants a Python file; there is no {file!r} in {os.getcwd()}")
+    rules = tuple(dict.fromkeys([*found.rules, *map(os.path.abspath, parsed.rules)]))
+    ignore = (*found.ignore, *parsed.ignore)
+    stop_on = parsed.stop_on if parsed.stop_on is not None else found.stop_on
+    for entry in ignore:
+        _known(parser, "--ignore", entry, bool(rules))
+    if stop_on is not None and stop_on != "critical":
+        _known(parser, "--stop-on", stop_on, bool(rules))
+    return Config(parsed.budget if parsed.budget is not None else found.budget, ignore, stop_on, rules)
+
+
+def _known(parser: argparse.ArgumentParser, option: str, entry: str, own_rules: bool) -> None:
+    """Refuse an id that no finding has, and an ``ID@`` without a module."""
+    id, at, module = entry.partition("@")
+    if not id or (at and not module) or (at and option == "--stop-on"):
+        parser.error(
+            f"{option} wants {'ID or ID@module' if option == '--ignore' else 'critical or an ID'}, not {entry!r}"
+        )
+    from surefoot.cli.known import unknown
+
+    mistake = unknown(id, own_rules)
+    if mistake is not None:
+        parser.error(f"{option}: {mistake}")
 
 
 def _record() -> str:

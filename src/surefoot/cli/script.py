@@ -145,7 +145,7 @@ def _without_our_frames(trace: TracebackType | None) -> TracebackType | None:
     entry = trace
     while entry is not None:
         below = entry.tb_next
-        while below is not None and below.tb_frame.f_code.co_filename == _PATCHES:
+        while below is not None and below.tb_frame.f_code.co_filename in _IN_BETWEEN:
             below = below.tb_next
         if below is not None and below.tb_frame.f_code.co_filename == attach.__file__:
             below = None
@@ -166,4 +166,13 @@ def _clean(error: BaseException, seen: set[int]) -> None:
 
 
 _HERE = _run.__code__.co_filename
-_PATCHES = os.path.join(os.path.dirname(os.path.dirname(_HERE)), "observe", "patches.py")
+_PACKAGE = os.path.dirname(os.path.dirname(_HERE))
+_IN_BETWEEN = {
+    os.path.join(_PACKAGE, *path)
+    for path in (
+        ("observe", "patches.py"),
+        ("observe", "validation.py"),
+        ("observe", "attention_patch.py"),
+        ("monitor", "stop.py"),
+    )
+}

@@ -11,9 +11,12 @@ from typing import Any, Self
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot.monitor import live
-from surefoot.monitor.session import Session, free_folder
+from surefoot.findings.ignoring import Ignored
+from surefoot.monitor import config, live, ranks, user_rules
+from surefoot.monitor.session import Session
+from surefoot.monitor.stop import exit_code
 from surefoot.runs import Finding, Run, open_run
+from surefoot.runs.store import record_path
 
 
 class Watch:
@@ -43,8 +46,11 @@ class Watch:
         None (and nothing is written) when ``surefoot run`` watches the whole script: it closes the run itself.
         """
         if self._owned and not self._session.closed:
-            code = 0 if exception is None else 1
-            self._session.close(code, None if exception is None else type(exception).__name__)
+            if isinstance(exception, SystemExit):
+                code, name = exit_code(exception), None
+            else:
+                code, name = int(exception is not None), None if exception is None else type(exception).__name__
+            self._session.close(code, name)
             live.release(self._session)
         return open_run(self.path) if self._session.closed else None
 
@@ -80,10 +86,13 @@ def watch(
     optimizer: Optimizer | Sequence[Optimizer] | None = None,
     *,
     out: str | Path | None = None,
-    budget: float = 0.02,
+    budget: float | None = None,
     look_every: int | None = None,
     look: str | None = None,
     on_finding: Callable[[Finding], None] | None = None,
+    ignore: Sequence[str] = (),
+    stop_on: str | None = None,
+    rules: Sequence[str | Path] = (),
 ) -> Watch:
     """Watch a training loop: as a context manager around it, or from here until :meth:`Watch.close`.
 
@@ -95,17 +104,26 @@ def watch(
     model : the module(s) that are trained; None finds them from the optimisers
     optimizer : the optimiser(s) to follow; None follows all
     out : the run's folder; default ``surefoot-runs/<script>-<time>``
-    budget : share of the steps' time that watching may cost
+    budget : share of the steps' time that watching may cost; default 0.02
     look_every : look at every ``look_every``-th step, whatever it costs
     look : force one means of looking at activations: ``"hooks"``, ``"borrow"`` or ``"replay"``
     on_finding : called with each finding that is new or has become more severe
+    ignore : findings that are not to be told, as ``"ID"`` or ``"ID@module"``; module is a glob such as ``encoder.*``
+    stop_on : ``"critical"``, or the id of a finding: once it is there, ``optimizer.step()`` raises
+        :class:`surefoot.TrainingStopped`, which ends the process with exit code 3 unless it is caught
+    rules : modules (``"mypackage.rules"``) or files (``"rules.py"``) with rules of your own
+
+    Notes
+    -----
+    ``budget``, ``ignore``, ``stop_on`` and ``rules`` can also be set in the ``[tool.surefoot]`` of the nearest
+    ``pyproject.toml``, upwards from the script or the working directory. ``ignore`` and ``rules`` add up.
 
     Raises
     ------
     TypeError
         if ``model`` or ``optimizer`` is something else
     ValueError
-        if a number is out of its range, or ``out`` holds a run already
+        if a number is out of its range, an id is unknown, rules can't be imported, or ``out`` holds a run already
     RuntimeError
         if another ``watch`` is open in this process
 
@@ -117,7 +135,7 @@ def watch(
     """
     models = _as_list(model, nn.Module, "model")
     optimizers = _as_list(optimizer, Optimizer, "optimizer")
-    if not 0 < budget <= 1:
+    if budget is not None and not 0 < budget <= 1:
         raise ValueError(f"budget is a share of the steps' time, above 0 and at most 1; got {budget!r}")
     if look_every is not None and look_every < 1:
         raise ValueError(f"look_every counts steps, from 1; got {look_every!r}")
@@ -129,19 +147,30 @@ def watch(
             return Watch(current, owned=False)
         raise RuntimeError(f"this process is watched already, into {current.folder}; close that watch first")
     script = getattr(sys.modules.get("__main__"), "__file__", None) or "notebook"
-    folder = Path(out) if out is not None else free_folder(Path("surefoot-runs"), script)
-    if (folder / "run.sqlite").exists():
+    settings = config.find((Path(script).parent, Path.cwd()))
+    ignore = [*settings.ignore, *ignore]
+    stop_on = stop_on if stop_on is not None else settings.stop_on
+    sources = list(dict.fromkeys([*settings.rules, *map(str, rules)]))
+    for source in sources:
+        user_rules.load(source)
+    for mistake in live.unknown([*(Ignored.parse(entry).id for entry in ignore), stop_on or "critical"]):
+        raise ValueError(mistake)
+    folder = Path(out) if out is not None else live.new_folder(Path(), script)
+    if record_path(folder, ranks.rank()).exists():
         raise ValueError(f"out={str(out)!r} holds a run already; name another folder or remove it")
     session = Session(
         folder,
         script=Path(script).name,
         argv=sys.argv[1:],
-        budget=budget,
+        budget=budget if budget is not None else settings.budget or 0.02,
         look_every=look_every,
         means=look,
         models=models,
         optimizers=optimizers,
         on_finding=on_finding,
+        ignore=ignore,
+        stop_on=stop_on,
+        rules=sources,
     )
     live.adopt(session)
     return Watch(session, owned=True)

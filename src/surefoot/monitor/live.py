@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
+from surefoot.findings import all_rules
 from surefoot.monitor.options import RunOptions
+from surefoot.monitor.ranks import rank, shared_folder, world_size
 from surefoot.monitor.session import Session, free_folder
+from surefoot.monitor.stop import tell_on_stderr
+from surefoot.monitor.user_rules import load
+from surefoot.runs.store import record_path
 
 _session: Session | None = None
 _options: RunOptions | None = None  # set when `surefoot run` owns the session
@@ -43,8 +50,11 @@ def start(options: RunOptions) -> None:
     if options.resume is not None:
         folder = Path(options.resume)
     else:
-        runs = Path(options.home) / "surefoot-runs"
-        folder = Path(options.out) if options.out is not None else free_folder(runs, options.script)
+        folder = Path(options.out) if options.out is not None else new_folder(Path(options.home), options.script)
+    notes = _load_rules(options.rules)
+    notes += unknown((*(entry.partition("@")[0] for entry in options.ignore), options.stop_on or "critical"))
+    for note in notes:
+        tell_on_stderr(note)
     _session = Session(
         folder.absolute(),  # the script may change the working directory
         script=options.script,
@@ -53,9 +63,45 @@ def start(options: RunOptions) -> None:
         look_every=options.look_every,
         means=options.look,
         resume=options.resume is not None,
+        ignore=options.ignore,
+        stop_on=options.stop_on,
+        rules=options.rules,
+        keep_samples=options.keep_samples,
         started=begin,
     )
     _options = options
+    for note in notes:
+        _session.event(0, "note", text=note)
+
+
+def new_folder(home: Path, script: str) -> Path:
+    """A folder for a new run of ``script`` below ``home``; ranks of one run come to the same."""
+    runs = home / "surefoot-runs"
+    if world_size() > 1:
+        return shared_folder(runs, script, record_path(runs, rank()).name)
+    return free_folder(runs, script)
+
+
+def _load_rules(sources: Sequence[str]) -> list[str]:
+    """Import the user's rules; what can't be imported is left out and told."""
+    notes = []
+    for source in sources:
+        try:
+            load(source)
+        except ValueError as error:
+            notes.append(f"{error}; they are left out")
+    return notes
+
+
+def unknown(ids: Iterable[str]) -> list[str]:
+    """A sentence for each id that no rule has, other than ``critical``."""
+    known = {rule.id for rule in all_rules()}
+    notes = []
+    for id in dict.fromkeys(ids):
+        if id not in known and id != "critical":
+            close = get_close_matches(id, known, n=1)
+            notes.append(f"there is no finding {id!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return notes
 
 
 def save() -> None:
@@ -64,11 +110,26 @@ def save() -> None:
         _session.save()
 
 
+def _processes_started() -> int:
+    """How many processes this one has started by ``multiprocessing``."""
+    counter = getattr(sys.modules.get("multiprocessing.process"), "_process_counter", None)
+    digits = "".join(filter(str.isdigit, repr(counter)))  # "count(3)"; asking it for the next number would use it up
+    return int(digits) - 1 if digits else 0
+
+
 def finish(code: int | None, exception: str | None) -> None:
     """The script is over: write diagnosis and report, and tell on stderr."""
     session, options = _session, _options
     if session is None or options is None or session.closed:
         return
+    others = 0 if session.observer.clock.steps else _processes_started()
+    if others:
+        text = (
+            f"no optimiser stepped in this process, but it started {others} more: training in processes that a script "
+            "starts itself (mp.spawn) is not watched; start them with torchrun -m surefoot run"
+        )
+        session.event(0, "note", text=text)
+        tell_on_stderr(text)
     if session.close(code, exception, report=options.report) is None or options.quiet:
         return
     from rich.console import Console

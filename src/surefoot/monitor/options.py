@@ -22,6 +22,10 @@ class RunOptions:
     home : the working directory at the start: a script may change it before it imports torch
     quiet : print no diagnosis at the end
     report : write ``report.html`` at the end
+    ignore : findings that are not to be told, as ``ID`` or ``ID@module``
+    stop_on : what ends the run: ``"critical"`` or a finding's id; None for nothing
+    rules : modules or files (absolute) to import for the user's own rules
+    keep_samples : store the few rows of the script's inputs that a finding may name
     """
 
     script: str
@@ -34,3 +38,7 @@ class RunOptions:
     home: str = "."
     quiet: bool = False
     report: bool = True
+    ignore: tuple[str, ...] = ()
+    stop_on: str | None = None
+    rules: tuple[str, ...] = ()
+    keep_samples: bool = False

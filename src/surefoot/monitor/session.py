@@ -17,13 +17,17 @@ from torch import nn
 from torch.optim import Optimizer
 
 from surefoot.findings import Engine, diagnose
-from surefoot.monitor import diagnosis
+from surefoot.monitor import diagnosis, ranks
 from surefoot.monitor.environment import mask_arguments, surroundings
+from surefoot.monitor.logged import Logged
+from surefoot.monitor.stop import Stopper, tell_on_stderr
 from surefoot.observe.budget import Budget
+from surefoot.observe.later import Later
 from surefoot.observe.observer import Observer
 from surefoot.observe.patches import Patches
 from surefoot.runs import Event, RunWriter
 from surefoot.runs.schema import Family, Finding
+from surefoot.runs.signals import SIGNALS
 
 _open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -41,6 +45,10 @@ class Session:
     resume : continue the record in ``folder``
     models, optimizers : watch these only; None finds what the script trains
     on_finding : called with each finding that is new or has risen to a higher severity
+    ignore : findings that are not to be told, as ``ID`` or ``ID@module``
+    stop_on : ``"critical"`` or the id of a finding that ends the run; see :class:`surefoot.monitor.stop.Stopper`
+    rules : where rules of the user's own were imported from, for the record
+    keep_samples : store the few rows of the script's inputs that a finding may name; else none ever is
     """
 
     def __init__(
@@ -56,6 +64,10 @@ class Session:
         models: Sequence[nn.Module] | None = None,
         optimizers: Sequence[Optimizer] | None = None,
         on_finding: Callable[[Finding], None] | None = None,
+        ignore: Sequence[str] = (),
+        stop_on: str | None = None,
+        rules: Sequence[str] = (),
+        keep_samples: bool = False,
         started: float | None = None,
     ) -> None:
         begin = time.perf_counter() if started is None else started
@@ -64,15 +76,16 @@ class Session:
         self.argv = mask_arguments(argv)
         self.on_finding = on_finding
         self.budget = Budget(budget, look_every)
-        self.engine = Engine()
+        self.engine = Engine(ignored=ignore)
         self.closed = False
         self._told: dict[str, str] = {}
+        self._refused: set[str] = set()
         self._rows: list[tuple[int, Family, np.ndarray]] = []
         self._events: list[Event] = []
         self._pid = os.getpid()
         about = surroundings()
-        world = int(about["world_size"])
-        self.writer = RunWriter(self.folder, rank=int(about["rank"]) if world > 1 else 0, resume=resume)
+        self.rank = ranks.rank()
+        self.writer = RunWriter(self.folder, rank=self.rank, resume=resume)
         self.writer.meta(
             script=script,
             argv=self.argv,
@@ -80,11 +93,19 @@ class Session:
             budget=budget,
             look_every=look_every,
             means=means,
+            ignore=list(ignore),
+            stop_on=stop_on,
+            rules=list(rules),
             **about,
         )
         self.writer.flush()
-        self.observer = Observer(self, self.budget, means, models, optimizers)
+        keep = self.writer.blob if keep_samples else None
+        self.observer = Observer(self, self.budget, means, models, optimizers, ranks=ranks.world_size() > 1, keep=keep)
+        self._logged = Logged(Later())
         self._patches = Patches(self.observer)
+        self._stopper = None
+        if stop_on is not None:
+            self._stopper = Stopper(stop_on, self.observer, lambda: self.engine.findings, self._stopped)
         _open_sessions.add(self)
         self.startup_s = time.perf_counter() - begin
 
@@ -100,21 +121,41 @@ class Session:
         self.writer.event(step, kind, **data)
         self._events.append(Event(step + self.writer.offset, kind, data))
 
+    def log(self, name: str, value: Any, where: str) -> None:
+        """Take a number of the user's own, of the steps taken so far."""
+        if name in SIGNALS:
+            if name not in self._refused:
+                self._refused.add(name)
+                self.observer.tell("note", text=f"log({name!r}) is left out: surefoot has a signal of this name")
+            return
+        self._logged.put(self.observer.clock.steps, name, value, where)
+
     def flush(self) -> None:
         """Commit the record and let the rules see what is new."""
+        self._judge(self._rows[-1][0] - self.writer.offset if self._rows else 0)
         self.writer.flush()
-        self._judge(self._rows[-1][0] if self._rows else 0)
 
     def _judge(self, until: int | None) -> None:
-        """Feed complete steps to the rules, in the order in which a reader of the record would meet them."""
-        rows, self._rows = self._rows, []
-        events, self._events = self._events, []
+        """Feed the steps that are complete, up to ``until``, to the rules, in the order of a reader of the record."""
+        until = self._logged.complete(until)
+        for step, family, values in self._logged.rows(until):
+            self.row(step, family, values)
+        rows, events = self._rows, self._events
+        rows.sort(key=lambda row: (row[0], row[1].name))  # stable: a family that was laid out anew comes second
+        self._rows, self._events = [], []
         if until is not None:
+            until += self.writer.offset
+            self._rows = [row for row in rows if row[0] > until]
             self._events = [e for e in events if e.step > until]
+            rows = [row for row in rows if row[0] <= until]
             events = [e for e in events if e.step <= until]
         self.engine.feed_all(rows, events)
         if self.on_finding is not None:
             self._tell()
+
+    def _stopped(self, text: str) -> None:
+        self.event(self.observer.clock.steps, "note", text=text)
+        tell_on_stderr(text)
 
     def _tell(self) -> None:
         for finding in self.engine.findings:
@@ -131,8 +172,8 @@ class Session:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was found so far, most probable root cause first."""
-        if self.closed and self.writer.offset:
-            # the first part of a continued record was judged by another process: judge the whole
+        if self.closed and (self.writer.offset or ranks.world_size() > 1):
+            # the first part of a continued record, and other ranks', were judged by other processes: judge the whole
             return diagnose(self.folder)
         return self.engine.findings
 
@@ -143,7 +184,7 @@ class Session:
         if not self.closed:
             self.closed = True
             self.observer.drop()
-            self._patches.remove()
+            self._take_away()
 
     def close(self, code: int | None = 0, exception: str | None = None, report: bool = True) -> dict[str, Any] | None:
         """End the run: last words, diagnosis, report. Returns the diagnosis; None when it was closed before."""
@@ -151,11 +192,17 @@ class Session:
             return None
         self.closed = True
         begin = time.perf_counter()
-        self._patches.remove()
+        self._take_away()
         self.observer.close()
         self.event(self.observer.clock.steps, "exit", code=code, exception=exception)
         self._judge(None)
+        for note in self.engine.notes:
+            self.event(self.observer.clock.steps, "note", text=note)
         self.writer.close()
+        if self.rank:  # what there is to tell is told by rank 0
+            with self._told_if_failing("diagnosis.json"):
+                ranks.join_late(self.folder, code, exception)
+            return None
         findings = self.findings  # of a continued record, the whole is judged here: once
         result = self._write_diagnosis(findings, code, exception, begin)
         if report:
@@ -167,11 +214,16 @@ class Session:
             result = self._write_diagnosis(findings, code, exception, begin)
         return result
 
+    def _take_away(self) -> None:
+        self._patches.remove()
+        if self._stopper is not None:
+            self._stopper.remove()
+
     def save(self) -> None:
         """Commit what there is, quickly: the process is about to be ended by a signal."""
         if not self.closed and os.getpid() == self._pid:
             self.observer.close()
-            self.flush()
+            self._judge(None)
             self.writer.close()
             self.closed = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 MAX_POINTS = 2_000
-MAX_ROWS, MAX_COLUMNS = 200, 300
+MAX_ROWS, MAX_COLUMNS = 150, 240
 
 
 def thin(x: np.ndarray, y: np.ndarray, limit: int = MAX_POINTS) -> tuple[np.ndarray, np.ndarray]:

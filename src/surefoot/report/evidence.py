@@ -16,7 +16,7 @@ from surefoot.runs.schema import Evidence, Finding
 MAX_CONTEXT = 12
 MAX_THRESHOLDS = 3
 # The lines of a figure together keep this many points.
-POINTS = 4_000
+POINTS = 2_500
 
 
 def evidence(record: Record, finding: Finding, name: str) -> Figure | None:

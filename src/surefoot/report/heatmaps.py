@@ -76,7 +76,24 @@ def present(signal: Signal) -> Signal | None:
     return Signal(signal.name, signal.steps[rows], wheres, signal.values[rows][:, columns])
 
 
-def logarithmic(signal: Signal, title: str) -> Figure | None:
+def linear(signal: Signal, rows: int = MAX_ROWS, columns: int = MAX_COLUMNS) -> Figure:
+    """A heat map of a signal as it is, at most so many rows and columns; extremes are cut to the scale."""
+    kept = present(signal) or signal
+    values, x, names = cells(kept, kept.values, rows, columns)
+    infinite = np.isinf(values)
+    finite = np.where(infinite, np.nan, values)
+    trace = heatmap(finite, x, names, "%{z:.4g}") | {"colorscale": "Viridis"}
+    if np.isfinite(finite).any():
+        low, high = np.nanpercentile(finite, [0.5, 99.5])
+        trace |= {"zmin": float(low), "zmax": float(high) if high > low else float(low) + 1}
+    data, note = [trace], ""
+    if infinite.any():
+        data.append(flat(infinite, x, names, "var(--critical)", "nan or inf"))
+        note = "Red: NaN or infinite."
+    return {"data": data, "layout": frame(names), "note": note}
+
+
+def logarithmic(signal: Signal, title: str, rows: int = MAX_ROWS, columns: int = MAX_COLUMNS) -> Figure | None:
     """A heat map of log10 of a non-negative signal; zeros and non-finite values are drawn as what they are."""
     kept = present(signal)
     if kept is None:
@@ -87,8 +104,10 @@ def logarithmic(signal: Signal, title: str) -> Figure | None:
     exponents[zero] = np.nan
     if not np.isfinite(exponents).any():
         return None
-    values, x, names = cells(kept, exponents)
-    zeros = cells(kept, np.where(zero, np.float32(1), np.float32(np.nan)))[0] if zero.any() else np.zeros_like(values)
+    values, x, names = cells(kept, exponents, rows, columns)
+    zeros = np.zeros_like(values)
+    if zero.any():
+        zeros = cells(kept, np.where(zero, np.float32(1), np.float32(np.nan)), rows, columns)[0]
     infinite = np.isinf(values)
     finite = np.where(infinite, np.nan, values)
     low, high = np.nanpercentile(finite, [0.5, 99.5])
@@ -120,15 +139,17 @@ def colour_bar(bottom: float, top: float) -> dict[str, Any]:
     return {"tickvals": np.log10(values).tolist(), "ticktext": [wording.number(value) for value in values]}
 
 
-def cells(signal: Signal, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def cells(
+    signal: Signal, values: np.ndarray, rows: int = MAX_ROWS, columns: int = MAX_COLUMNS
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Values as (modules, buckets of steps), the borders of the buckets, and a name for each row."""
     borders = edges(signal.steps.astype(np.float64))
-    if len(signal.steps) > MAX_COLUMNS:
-        groups = bins(len(signal.steps), MAX_COLUMNS)
+    if len(signal.steps) > columns:
+        groups = bins(len(signal.steps), columns)
         values, borders = pool(values, groups, axis=0), borders[groups]
     names = list(signal.wheres)
-    if len(names) > MAX_ROWS:
-        groups = bins(len(names), MAX_ROWS)
+    if len(names) > rows:
+        groups = bins(len(names), rows)
         values = pool(values, groups, axis=1)
         names = [names[a] if b - a == 1 else f"{names[a]} … {names[b - 1]}" for a, b in pairwise(groups)]
     return values.T, borders, names

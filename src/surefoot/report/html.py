@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surefoot import plots
-from surefoot.report import cards, figures, heatmaps, tables, wording
+from surefoot.report import cards, families, figures, heatmaps, tables, wording
 from surefoot.report.figures import Figure
 from surefoot.report.record import Record
 
@@ -52,10 +52,15 @@ def write(run: Run | Record, path: str | Path) -> Path:
     Path
         The file written.
     """
+    return put(page(run), path)
+
+
+def put(text: str, path: str | Path) -> Path:
+    """Write a page in one go."""
     path = Path(path)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        scratch.write_text(page(run), encoding="utf-8")
+        scratch.write_text(text, encoding="utf-8")
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
@@ -65,41 +70,56 @@ def write(run: Run | Record, path: str | Path) -> Path:
 def page(run: Run | Record) -> str:
     """The whole page as a string."""
     record = run if isinstance(run, Record) else Record(run)
-    drawn: list[Figure] = []
-
-    def place(figure: Figure, caption: str) -> str:
-        drawn.append({"data": figure["data"], "layout": figure["layout"]})
-        caption = f"{caption} {figure.get('note', '')}".strip()
-        label = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-        height = int(figure["layout"]["height"])
-        chart = f'<div class="chart" data-figure="{len(drawn) - 1}" style="height:{height}px"></div>'
-        return f'<figure class="figure">{label}{chart}</figure>'
-
+    canvas = Canvas()
+    place = canvas.place
     sections = [
         ("findings", "Findings", cards.section(record, place)),
         ("loss", "Loss", _loss(record, place)),
         ("gradients", "Gradient flow", _map("gradients", "Gradient flow", FLOW, heatmaps.gradient_flow(record), place)),
         ("updates", "Updates", _map("updates", "Update over weight", RATIO, heatmaps.update_ratio(record), place)),
         ("units", "Units", _units(record, place)),
+        ("signals", "Signals", families.section(record, place)),
         ("layers", "Layers", tables.layers(record)),
         ("environment", "Environment", tables.environment(record)),
         ("cost", "Cost", tables.cost(record)),
     ]
-    shown = [(name, title, body) for name, title, body in sections if body]
-    links = "".join(f'<a href="#{name}">{title}</a>' for name, title, _ in shown)
+    title = f"{_word(record)}: {Path(record.script).name}"
+    return document(title, _verdict(record), sections, canvas, f"{_version(record)} from the record in this folder")
+
+
+class Canvas:
+    """The figures of a page, in the order in which they are placed on it."""
+
+    def __init__(self) -> None:
+        self.drawn: list[Figure] = []
+
+    def place(self, figure: Figure, caption: str) -> str:
+        """Put a figure on the page: its place there as HTML."""
+        self.drawn.append({"data": figure["data"], "layout": figure["layout"]})
+        caption = ". ".join(text.rstrip(".") for text in (caption, figure.get("note", "")) if text)
+        label = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+        height = int(figure["layout"]["height"])
+        chart = f'<div class="chart" data-figure="{len(self.drawn) - 1}" style="height:{height}px"></div>'
+        return f'<figure class="figure">{label}{chart}</figure>'
+
+
+def document(title: str, header: str, sections: Sequence[tuple[str, str, str]], canvas: Canvas, origin: str) -> str:
+    """A whole page of (id, title, HTML) sections; empty ones are left out. ``header`` is HTML, the rest is text."""
+    shown = [(name, heading, body) for name, heading, body in sections if body]
+    links = "".join(f'<a href="#{name}">{heading}</a>' for name, heading, _ in shown)
     body = "".join(body for _, _, body in shown)
     template = plots.template({role: f"var(--{role})" for role in plots.LIGHT})
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{_word(record)}: {escape(Path(record.script).name)} · surefoot</title><style>{_style()}</style></head>"
-        f"<body>{_verdict(record)}<nav><div>{links}</div></nav><main>"
+        f"<title>{escape(title)} · surefoot</title><style>{_style()}</style></head>"
+        f"<body>{header}<nav><div>{links}</div></nav><main>"
         f"<noscript><p>The figures need JavaScript; everything else is here without it.</p></noscript>{body}</main>"
-        f"<footer>Written by surefoot {escape(_version(record))} from the record in this folder.</footer>"
-        f'<script type="application/json" id="figures">{_json(drawn)}</script>'
+        f"<footer>Written by surefoot {escape(origin)}.</footer>"
+        f'<script type="application/json" id="figures">{_json(canvas.drawn)}</script>'
         f'<script type="application/json" id="template">{_json(template)}</script>'
-        + (f"<script>{plots.javascript()}</script>" if drawn else "")
+        + (f"<script>{plots.javascript()}</script>" if canvas.drawn else "")
         + f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script></body></html>\n"
     )
 

@@ -239,6 +239,8 @@ def _closing(page: _Page, record: Record) -> None:
     notes = [str(event.data.get("text", "")) for event in record.events("note")]
     for note in dict.fromkeys(notes):
         page.line(note, label=("note", "dim"), column=10)
+    if ignored := record.meta.get("ignore"):
+        page.line(", ".join(map(str, ignored)), label=("ignored", "dim"), column=10)
     if parts := wording.cost(record):
         page.line(" · ".join(parts), label=("watching", "dim"), column=10)
     report = _folder(record.run.path) / "report.html"

@@ -11,28 +11,11 @@ import numpy as np
 
 from surefoot.report.record import Record
 from surefoot.runs.schema import Evidence, Finding
+from surefoot.runs.signals import SIGNALS
 
 KILLED = "no last words: the run was killed or is still running"
 MEANS = {"hooks": "by hooks", "borrow": "on a borrowed graph", "replay": "by replay"}
-TITLES = {
-    "loss": "loss",
-    "learning_rate": "learning rate",
-    "step_time": "step time (s)",
-    "gradient_rms": "gradient RMS, before clipping",
-    "gradient_norm": "gradient norm, before clipping",
-    "gradient_share": "share of parameters with a gradient",
-    "gradient_nonfinite": "share of non-finite gradients",
-    "weight_rms": "weight RMS",
-    "update_rms": "update RMS",
-    "weight_norm": "weight norm",
-    "update_norm": "update norm",
-    "activation_rms": "activation RMS",
-    "activation_mean": "activation mean",
-    "dead_share": "share of dead units",
-    "saturated_share": "share of saturated outputs",
-    "softmax_collapse_share": "share of collapsed softmax rows",
-    "stale_gradient_share": "share of stale gradients",
-}
+TITLES = {signal.name: signal.title for signal in SIGNALS.values()}
 
 
 def title(signal: str) -> str:

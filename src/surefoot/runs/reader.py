@@ -174,16 +174,29 @@ class Run:
                         values = np.frombuffer(b"".join(row[2] for row in mine), FLOAT32).reshape(len(mine), -1)
                         yield number, steps, values[:, list(places.values())]
 
-    def rows(self, family: str | None = None) -> Iterator[tuple[int, Family, np.ndarray]]:
-        """All rows (of one family) as (step, family, float32 values), by step and then by the family's name."""
+    def newest_row(self) -> int:
+        """The step of the newest row; 0 if there is none."""
+        ((step,),) = self._query("SELECT ifnull(max(step), 0) FROM rows")
+        return step
+
+    def rows(
+        self, family: str | None = None, *, after: int = -1, until: int | None = None
+    ) -> Iterator[tuple[int, Family, np.ndarray]]:
+        """Rows as (step, family, float32 values), by step and then by the family's name.
+
+        Parameters
+        ----------
+        family : of this family only
+        after, until : of the steps above ``after``, up to and including ``until``; all by default
+        """
         layouts = {number: f for number, f in self._families().items() if family is None or f.name == family}
         sql = (
-            f"SELECT step, family, data FROM rows WHERE step > ? AND family IN ({_marks(layouts)})"
+            f"SELECT step, family, data FROM rows WHERE step > ? AND step <= ? AND family IN ({_marks(layouts)})"
             " ORDER BY step, family LIMIT ?"
         )
-        last, limit = -1, _ROWS
+        last, end, limit = after, 2**62 if until is None else until, _ROWS
         with closing(connect(self._uri)) as connection:
-            while rows := connection.execute(sql, (last, *layouts, limit)).fetchall():
+            while rows := connection.execute(sql, (last, end, *layouts, limit)).fetchall():
                 if len(rows) == limit:  # the last step may be cut: leave it to the next piece
                     whole = [row for row in rows if row[0] < rows[-1][0]]
                     if not whole:

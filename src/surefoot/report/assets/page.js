@@ -24,6 +24,7 @@
   }
 
   function draw(place) {
+    if (!place.clientWidth) return null; // folded away: drawn when it is unfolded
     var figure = figures[Number(place.dataset.figure)];
     var style = getComputedStyle(root);
     var layout = coloured(figure.layout, style);
@@ -50,7 +51,8 @@
     var resized = new ResizeObserver(function (entries) {
       entries.forEach(function (entry) {
         var place = entry.target, width = entry.contentRect.width;
-        if (width && place._fullLayout && Math.abs(place._fullLayout.width - width) > 1) draw(place);
+        var drawn = place._fullLayout;
+        if (width && (!drawn || Math.abs(drawn.width - width) > 1)) draw(place);
       });
     });
     places.forEach(function (place) { resized.observe(place); });
