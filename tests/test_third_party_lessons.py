@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,6 +13,7 @@ from torch import Tensor, nn
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.discover import Models
 from surefoot.observe.graph import has_memory, read_graph, saved
+from surefoot.runs import open_run
 from watching import watching
 
 
@@ -85,3 +90,39 @@ def test_sparse_inputs_turn_nothing_off() -> None:
             optimizer.step()
     assert not [note for note in seen.of("note") if "sparse" in note["text"]]
     assert sorted(seen.signal("loss")) == [1, 2, 3, 4, 5]
+
+
+BY_HAND = """
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 5))
+for _ in range(20):
+    x, y = torch.randn(64, 20), torch.randint(5, (64,))
+    model.zero_grad()
+    F.cross_entropy(model(x), y).backward()
+    for p in model.parameters():
+        p.data.add_(p.grad, alpha=-0.1)
+print([p.sum().item() for p in model.parameters()], torch.rand(1))
+"""
+
+
+def test_updates_by_hand_are_steps(tmp_path: Path) -> None:
+    """Tutorials update ``p.data`` themselves: no optimiser tells of a step, and no version changes."""
+    script = tmp_path / "by_hand.py"
+    script.write_text(BY_HAND)
+
+    def python(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True)
+        return done.stdout
+
+    bare = python(str(script))
+    for options in ((), ("--look-every", "1")):
+        out = str(tmp_path / f"run{len(options)}")
+        assert python("-m", "surefoot", "run", "--quiet", "--out", out, *options, str(script)) == bare
+        run = open_run(out)
+        assert run.steps == 20 and len(run.frame("loss").dropna()) == 20
+        assert run.frame("gradient_rms")["2"].notna().any() and not run.events("note")
+        assert run.frame("predicted_decrease").stack().gt(0).all()

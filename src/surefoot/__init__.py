@@ -22,7 +22,18 @@ _HOME = {
     "Run": "surefoot.runs",
 }
 
-__all__ = ["Evidence", "Finding", "Remedy", "Run", "TrainingStopped", "__version__", "diagnose", "log", "open_run", "watch"]
+__all__ = [
+    "Evidence",
+    "Finding",
+    "Remedy",
+    "Run",
+    "TrainingStopped",
+    "__version__",
+    "diagnose",
+    "log",
+    "open_run",
+    "watch",
+]
 
 if TYPE_CHECKING:
     from surefoot.findings import diagnose

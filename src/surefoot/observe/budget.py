@@ -6,7 +6,7 @@ import math
 
 CREDIT_LOOKS = 8
 CREDIT_SECONDS = 0.5
-DEAR_CREDIT = 0.2  # of these seconds, what readings dearer than a look may take, so that looks are not cut short by them
+DEAR_CREDIT = 0.2  # of these seconds, what readings dearer than a look may take, so as not to cut looks short
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
 PLANNED_SHARE = 0.4

@@ -22,6 +22,7 @@ from surefoot.observe.signals.attention import AttentionLogits
 from surefoot.observe.signals.clipping import ClipRatio
 from surefoot.observe.signals.curvature import CurvatureReading
 from surefoot.observe.signals.game import Game
+from surefoot.observe.signals.gating import Gating
 from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
 from surefoot.observe.signals.initialisation import Initialisation
 from surefoot.observe.signals.inputs import Inputs
@@ -55,6 +56,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     Scaling,
     Schedules,
     Surrogates,
+    Gating,
     Inputs,
     Samples,
     LossTerms,

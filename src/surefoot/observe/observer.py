@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from surefoot.observe.budget import Budget
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.compiled import Unseen
+from surefoot.observe.compiled import ByHand, Unseen
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.graph import read_graph, roots_of
@@ -95,6 +95,7 @@ class Observer:
         self.on_idle: Callable[[bool], None] | None = None
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
+        self._by_hand: ByHand | None = None  # kept alive while the run lasts
         self._unseen: Unseen | None = None  # while no step was ever seen: how one that nobody tells of is found
         self._closure_ran = (
             False  # inside a step: its closure has given loss and gradient, what it computes now is more
@@ -348,9 +349,20 @@ class Observer:
             return
         known = self._unseen is not None and self._unseen.confirmed
         self._unseen = Unseen(self.clock.optimizers, known)
+        if self._unseen.optimizer is None:
+            self._unseen = Unseen(self._without_optimizer(), known)
         optimizer = self._unseen.optimizer
         if known and self._looking and optimizer is not None:
             self._look_at_step(optimizer)
+
+    def _without_optimizer(self) -> list[Optimizer]:
+        """Who steps where no optimiser holds what has a gradient: whatever changes the weights by hand."""
+        owned = [p for o in self._scene.models.owned.values() if (p := o.ref()) is not None and p.grad is not None]
+        if not owned or not self._scene.any_optimizer:
+            return []
+        self._by_hand = ByHand(owned)
+        self._scene.state_of(self._by_hand)
+        return [self._by_hand]
 
     def _end_unseen_step(self) -> None:
         """Another backward begins, or the run is over: if weights have changed since the last one, that was a step."""

@@ -23,6 +23,7 @@ PER_LAYER = {
     ),
     "adaptivity": ("epsilon_share", "epsilon_factor"),
     "frozen": ("frozen_share", "unchanged_share"),
+    "gating": ("gating_gain", "gating_exponent", "gating_column_sum"),
     "gradients": ("gradient_rms", "gradient_share", "gradient_nonfinite"),
     "ranks": ("weight_projection",),
     "rank": ("stable_rank", "effective_rank", "token_cosine"),
@@ -109,7 +110,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
         "log_partition_max",
         "logit_shift",
         "logit_rounding",
-    )
+    ),
 }
 
 

@@ -52,6 +52,11 @@ class Scene:
         self._shard_of: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # ids of gathered parameters and their shards
         self._strangers: set[int] = set()  # parameters of models that are not to be watched
 
+    @property
+    def any_optimizer(self) -> bool:
+        """Whether no choice of optimisers was given."""
+        return self._given_optimizers is None
+
     def follows(self, optimizer: Optimizer) -> bool:
         """Whether this optimiser's steps count."""
         return self._given_optimizers is None or id(optimizer) in self._given_optimizers

@@ -160,6 +160,17 @@ _SURROGATES = (
            "Share of a binary layer's weights where the estimator's slope is zero: no gradient moves them."),
 )  # fmt: skip
 
+_GATING = (
+    Signal("gating_gain", "gating", "layer", "1", "largest sum over paths",
+           "Of a surefoot.nn.plstm layer over a grid: the largest sum over paths of the product of |transitions| from "
+           "the first corner on. At most 1 in P- and D-mode."),
+    Signal("gating_exponent", "gating", "layer", "1", "decay of gates over distance",
+           "p where these sums fall as distance^(−p): ½ for critical P-mode, 0 for critical D-mode, negative where "
+           "they grow."),
+    Signal("gating_column_sum", "gating", "layer", "1", "largest sum of transitions at a node",
+           "Largest |T| to the right plus |T| down, over the edges that come to a node. At most 1 in P-mode."),
+)  # fmt: skip
+
 _NUMBERS = (
     Signal("softmax_rounding_share", "logits", "loss", "1", "share of rounding in the gradient",
            "Σ |Σ p − 1| over rows, over the Σ of the wrong classes' p: how much of the gradient on the logits is "
@@ -275,8 +286,8 @@ _PHASES = (
     Signal("frozen_share", "frozen", "layer", "1", "share of parameters told to stay",
            "Share of the layer's parameters that an optimizer holds and that have requires_grad=False."),
     Signal("unchanged_share", "frozen", "layer", "1", "share of parameters that never changed",
-           "Share of the layer's parameters that an optimizer holds, that have a gradient, and that are bit for bit what "
-           "they were at the first look (64 elements of each are compared)."),
+           "Share of the layer's parameters that an optimizer holds, that have a gradient, and that are bit for bit "
+           "what they were at the first look (64 elements of each are compared)."),
 )  # fmt: skip
 _FIELDS = (
     Signal("generated_spread", "game", "model", "1", "spread of generated samples",
@@ -284,16 +295,16 @@ _FIELDS = (
     Signal("generated_offset", "game", "model", "1", "distance of the means",
            "Distance between the means of a generated and a real batch, in units of the real batch's spread."),
     Signal("generated_move", "game", "model", "1", "move of the generated mean",
-           "How far the mean of the generated samples went since the look before, in units of the real batch's spread."),
+           "How far the mean of the generated samples went since the last look, in units of the real batch's spread."),
     Signal("coverage", "game", "model", "1", "coverage of the data",
            "Share of real samples with a generated one nearer than their fifth real neighbour; 0.97 is expected where "
            "both come from one distribution."),
     Signal("precision", "game", "model", "1", "precision of generated samples",
            "Share of generated samples nearer to some real one than that one's fifth real neighbour."),
     Signal("discriminator_auc", "game", "model", "1", "discriminator: real above generated",
-           "Probability that the discriminator scores a real sample above a generated one: ½ if it can't tell them apart."),
+           "Probability that the discriminator scores a real sample above a generated one: ½ if it can't tell them."),
     Signal("latent_kl", "latent", "layer", "nats", "divergence from the prior",
-           "KL divergence of the latent posterior from a standard normal, summed over dimensions, mean over the batch."),
+           "KL divergence of the latent posterior from a standard normal: sum over dimensions, mean over the batch."),
     Signal("active_units_share", "latent", "layer", "1", "share of active latent dimensions",
            "Share of latent dimensions whose posterior mean has a variance above 0.01 over the batch."),
     Signal("latent_size", "latent", "layer", "1", "latent dimensions", "Number of latent dimensions."),
@@ -308,6 +319,7 @@ _ALL: tuple[Signal, ...] = (
     *_FIELDS,
     *_DATA,
     *_SURROGATES,
+    *_GATING,
     *_STEP,
     *_GRADIENTS,
     *_WEIGHTS,

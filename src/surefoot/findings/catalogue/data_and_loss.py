@@ -268,8 +268,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "KL(N(μ, σ²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − ln σ²) for each dimension; a dimension is active if the "
             "variance of μ over the data is above 0.01.\n"
             "Judged: active_units_share.\n"
-            "Threshold: 0 at three looks in a row or more, over half of the run and 500 steps, with a divergence below 0.1 "
-            "nats that does not rise."
+            "Threshold: 0 at three looks in a row or more, over half of the run and 500 steps, with a divergence below "
+            "0.1 nats that does not rise."
         ),
         source="Burda, Grosse, Salakhutdinov 2016, Importance Weighted Autoencoders, §5.2",
         not_this=(

@@ -218,5 +218,26 @@ ENTRIES: tuple[Explanation, ...] = (
         remedies=("weights back within the estimator's reach", "surefoot.nn.binary.set_sharpness"),
         severities="warning",
     ),
+    Explanation(
+        id="unstable-gating",
+        title="gates add up along the paths of a grid",
+        what=(
+            "A recurrence over a grid or graph reaches a node on many paths, each with its own product of gates. Gates "
+            "of at most 1 keep a sequence from exploding, for it has one path; here the sum over paths can still grow "
+            "with a power of two a step, forwards and in the gradient."
+        ),
+        mathematics=(
+            "G(n, n') = Σ over paths of S · Π T · M. With all T = 1 on a grid G = C(x + y, x) ~ 4^k/√(πk) at x = y = k: "
+            "3432 on 8 × 8, beyond float32 at k = 66. If for every incoming edge Σ |T| over the outgoing ones is ≤ 1 "
+            "(P-mode), ‖T‖₁ ≤ 1 and no sum over paths exceeds 1; if one path joins any two edges (D-mode), |T| ≤ 1 is "
+            "enough.\n"
+            "Judged: gating_gain, the sum over paths of |T| from the first corner, of each surefoot.nn.plstm.PLSTM2d.\n"
+            "Threshold: above 2, twice the bound, and growing with distance, at three looks in a row."
+        ),
+        source="Pöppel, Freinschlag, Schmied, Lin, Hochreiter, NeurIPS 2025 (arXiv 2506.11997), section 3",
+        not_this="P- and D-mode layers cannot get there. A column sum above 1 alone is not it: D-mode's is up to 2.",
+        remedies=("surefoot.nn.plstm.PLSTM2d",),
+        severities="critical where the sum is not finite, else warning",
+    ),
 )
 """What is said of each id of this family."""

@@ -152,12 +152,7 @@ class Game(Instrument):
 
 def _same_kind(a: Tensor, b: Tensor) -> bool:
     """Batches of samples of one kind; several numbers each."""
-    return (
-        a.dtype == b.dtype
-        and a.dim() > 0
-        and min(len(a), len(b)) > NEIGHBOURS
-        and a[0].numel() == b[0].numel() > 1
-    )
+    return a.dtype == b.dtype and a.dim() > 0 and min(len(a), len(b)) > NEIGHBOURS and a[0].numel() == b[0].numel() > 1
 
 
 def _rows(samples: Tensor) -> Tensor:

@@ -1,0 +1,174 @@
+"""``surefoot.nn.plstm`` on grids against the authors' layer, a plain loop, and attention; forwards and backwards.
+
+* Gates from the input, on growing grids. Peers: the authors' torch function (``pLSTM2D_fwbw``: one block, backward by
+  recomputation), and a loop over the grid's nodes. All three are checked to agree to 1e-8 in float64.
+* Gates that are equal everywhere, closed form, a whole layer's core. Floor:
+  ``F.scaled_dot_product_attention`` of the same size.
+
+Arms alternate in one process, on one core. ``--memory`` prints what a forward keeps for the backward instead.
+
+    git clone https://github.com/ml-jku/plstm && PYTHONPATH=plstm/src python benchmarks/plstm.py   # with its compoconf, einops
+    python benchmarks/plstm.py --sides 8 16 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from surefoot.nn.plstm import GridGates, PLSTM2d, plstm_2d
+from surefoot.nn.plstm.layers import _attend
+
+
+def loop(q: Tensor, k: Tensor, v: Tensor, gates: GridGates) -> Tensor:
+    """The recurrence a node at a time."""
+    batch, width, height, heads, keys = q.shape
+    none = q.new_zeros(batch, heads, keys, v.shape[-1])
+    right: dict[tuple[int, int], Tensor] = {}
+    down: dict[tuple[int, int], Tensor] = {}
+    rows = []
+    for x in range(width):
+        for y in range(height):
+            g = {name: gate[:, x, y, :, None, None] for name, gate in vars(gates).items()}
+            left, up = right.get((x - 1, y), none), down.get((x, y - 1), none)
+            outer = k[:, x, y, :, :, None] * v[:, x, y, :, None]
+            right[x, y] = g["right_left"] * left + g["right_up"] * up + g["source_right"] * outer
+            down[x, y] = g["down_left"] * left + g["down_up"] * up + g["source_down"] * outer
+            state = g["mark_left"] * left + g["mark_up"] * up + g["direct"] * outer
+            rows.append((keys**-0.5 * q[:, x, y, :, None] @ state).squeeze(-2))
+    return torch.stack(rows, 1).unflatten(1, (width, height))
+
+
+def authors(q: Tensor, k: Tensor, v: Tensor, gates: GridGates, levels: int) -> Tensor:
+    """The authors' function with our arguments."""
+    from plstm.torch.plstm_2d import pLSTM2D_fwbw
+
+    def fold(x: Tensor) -> Tensor:
+        return x.permute(0, 3, 1, 2, *range(4, x.dim())).flatten(0, 1)
+
+    def gate(name: str, ones: int) -> Tensor:
+        return fold(getattr(gates, name))[(..., *(None,) * ones)].contiguous()
+
+    out = pLSTM2D_fwbw(
+        *(fold(t)[..., None].contiguous() for t in (q, k, v)),
+        *(gate(name, 3) for name in ("source_right", "source_down")),
+        *(gate(name, 2) for name in ("right_left", "down_up", "down_left", "right_up")),
+        *(gate(name, 2) for name in ("mark_left", "mark_up")),
+        gate("direct", 4),
+        levels=levels,
+    )
+    return out.squeeze(-1).unflatten(0, (q.shape[0], q.shape[3])).permute(0, 2, 3, 1, 4)
+
+
+def race(name: str, arms: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Alternate the arms (the first is ours); print medians, and each of the others' ratio to ours."""
+    times: dict[str, list[float]] = {arm: [] for arm in arms}
+    for call in arms.values():
+        call()
+    for turn in range(rounds):
+        for arm in list(arms) if turn % 2 == 0 else reversed(arms):
+            begin = time.perf_counter()
+            arms[arm]()
+            times[arm].append(time.perf_counter() - begin)
+    ours = times[next(iter(arms))]
+    shown = []
+    for arm, taken in times.items():
+        ratio = statistics.median(t / o for t, o in zip(taken, ours, strict=True))
+        shown.append(f"{arm} {1e3 * statistics.median(taken):8.2f} ms ({ratio:.2f} ×)")
+    print(f"{name:18} " + "   ".join(shown), flush=True)
+
+
+def kept_bytes(call: Callable[[], object]) -> int:
+    """Bytes of distinct storages that the graph keeps for the backward."""
+    seen: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        seen[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        out = call()
+    del out
+    return sum(seen.values())
+
+
+def main() -> None:
+    """Parse and race."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sides", type=int, nargs="+", default=[8, 16, 32])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--memory", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        import plstm.torch.plstm_2d  # noqa: F401
+
+        there = True
+    except ImportError as error:
+        there = False
+        print(f"the authors' function is left out: {error}")
+    heads, keys = 2, 16
+    for side in options.sides:
+        torch.manual_seed(0)
+        shape = (options.batch, side, side, heads)
+        levels = (side - 1).bit_length()
+
+        def leaves(dtype: torch.dtype, shape: tuple[int, ...] = shape) -> list[Tensor]:
+            values = [torch.randn(*shape, keys) for _ in range(3)] + [torch.rand(shape) / 2 for _ in range(9)]
+            return [t.to(dtype).requires_grad_() for t in values]
+
+        def forms(t: list[Tensor], levels: int = levels) -> dict[str, Callable[[], Tensor]]:
+            gates = GridGates(*t[3:])
+            made: dict[str, Callable[[], Tensor]] = {
+                "chunkwise": lambda: plstm_2d(*t[:3], gates),
+                "parallel": lambda: plstm_2d(*t[:3], gates, method="parallel"),
+                "recurrent": lambda: plstm_2d(*t[:3], gates, method="recurrent"),
+                "loop": lambda: loop(*t[:3], gates),
+            }
+            if there:
+                made["authors"] = lambda: authors(*t[:3], gates, levels)
+            return made
+
+        double = {name: form() for name, form in forms(leaves(torch.float64)).items()} if side <= 16 else {}
+        for name, out in double.items():
+            worst = float((out - double["loop"]).detach().abs().max())
+            assert worst < 1e-8, (name, worst)
+            print(f"{side} × {side}: {name} differs from the loop by {worst:.1e} in float64")
+        single = leaves(torch.float32)
+        made = forms(single)
+        if options.memory:
+            sizes = {name: kept_bytes(form) / 1e6 for name, form in made.items()}
+            print(f"{side} × {side}: " + "   ".join(f"{name} {size:.1f} MB" for name, size in sizes.items()))
+            continue
+
+        def backward(form: Callable[[], Tensor], single: list[Tensor] = single) -> Callable[[], object]:
+            return lambda: torch.autograd.grad(form().sum(), single)
+
+        race(f"{side} × {side}", {name: backward(form) for name, form in made.items()}, options.rounds)
+
+        layer = PLSTM2d(heads * keys, heads, "P", "bias")
+        q, k, v = single[:3]
+        flat = [t.flatten(1, 2).transpose(1, 2) for t in (q, k, v)]
+        x = torch.zeros(1, side, side, heads * keys)
+        race(
+            "equal gates",
+            {
+                "ours": lambda: torch.autograd.grad(
+                    _attend(q, k, v, layer._constant(layer.grid_gates(x), side, side)).sum(),
+                    single[:3],  # noqa: B023
+                ),
+                "attention": lambda: torch.autograd.grad(F.scaled_dot_product_attention(*flat).sum(), single[:3]),  # noqa: B023
+            },
+            options.rounds,
+        )
+
+
+if __name__ == "__main__":
+    main()
