@@ -7,7 +7,8 @@
 
 Arms alternate in one process, on one core. ``--memory`` prints what a forward keeps for the backward instead.
 
-    git clone https://github.com/ml-jku/plstm && PYTHONPATH=plstm/src python benchmarks/plstm.py   # with its compoconf, einops
+    git clone https://github.com/ml-jku/plstm && pip install compoconf einops networkx
+    PYTHONPATH=plstm/src python benchmarks/plstm.py
     python benchmarks/plstm.py --sides 8 16 --rounds 3
 """
 
@@ -15,8 +16,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -66,6 +69,22 @@ def authors(q: Tensor, k: Tensor, v: Tensor, gates: GridGates, levels: int) -> T
     return out.squeeze(-1).unflatten(0, (q.shape[0], q.shape[3])).permute(0, 2, 3, 1, 4)
 
 
+def equal_gates(qkv: list[Tensor], dim: int) -> dict[str, Callable[[], object]]:
+    """Closed form and product of P-mode gates in four directions, and attention."""
+    q, k, v = qkv
+    side, heads = q.shape[1], q.shape[3]
+    layer, x = PLSTM2d(dim, heads, "P", "bias"), torch.zeros(1, side, side, dim)
+    flat = [t.flatten(1, 2).transpose(1, 2) for t in qkv]
+
+    def ours() -> Tensor:
+        return _attend(q, k, v, layer._constant(layer.grid_gates(x), side, side))
+
+    return {
+        "ours": lambda: torch.autograd.grad(ours().sum(), qkv),
+        "attention": lambda: torch.autograd.grad(F.scaled_dot_product_attention(*flat).sum(), qkv),
+    }
+
+
 def race(name: str, arms: dict[str, Callable[[], object]], rounds: int) -> None:
     """Alternate the arms (the first is ours); print medians, and each of the others' ratio to ours."""
     times: dict[str, list[float]] = {arm: [] for arm in arms}
@@ -107,6 +126,8 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    here = Path(__file__).resolve().parent  # this file has the name of the authors' package
+    sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != here]
     try:
         import plstm.torch.plstm_2d  # noqa: F401
 
@@ -153,21 +174,7 @@ def main() -> None:
 
         race(f"{side} × {side}", {name: backward(form) for name, form in made.items()}, options.rounds)
 
-        layer = PLSTM2d(heads * keys, heads, "P", "bias")
-        q, k, v = single[:3]
-        flat = [t.flatten(1, 2).transpose(1, 2) for t in (q, k, v)]
-        x = torch.zeros(1, side, side, heads * keys)
-        race(
-            "equal gates",
-            {
-                "ours": lambda: torch.autograd.grad(
-                    _attend(q, k, v, layer._constant(layer.grid_gates(x), side, side)).sum(),
-                    single[:3],  # noqa: B023
-                ),
-                "attention": lambda: torch.autograd.grad(F.scaled_dot_product_attention(*flat).sum(), single[:3]),  # noqa: B023
-            },
-            options.rounds,
-        )
+        race("equal gates", equal_gates(single[:3], heads * keys), options.rounds)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ def constant_gates(kind: str, decay: float = 1.0, dtype: torch.dtype = torch.flo
         return p_mode_gates(one, one, one, one, 0.5 * one, decay * one)
     if kind == "D":
         return d_mode_gates(one, one, one, one, one, decay * one, decay * one, decay * one)
-    return GridGates(one, one, *[decay * one] * 4, one, one, one)
+    kept = decay * one
+    return GridGates(one, one, kept, kept, kept, kept, one, one, one)
 
 
 def gain(gates: GridGates, side: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, float]:
@@ -65,7 +66,7 @@ class PointingViT(nn.Module):
         self.head = nn.Linear(dim, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        place = self.position
+        place: Tensor = self.position
         if place.shape[2:] != x.shape[1:3]:
             place = F.interpolate(place, x.shape[1:3], mode="bicubic", align_corners=False)
         tokens = (self.embed(x) + place.permute(0, 2, 3, 1)).flatten(1, 2)
@@ -113,7 +114,7 @@ def compare_forms(side: int, seed: int, rounds: int = 3) -> dict[str, float]:
         best = math.inf
         for _ in range(rounds):
             begin = time.perf_counter()
-            out = plstm_2d(q, k, v, gates, method=method)  # type: ignore[arg-type]
+            out = plstm_2d(q, k, v, gates, method=method)
             best = min(best, time.perf_counter() - begin)
         outs.append(out)
         times[method] = 1e3 * best

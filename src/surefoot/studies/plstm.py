@@ -95,8 +95,8 @@ def run(scale: Scale, seed: int) -> StudyResult:
     measured, tables = _stability(sides)
     forms = {side: compare_forms(side, seed) for side in FORMS.get(scale, FORMS["small"])}
     measured["difference"] = max(found["difference"] for found in forms.values())
-    for side, found in forms.items():
-        measured |= {f"ms_{form}_{side}": found[form] for form in ("recurrent", "parallel")}
+    for side, form_found in forms.items():
+        measured |= {f"ms_{form}_{side}": form_found[form] for form in ("recurrent", "parallel")}
     steps, vit_steps = STEPS.get(scale, STEPS["small"])
     tests = 256 if scale == "smoke" else 1024
     for done, arm in enumerate(ARMS):
@@ -183,8 +183,8 @@ def _line(name: str, x: object, y: object) -> dict[str, object]:
 STUDY = Study(
     slug="plstm",
     title="pLSTM: parallelisable linear source transition mark networks on grids and graphs",
-    paper="Pöppel, Freinschlag, Schmied, Lin, Hochreiter: pLSTM: parallelizable Linear Source Transition Mark networks. "
-    "NeurIPS 2025, arXiv 2506.11997",
+    paper="Pöppel, Freinschlag, Schmied, Lin, Hochreiter: pLSTM: parallelizable Linear Source Transition Mark "
+    "networks. NeurIPS 2025, arXiv 2506.11997",
     claims=CLAIMS,
     run=run,
     figures=figures,
@@ -193,8 +193,8 @@ STUDY = Study(
         "Arrow pointing with symbols on a small grid in place of images of 192 pixels; fresh samples at every step.",
         "The paper finds D-mode alone better at twice the size than both modes in turn; on this small task it is the "
         "other way round.",
-        "The transformer has a class token and positions that start at a standard deviation of 0.4: with mean pooling or "
-        "0.02 it does not start to learn at this size.",
+        "The transformer has a class token and positions that start at a standard deviation of 0.4: with mean pooling "
+        "or 0.02 it does not start to learn at this size.",
         "Times are of one core and of whatever else runs on it.",
     ),
 )

@@ -1,4 +1,4 @@
-"""pLSTM: linear recurrence over sequences, grids and directed acyclic graphs that cannot explode along their many paths."""
+"""pLSTM: linear recurrence over sequences, grids and directed acyclic graphs that their many paths don't explode."""
 
 from surefoot.nn.plstm.dag import dag_gating_matrix, normalize_transition, path_gains, plstm_dag, propagate
 from surefoot.nn.plstm.gates import GridGates, d_mode_closed, d_mode_gates, p_mode_closed, p_mode_gates

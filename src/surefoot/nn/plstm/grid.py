@@ -1,7 +1,7 @@
-"""Gated linear recurrence over a grid: a step a diagonal, in chunks, or in logarithmic depth; one and the same function.
+"""Gated linear recurrence over a grid: a step a diagonal, in chunks, or in logarithmic depth; one function.
 
-A block of 2^l × 2^l nodes acts as one node whose edges carry a boundary of 2^l cells. Four blocks make the next; what is
-left when doubling stops is a smaller grid of blocks, taken diagonal by diagonal.
+A block of 2^l × 2^l nodes acts as one node whose edges carry a boundary of 2^l cells. Four blocks make the next; what
+is left when doubling stops is a smaller grid of blocks, taken diagonal by diagonal.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def plstm_2d(
 
     Source: arXiv 2506.11997, section 3 and appendix.
     """
-    batch, width, height, heads, keys = q.shape
+    _, width, height, heads, keys = q.shape
     levels = levels_of(method, levels, max(width, height))
     blocks = grid_blocks(gates, width, height, heads, levels)
     side = 2**levels
@@ -76,8 +76,8 @@ def plstm_2d(
 def gating_matrix_2d(
     gates: GridGates, width: int, height: int, heads: int
 ) -> Float[Tensor, "batch heads width height width height"]:
-    """G: what node (x', y') weighs at node (x, y), as [x, y, x', y']; the direct gate on the diagonal. The recurrence is
-    (G ∘ q kᵀ) v. Batch is 1 where no gate has one."""
+    """G: what node (x', y') weighs at node (x, y), as [x, y, x', y']; the direct gate on the diagonal. The recurrence
+    is (G ∘ q kᵀ) v. Batch is 1 where no gate has one."""
     levels = levels_of("parallel", None, max(width, height))
     inside = grid_blocks(gates, width, height, heads, levels).inside[:, :, 0, 0]
     side, order = 2**levels, torch.argsort(_order(levels, inside.device))

@@ -104,8 +104,8 @@ class PLSTM2d(nn.Module):
     Parameters
     ----------
     dim, heads : width, and into how many heads it is split
-    mode : ``"P"`` shares what comes to a node out between its ways on, ``"D"`` leaves out one turn and ``"free"`` bounds
-        each transition alone by 1, which does not keep sums over paths from exploding
+    mode : ``"P"`` shares what comes to a node out between its ways on, ``"D"`` leaves out one turn and ``"free"``
+        bounds each transition alone by 1, which does not keep sums over paths from exploding
     gates : ``"input"`` from each place's input; ``"bias"`` equal everywhere and learnt, with closed forms that are had
         once a step and read like attention
     directions : 1 (right and down), 2 (and left and up) or 4
@@ -221,7 +221,8 @@ class PLSTM2d(nn.Module):
 
     def extra_repr(self) -> str:
         kind = "bias" if self.gate_weight is None else "input"
-        return f"{self.cells.dim}, heads={self.cells.heads}, {self.mode}-mode, gates={kind!r}, {len(self.flips)} directions"
+        ways = f"{len(self.flips)} directions"
+        return f"{self.cells.dim}, heads={self.cells.heads}, {self.mode}-mode, gates={kind!r}, {ways}"
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, gating: Tensor) -> Tensor:
@@ -282,17 +283,12 @@ class PLSTMGraph(nn.Module):
         own = [] if edges is None else [edges]
         middle = [x[graph.head[graph.incoming]], *(f[line] for f in own for line in (graph.incoming, graph.outgoing))]
         raw = STEEP * self.transition(torch.cat(middle, -1)).T
-        return self.cells.join(
-            plstm_dag(
-                *(t.transpose(0, 1) for t in self.cells.split(x)),
-                self.source(torch.cat([x[graph.tail], *own], -1)).sigmoid().T,
-                normalize_transition(raw, graph, self.mode),
-                self.mark(torch.cat([x[graph.head], *own], -1)).sigmoid().T,
-                self.direct(x).sigmoid().T,
-                graph,
-                method=self.method,
-            ).transpose(0, 1)
-        )
+        q, k, v = (t.transpose(0, 1) for t in self.cells.split(x))
+        source = self.source(torch.cat([x[graph.tail], *own], -1)).sigmoid().T
+        mark = self.mark(torch.cat([x[graph.head], *own], -1)).sigmoid().T
+        transition, direct = normalize_transition(raw, graph, self.mode), self.direct(x).sigmoid().T
+        out = plstm_dag(q, k, v, source, transition, mark, direct, graph, method=self.method)
+        return self.cells.join(out.transpose(0, 1))
 
     def extra_repr(self) -> str:
         return f"{self.cells.dim}, heads={self.cells.heads}, {self.mode}-mode, edge_dim={self.edge_dim}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,7 @@ class PLSTMBlock(nn.Module):
 
     def __init__(self, dim: int, heads: int, mode: Mode, **options: Any) -> None:
         super().__init__()
-        factory = {key: options.get(key) for key in ("device", "dtype")}
+        factory: dict[str, Any] = {key: options.get(key) for key in ("device", "dtype")}
         self.norm1 = nn.RMSNorm(dim, eps=1e-5, **factory)
         self.mixer = PLSTM2d(dim, heads, mode, **options)
         self.norm2 = nn.RMSNorm(dim, eps=1e-5, **factory)
@@ -66,12 +66,13 @@ class PLSTMVis(nn.Module):
             raise ValueError(f"patch_size: {patch_size} doesn't divide image_size {image_size}; give a divisor")
         if not modes or set(modes) - set("PD"):
             raise ValueError(f"modes: got {modes!r}; give a letter a block, P or D")
-        factory = {key: options.get(key) for key in ("device", "dtype")}
+        factory: dict[str, Any] = {key: options.get(key) for key in ("device", "dtype")}
         self.patches = nn.Conv2d(in_channels, dim, patch_size, patch_size, **factory)
         side = image_size // patch_size
         start = 0.02 * torch.randn(dim, side, side, **factory) if position else None
+        self.position: nn.Parameter | None
         self.register_parameter("position", None if start is None else nn.Parameter(start))
-        self.blocks = nn.Sequential(*(PLSTMBlock(dim, heads, mode, **options) for mode in modes))
+        self.blocks = nn.Sequential(*(PLSTMBlock(dim, heads, cast(Mode, mode), **options) for mode in modes))
         self.norm = nn.RMSNorm(dim, eps=1e-5, **factory)
         self.head = nn.Linear(4 * dim, num_classes, **factory)
 
@@ -86,7 +87,7 @@ class PLSTMVis(nn.Module):
     def forward(self, images: Float[Tensor, "batch channels rows columns"]) -> Float[Tensor, "batch classes"]:
         x = self.patches(images)
         if self.position is not None:
-            place = self.position
+            place: Tensor = self.position
             if place.shape[1:] != x.shape[2:]:
                 place = nn.functional.interpolate(place[None], x.shape[2:], mode="bicubic", align_corners=False)[0]
             x = x + place

@@ -1,4 +1,4 @@
-"""Layers with gates over a grid: the sum over paths from one corner, how it falls with distance, and the local bound."""
+"""Layers with gates over a grid: their sum over paths from one corner, its fall with distance, and the local bound."""
 
 from __future__ import annotations
 
