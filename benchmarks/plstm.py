@@ -62,7 +62,7 @@ def authors(q: Tensor, k: Tensor, v: Tensor, gates: GridGates, levels: int) -> T
         *(fold(t)[..., None].contiguous() for t in (q, k, v)),
         *(gate(name, 3) for name in ("source_right", "source_down")),
         *(gate(name, 2) for name in ("right_left", "down_up", "down_left", "right_up")),
-        *(gate(name, 2) for name in ("mark_left", "mark_up")),
+        *(gate(name, 3) for name in ("mark_left", "mark_up")),
         gate("direct", 4),
         levels=levels,
     )

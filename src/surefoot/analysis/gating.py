@@ -137,8 +137,8 @@ def grid_column_sum(gates: dict[str, Tensor]) -> Tensor:
 def _absolute(gates: dict[str, Tensor], right: bool) -> GridGates:
     """|transitions|, marks of 1, and a source of 1 to one side: sums over paths from one edge to each node."""
     one, none = torch.ones_like(gates["direct"]), torch.zeros_like(gates["direct"])
-    carried = (gates[name].abs() for name in ("right_left", "right_up", "down_left", "down_up"))
-    return GridGates(one if right else none, none if right else one, *carried, one, one, none)
+    rl, ru, dl, du = (gates[name].abs() for name in ("right_left", "right_up", "down_left", "down_up"))
+    return GridGates(one if right else none, none if right else one, rl, ru, dl, du, one, one, none)
 
 
 def _matrix(gates: GridGates, width: int, height: int, heads: int) -> Tensor:

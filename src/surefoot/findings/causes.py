@@ -92,6 +92,9 @@ EFFECTS: dict[str, frozenset[str]] = {
         }
     ),
     "rank-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
+    "unstable-gating": frozenset({"exploding-gradient", "learning-rate-too-high", "divergence", "non-finite"}),
+    "surrogate-mismatch": frozenset({"vanishing-gradient", "exploding-gradient", "learning-rate-too-low", "stalled"}),
+    "hyperbolic-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
     "exploding-gradient": frozenset(
         {
             "learning-rate-too-high",

@@ -6,6 +6,7 @@ import math
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -55,6 +56,15 @@ class _Layout:
 _Row = tuple[int, _Layout, np.ndarray]
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Rows of one layout that follow each other."""
+
+    layout: _Layout
+    steps: np.ndarray
+    values: np.ndarray
+
+
 class History:
     """A run as recorded so far: the newest 256 rows of each family and the first 4, all events of interest, and the
     statistics that rules share.
@@ -74,6 +84,7 @@ class History:
         self._rows: dict[str, deque[_Row]] = {}
         self._first: dict[str, list[_Row]] = {}
         self._home: dict[str, str] = {}  # signal → family
+        self._blocks: dict[str, tuple[_Row | None, list[_Block]]] = {}
         self._events: dict[str, deque[EventLike]] = {}
         self._modules: dict[str, Mapping[str, Any]] = {}
 
@@ -172,14 +183,32 @@ class History:
 
     def series(self, signal: str, where: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of the newest rows, newest last; NaN and infinities are kept."""
-        steps: list[int] = []
-        out: list[float] = []
-        for step, layout, values in self._rows.get(self._home.get(signal, ""), ()):
-            at = layout.index.get((signal, where))
-            if at is not None:
-                steps.append(step)
-                out.append(values.item(at))
-        return np.array(steps, dtype=np.int64), np.array(out, dtype=np.float64)
+        name = self._home.get(signal, "")
+        rows = self._rows.get(name)
+        if not rows:
+            return np.empty(0, np.int64), np.empty(0)
+        parts = [
+            (block.steps, block.values[:, at])
+            for block in self._blocks_of(name, rows)
+            if (at := block.layout.index.get((signal, where))) is not None
+        ]
+        if len(parts) == 1:
+            return parts[0][0], parts[0][1].astype(np.float64)
+        if not parts:
+            return np.empty(0, np.int64), np.empty(0)
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]).astype(np.float64)
+
+    def _blocks_of(self, name: str, rows: deque[_Row]) -> list[_Block]:
+        """The rows of a family as matrices, one for each layout that they have in turn; made once a row."""
+        newest, blocks = self._blocks.get(name, (None, []))
+        if newest is not rows[-1]:
+            runs = [list(group) for _, group in groupby(rows, key=lambda row: id(row[1]))]
+            blocks = [
+                _Block(run[0][1], np.array([r[0] for r in run], np.int64), np.stack([r[2] for r in run]))
+                for run in runs
+            ]
+            self._blocks[name] = (rows[-1], blocks)
+        return blocks
 
     def layers(self, signal: str) -> Layers | None:
         """The newest row of a signal over all modules."""

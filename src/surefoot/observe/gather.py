@@ -24,6 +24,7 @@ from surefoot.observe.signals.curvature import CurvatureReading
 from surefoot.observe.signals.game import Game
 from surefoot.observe.signals.gating import Gating
 from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
+from surefoot.observe.signals.hyperbolic import Hyperbolic
 from surefoot.observe.signals.initialisation import Initialisation
 from surefoot.observe.signals.inputs import Inputs
 from surefoot.observe.signals.latent import Latent
@@ -57,6 +58,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     Schedules,
     Surrogates,
     Gating,
+    Hyperbolic,
     Inputs,
     Samples,
     LossTerms,

@@ -23,6 +23,7 @@ PER_LAYER = {
     ),
     "adaptivity": ("epsilon_share", "epsilon_factor"),
     "frozen": ("frozen_share", "unchanged_share"),
+    "hyperbolic": ("hyperbolic_norm", "hyperbolic_factor", "hyperbolic_rim_share"),
     "gating": ("gating_gain", "gating_exponent", "gating_column_sum"),
     "gradients": ("gradient_rms", "gradient_share", "gradient_nonfinite"),
     "ranks": ("weight_projection",),

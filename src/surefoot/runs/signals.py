@@ -160,6 +160,15 @@ _SURROGATES = (
            "Share of a binary layer's weights where the estimator's slope is zero: no gradient moves them."),
 )  # fmt: skip
 
+_HYPERBOLIC = (
+    Signal("hyperbolic_norm", "hyperbolic", "layer", "1", "tangent norm on the Poincaré ball",
+           "Mean of √c times the norm of a layer's tangent vectors: half the distance from 0, in units of 1/√c."),
+    Signal("hyperbolic_factor", "hyperbolic", "layer", "1", "factor of norms on the Poincaré ball",
+           "Mean tangent norm of a layer's outputs over that of its inputs: below 0.7 deep nets collapse."),
+    Signal("hyperbolic_rim_share", "hyperbolic", "layer", "1", "share of vectors at the rim",
+           "Share of a layer's vectors that a projection into the ball would clip in this precision."),
+)  # fmt: skip
+
 _GATING = (
     Signal("gating_gain", "gating", "layer", "1", "largest sum over paths",
            "Of a surefoot.nn.plstm layer over a grid: the largest sum over paths of the product of |transitions| from "
@@ -320,6 +329,7 @@ _ALL: tuple[Signal, ...] = (
     *_DATA,
     *_SURROGATES,
     *_GATING,
+    *_HYPERBOLIC,
     *_STEP,
     *_GRADIENTS,
     *_WEIGHTS,

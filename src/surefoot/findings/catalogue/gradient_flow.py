@@ -195,6 +195,24 @@ ENTRIES: tuple[Explanation, ...] = (
         "learns where they saturated later",
     ),
     Explanation(
+        id="hyperbolic-collapse",
+        title="norms shrink to the origin of the Poincaré ball",
+        what=(
+            "Layers on the Poincaré ball shrink vectors a little each, and after many of them all points are at the "
+            "origin: the outputs are equal for all inputs and no gradient comes back."
+        ),
+        mathematics=(
+            "Near the origin a fully connected layer is y = 2Zx. Weights of N(0, 1/(2nm)) give E|y|² = (2/n)|x|²: norm "
+            "falls by √(2/n) a layer, 0.18 at n = 64. Z = ½·1 is exactly the identity on all of the ball.\n"
+            "Judged: hyperbolic_factor of each surefoot.nn.hyperbolic layer, norm out over norm in.\n"
+            "Threshold: a geometric mean below 0.7 over at least eight layers, at three looks in a row."
+        ),
+        source="van Spengler, Berkhout, Mettes, ICCV 2023 (arXiv 2303.14027)",
+        not_this="A shallow network whose layers shrink norms trains well; so do convolutions before a batch norm.",
+        remedies=("surefoot.nn.hyperbolic.PoincareLinear",),
+        severities="warning; info in a run that learns",
+    ),
+    Explanation(
         id="surrogate-mismatch",
         title="the surrogate gradient behind sign serves no more",
         what=(
@@ -227,8 +245,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "with a power of two a step, forwards and in the gradient."
         ),
         mathematics=(
-            "G(n, n') = Σ over paths of S · Π T · M. With all T = 1 on a grid G = C(x + y, x) ~ 4^k/√(πk) at x = y = k: "
-            "3432 on 8 × 8, beyond float32 at k = 66. If for every incoming edge Σ |T| over the outgoing ones is ≤ 1 "
+            "G(n, n') = Σ over paths of S · Π T · M. With all T = 1 on a grid G = C(x + y, x), 4^k/√(πk) at x = y = k: "
+            "3432 on 8 × 8, beyond float32 at k = 66. If for every incoming edge Σ |T| over outgoing ones is ≤ 1 "
             "(P-mode), ‖T‖₁ ≤ 1 and no sum over paths exceeds 1; if one path joins any two edges (D-mode), |T| ≤ 1 is "
             "enough.\n"
             "Judged: gating_gain, the sum over paths of |T| from the first corner, of each surefoot.nn.plstm layer.\n"

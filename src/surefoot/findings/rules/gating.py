@@ -66,6 +66,5 @@ def unstable_gating(history: History) -> Sign | None:
         f"the gates of {names[at]} add up along the many paths of its grid: what one node writes arrives {gain:.3g} "
         "times as large, and more on a larger grid."
     )
-    severity = "critical" if np.isposinf(gain) else "warning"
     where = tuple(str(name) for name in names[found])
-    return Sign(severity, cause, tuple(evidence), where, gains[0].step, (P_MODE,))
+    return Sign("critical" if np.isposinf(gain) else "warning", cause, tuple(evidence), where, gains[0].step, (P_MODE,))

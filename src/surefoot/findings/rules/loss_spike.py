@@ -63,19 +63,18 @@ def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list
     finite = np.isfinite(losses)
     steps, losses = steps[finite], losses[finite]
     found: list[Spike] = []
-    # cheap: three rows in a row above half of the way between the lowest level and the first loss, or no spike
+    # three rows in a row above half of the way between the lowest level and the first loss, or no spike
     high = losses > level.best + max(_LOST * (level.first - level.best), _LOST * abs(level.best))
-    at = _BEFORE
-    while at + _HIGH <= len(losses):
-        if not high[at : at + _HIGH].all():
-            at += 1
+    in_a_row = high[: len(high) - 2] & high[1 : len(high) - 1] & high[2:]
+    over = _BEFORE
+    for at in map(int, np.flatnonzero(in_a_row)):
+        if at < over:
             continue
         before = np.sort(losses[at - _BEFORE : at])
         usual = float(0.5 * (before[_BEFORE // 2 - 1] + before[_BEFORE // 2]))
         noise = float(before[(3 * _BEFORE) // 4] - before[_BEFORE // 4]) / 1.349
         threshold = usual + max(_LOST * (level.first - usual), _LOST * abs(usual), _DEVIATIONS * noise)
         if usual > level.first - max(0.3 * abs(level.first), 2 * noise) or losses[at : at + _HIGH].min() <= threshold:
-            at += 1
             continue
         after = losses[at:]
         below = np.flatnonzero(after < 0.5 * (usual + threshold))
@@ -83,7 +82,7 @@ def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list
         peak = int(after[:end].argmax())
         back = int(steps[at + end]) if len(below) else None
         found.append(Spike(int(steps[at]), usual, threshold, float(after[peak]), int(steps[at + peak]), back))
-        at += end + _BEFORE // 2
+        over = at + end + _BEFORE // 2
     return found
 
 

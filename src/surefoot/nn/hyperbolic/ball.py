@@ -44,7 +44,8 @@ class PoincareBall(nn.Module):
         return self._c if self.raw is None else F.softplus(self.raw)
 
     def extra_repr(self) -> str:
-        return f"c={float(self.c):.4g}, learnable={self.raw is not None}"
+        c = self.c.detach() if isinstance(self.c, Tensor) else self.c
+        return f"c={float(c):.4g}, learnable={self.raw is not None}"
 
     def _checked(self, *points: Tensor, dim: int) -> None:
         if self.strict:
@@ -66,31 +67,29 @@ class PoincareBall(nn.Module):
         self._checked(y, dim=dim)
         return operations.logmap0(y, self.c, dim)
 
-    def mobius_add(
-        self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], dim: int = -1
-    ) -> Float[Tensor, "..."]:
+    def mobius_add(self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, ...]:
         """x ⊕ y."""
         self._checked(x, y, dim=dim)
         return self.project(operations.mobius_add(x, y, self.c, dim), dim)
 
-    def expmap(self, x: Float[Tensor, "*#shape"], v: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, "..."]:
+    def expmap(self, x: Float[Tensor, "*#shape"], v: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, ...]:
         """The point that the tangent vector ``v`` at ``x`` leads to."""
         self._checked(x, dim=dim)
         return self.project(operations.expmap(x, v, self.c, dim), dim)
 
-    def logmap(self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, "..."]:
+    def logmap(self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, ...]:
         """The tangent vector at ``x`` that leads to ``y``."""
         self._checked(x, y, dim=dim)
         return operations.logmap(x, y, self.c, dim)
 
-    def dist(self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, "..."]:
+    def dist(self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], dim: int = -1) -> Float[Tensor, ...]:
         """The distance."""
         self._checked(x, y, dim=dim)
         return operations.dist(x, y, self.c, dim)
 
     def transport(
         self, x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], v: Float[Tensor, "*#shape"], dim: int = -1
-    ) -> Float[Tensor, "..."]:
+    ) -> Float[Tensor, ...]:
         """The tangent vector ``v`` at ``x``, moved in parallel to ``y``."""
         self._checked(x, y, dim=dim)
         return operations.transport(x, y, v, self.c, dim)
@@ -101,7 +100,7 @@ class PoincareBall(nn.Module):
         weights: Float[Tensor, "*#shape"] | None = None,
         dim: int = -1,
         reduce_dim: int | tuple[int, ...] = 0,
-    ) -> Float[Tensor, "..."]:
+    ) -> Float[Tensor, ...]:
         """The midpoint in closed form."""
         self._checked(x, dim=dim)
         return means.midpoint(x, self.c, weights, dim, reduce_dim)
@@ -113,7 +112,7 @@ class PoincareBall(nn.Module):
         reduce_dim: int | tuple[int, ...] = 0,
         tol: float | None = None,
         max_iter: int = 50,
-    ) -> Float[Tensor, "..."]:
+    ) -> Float[Tensor, ...]:
         """The point with the least mean of squared distances."""
         self._checked(x, dim=dim)
         return means.frechet_mean(x, self.c, dim, reduce_dim, tol, max_iter)

@@ -1,4 +1,4 @@
-"""``PoincareLinear`` and ``PoincareConv2d``: fully connected and convolutional layers of the ball, tangent in and out."""
+"""``PoincareLinear`` and ``PoincareConv2d``: layers of the ball, tangent vectors in and out."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class PoincareConv2d(nn.Module):
         return f"{sizes}, padding={self.padding}, bias={self.bias is not None}, init={self.init!r}"
 
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
-        place = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        place: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         if self.fused:
             length, normal = lengths(self.weight)
             inner = F.conv2d(x, normal * self.beta_ratio, **place)

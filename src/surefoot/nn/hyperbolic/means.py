@@ -17,7 +17,7 @@ def midpoint(
     dim: int = -1,
     reduce_dim: int | tuple[int, ...] = 0,
     keepdim: bool = False,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """½ ⊗ Σ w λ x / Σ w (λ − 1): the gyromidpoint, which is the Einstein midpoint and the Lorentz centroid.
 
     Parameters
@@ -43,7 +43,7 @@ def frechet_mean(
     tol: float | None = None,
     max_iter: int = 50,
     keepdim: bool = False,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """The point with the least mean of squared distances.
 
     Parameters

@@ -87,6 +87,7 @@ class PoincareBatchNorm(nn.Module):
             self._remember(mean.detach().reshape(-1), var.detach(), c)  # type: ignore[union-attr]
         bias = self.bias.reshape(shape)
         turned = gyration(expmap0(bias, c, 1), -expmap0(mean, c, 1), centred, c, dim=1)
+        assert var is not None
         scale = (self.weight.clamp(min=0) / (var + self.eps)).sqrt()
         return tangent_add(bias, scale * turned, c, dim=1)
 

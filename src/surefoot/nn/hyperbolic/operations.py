@@ -31,7 +31,7 @@ RIM = {torch.float64: 1e-5}  # relative distance from the rim that projection ke
 
 def mobius_add(
     x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], c: Curvature = 1.0, dim: int = -1
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """x ⊕ y: the point y after the translation that takes 0 to x. Not commutative.
 
     Parameters
@@ -55,27 +55,27 @@ def logmap0(y: Float[Tensor, "*shape"], c: Curvature = 1.0, dim: int = -1) -> Fl
 
 def expmap(
     x: Float[Tensor, "*#shape"], v: Float[Tensor, "*#shape"], c: Curvature = 1.0, dim: int = -1
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """x ⊕ tanh(√c λ_x|v|/2) v/(√c|v|): the point that the tangent vector ``v`` at ``x`` leads to."""
     return _called(_Exp, x, v, c, dim)
 
 
 def logmap(
     x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], c: Curvature = 1.0, dim: int = -1
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """The tangent vector at ``x`` that leads to ``y``."""
     return _called(_Log, x, y, c, dim)
 
 
 def dist(
     x: Float[Tensor, "*#shape"], y: Float[Tensor, "*#shape"], c: Curvature = 1.0, dim: int = -1, keepdim: bool = False
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """(2/√c) asinh(√c|x − y| / √((1 − c|x|²)(1 − c|y|²))): the distance, exact also near the rim and near x = y."""
     found = _called(_Dist, x, y, c, dim)
     return found if keepdim else found.squeeze(dim)
 
 
-def conformal_factor(x: Float[Tensor, "*shape"], c: Curvature = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
+def conformal_factor(x: Float[Tensor, "*shape"], c: Curvature = 1.0, dim: int = -1) -> Float[Tensor, ...]:
     """λ_x = 2/(1 − c|x|²), a quotient; ``dim`` is kept."""
     return 2 / (1 - curvature(c) * x.square().sum(dim, keepdim=True))
 
@@ -86,7 +86,7 @@ def gyration(
     w: Float[Tensor, "*#shape"],
     c: Curvature = 1.0,
     dim: int = -1,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """gyr[u, v]w = −(u ⊕ v) ⊕ (u ⊕ (v ⊕ w)): a rotation of w, in closed form."""
     c = curvature(c)
     u2, v2 = u.square().sum(dim, keepdim=True), v.square().sum(dim, keepdim=True)
@@ -102,7 +102,7 @@ def transport(
     v: Float[Tensor, "*#shape"],
     c: Curvature = 1.0,
     dim: int = -1,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """The tangent vector ``v`` at ``x``, moved in parallel along the geodesic to ``y``: gyr[y, −x]v λ_x/λ_y."""
     return gyration(y, -x, v, c, dim) * conformal_factor(x, c, dim) / conformal_factor(y, c, dim)
 

@@ -53,7 +53,7 @@ def hyperplane_linear(
     return w / (1 + (1 + c * w.square().sum(-1, keepdim=True)).sqrt())
 
 
-def lengths(weight: Float[Tensor, "outputs *inputs"]) -> tuple[Float[Tensor, " outputs"], Float[Tensor, "..."]]:
+def lengths(weight: Float[Tensor, " outputs *inputs"]) -> tuple[Float[Tensor, " outputs"], Float[Tensor, ...]]:
     """|z_k| of each row, and the rows divided by it. A row of zeros still gets a gradient."""
     length = (weight.square().flatten(1).sum(1) + 1e-30).sqrt()
     return length, weight / length.reshape(-1, *[1] * (weight.dim() - 1))
@@ -71,13 +71,13 @@ def tangent_linear(
 
 
 def from_hyperplanes(
-    inner: Float[Tensor, "..."],
-    norm: Float[Tensor, "..."],
-    length: Float[Tensor, "..."],
-    bias: Float[Tensor, "..."] | None,
+    inner: Float[Tensor, ...],
+    norm: Float[Tensor, ...],
+    length: Float[Tensor, ...],
+    bias: Float[Tensor, ...] | None,
     c: Curvature = 1.0,
     dim: int = -1,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """The output of a fused layer from what it needs of its input: ⟨u, z_k⟩/|z_k| and |u|.
 
     Parameters
@@ -93,7 +93,7 @@ def from_hyperplanes(
 
 def tangent_add(
     f: Float[Tensor, "*#shape"], g: Float[Tensor, "*#shape"], c: Curvature = 1.0, dim: int = -1
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """logmap0(expmap0(f) ⊕ expmap0(g)), fused: the residual connection of hyperbolic networks."""
     return _called(_TangentAdd, f, g, c, dim)
 
@@ -104,7 +104,7 @@ def tangent_midpoint(
     weights: Float[Tensor, "*#shape"] | None = None,
     dim: int = -1,
     reduce_dim: int | tuple[int, ...] = 0,
-) -> Float[Tensor, "..."]:
+) -> Float[Tensor, ...]:
     """logmap0 of the midpoint of expmap0(t): the normalised centroid on the hyperboloid.
 
     Parameters
@@ -131,18 +131,27 @@ def _argument(t: Tensor, c: Tensor, dim: int) -> Tensor:
     return (4 * c * square(t, dim)).sqrt().clamp(max=LIMIT[t.dtype] / 2)
 
 
+def _held(t: Tensor, c: Tensor, dim: int) -> Tensor:
+    """Vectors beyond the reach of sinh, from 2√c|t| = 21 in float32 and 170 in float64 on, put back to there."""
+    return t * (LIMIT[t.dtype] / 2 / (4 * c * square(t, dim)).sqrt()).clamp(max=1)
+
+
+def _let_go(gradient: Tensor, t: Tensor, c: Tensor, dim: int) -> Tensor:
+    """The gradient by t of what was held: as it is, or shrunk and without its part along t."""
+    size = square(t, dim)
+    share = (LIMIT[t.dtype] / 2 / (4 * c * size).sqrt()).clamp(max=1)
+    return share * (gradient - (share < 1) * dot(gradient, t, dim) / size * t)
+
+
 class _FromHyperplanes(_Kept):
     @staticmethod
     def forward(inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor, c: Tensor, dim: int) -> Tensor:
         s = c.sqrt()
-        r, h, v = _FromHyperplanes._heights(inner, norm, length, bias, s)
-        w = v.sinh()
+        w = _FromHyperplanes._heights(inner, norm, length, bias, s)[2].sinh()
         return asinhc(square(w, dim).sqrt()) / (2 * s) * w
 
     @staticmethod
-    def _heights(
-        inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor, s: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _heights(inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         limit = LIMIT[inner.dtype]
         r, b = (2 * s * norm).clamp(max=limit), (2 * s * bias).clamp(-limit, limit)
         h = 2 * s * sinhc(r) * inner * b.cosh() - r.cosh() * b.sinh()
@@ -189,7 +198,7 @@ LIMIT_HEIGHT = {dtype: 10.0 ** (18 if limit < 100 else 147) for dtype, limit in 
 class _TangentAdd(_Kept):
     @staticmethod
     def forward(f: Tensor, g: Tensor, c: Tensor, dim: int) -> Tensor:
-        w, *_ = _TangentAdd._sum(f, g, c, dim)
+        w, *_ = _TangentAdd._sum(_held(f, c, dim), _held(g, c, dim), c, dim)
         return asinhc((4 * c * square(w, dim)).sqrt()) * w
 
     @staticmethod
@@ -201,8 +210,9 @@ class _TangentAdd(_Kept):
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        f, g, c = ctx.saved_tensors
-        dim, limit = ctx.dim, LIMIT[f.dtype] / 2
+        given_f, given_g, c = ctx.saved_tensors
+        dim, limit = ctx.dim, LIMIT[given_f.dtype] / 2
+        f, g = _held(given_f, c, dim), _held(given_g, c, dim)
         w, p, q, fg, bend, of_g, of_f = _TangentAdd._sum(f, g, c, dim)
         w2 = square(w, dim)
         size, along = (4 * c * w2).sqrt(), dot(u, w, dim)
@@ -218,4 +228,4 @@ class _TangentAdd(_Kept):
         if ctx.needs_input_grad[2]:
             dc = 2 * w2 * slope * along + 4 * coshc(p) * of_g * fg * by_f
             dc = reduced(dc + 4 * square(f, dim) * dp2 + 4 * square(g, dim) * dq2, c)
-        return reduced(df, f), reduced(dg, g), dc, None
+        return reduced(_let_go(df, given_f, c, dim), f), reduced(_let_go(dg, given_g, c, dim), g), dc, None

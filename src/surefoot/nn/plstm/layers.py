@@ -91,8 +91,15 @@ class PLSTM1d(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch length dim"]) -> Float[Tensor, "batch length dim"]:
         source, mark, direct, transition = self.gates(x).unbind(-2)
-        made = (source.sigmoid(), (STEEP * transition).tanh(), mark.sigmoid(), direct.sigmoid())
-        return self.cells.join(plstm_1d(*self.cells.split(x), *made, method=self.method, levels=self.levels))
+        source, mark, direct, transition = (
+            source.sigmoid(),
+            mark.sigmoid(),
+            direct.sigmoid(),
+            (STEEP * transition).tanh(),
+        )
+        q, k, v = self.cells.split(x)
+        out = plstm_1d(q, k, v, source, transition, mark, direct, method=self.method, levels=self.levels)
+        return self.cells.join(out)
 
     def extra_repr(self) -> str:
         return f"{self.cells.dim}, heads={self.cells.heads}, method={self.method!r}"
@@ -157,6 +164,7 @@ class PLSTM2d(nn.Module):
         # in this module itself, so that a watched run knows it as a layer
         self.gate_bias = nn.Parameter(bias)
         weight = torch.zeros(bias.numel(), dim, device=device, dtype=dtype) if gates == "input" else None
+        self.gate_weight: nn.Parameter | None
         self.register_parameter("gate_weight", None if weight is None else nn.Parameter(weight))
 
     def grid_gates(self, x: Float[Tensor, "batch width height dim"]) -> list[GridGates]:
@@ -172,11 +180,13 @@ class PLSTM2d(nn.Module):
 
     def _made(self, rows: tuple[Tensor, ...], direct: Tensor) -> GridGates:
         if self.mode != "P":
-            written = [row.sigmoid() for row in rows[:4]]
+            right, down, left, up = (row.sigmoid() for row in rows[:4])  # two sources, two marks
             carried = [(STEEP * row).tanh() for row in rows[4:]]
             if self.mode == "D":
-                return d_mode_gates(*written, direct, *carried, chirality=self.chirality)
-            return GridGates(written[0], written[1], *carried, written[2], written[3], direct)
+                rl, du, turn = carried
+                return d_mode_gates(right, down, left, up, direct, rl, du, turn, self.chirality)
+            rl, ru, dl, du = carried
+            return GridGates(right, down, rl, ru, dl, du, left, up, direct)
         source, mark_left, mark_up, decay = rows[0].sigmoid(), rows[1].sigmoid(), rows[2].sigmoid(), rows[3]
         share, decay = rows[4].sigmoid(), (STEEP * decay).tanh()
         if self.variant == "paper":
@@ -192,7 +202,8 @@ class PLSTM2d(nn.Module):
         out = torch.zeros_like(v)
         for made, flip in zip(gates, self.flips, strict=True):
             axes = [axis for axis, is_flipped in zip((1, 2), flip, strict=True) if is_flipped]
-            moved = plstm_2d(*(t.flip(axes) for t in (q, k, v)), made, method=self.method, levels=self.levels)
+            there = [t.flip(axes) for t in (q, k, v)]
+            moved = plstm_2d(there[0], there[1], there[2], made, method=self.method, levels=self.levels)
             out = out + moved.flip(axes)
         return self.cells.join(out)
 
@@ -207,17 +218,17 @@ class PLSTM2d(nn.Module):
             assert total is not None
             return total.flatten(3, 4).flatten(1, 2)
         closed = p_mode_closed if self.mode == "P" else d_mode_closed
+        # all directions at once, as if they were heads
+        every = GridGates(*(torch.cat(same) for same in zip(*(vars(made).values() for made in gates), strict=True)))
         around: Tensor | None = None
-        for made, (flip_x, flip_y) in zip(gates, self.flips, strict=True):
-            table = closed(made, width, height)
+        for table, (flip_x, flip_y) in zip(closed(every, width, height).chunk(len(gates)), self.flips, strict=True):
             pads = (0, height - 1) if flip_y else (height - 1, 0), (0, width - 1) if flip_x else (width - 1, 0)
             axes = [axis for axis, is_flipped in ((1, flip_x), (2, flip_y)) if is_flipped]
             table = nn.functional.pad(table.flip(axes), (*pads[0], *pads[1]))
             around = table if around is None else around + table
         assert around is not None
-        x, y = (torch.arange(n, device=around.device) for n in (width, height))
-        x, y = x.repeat_interleave(height), y.repeat(width)
-        return around[:, x[:, None] - x + width - 1, y[:, None] - y + height - 1]
+        # [heads, x, y, x', y'] holds displacement (x - x', y - y'), which is a window that slides over the table
+        return around.unfold(1, width, 1).unfold(2, height, 1).flip(3, 4).flatten(3, 4).flatten(1, 2)
 
     def extra_repr(self) -> str:
         kind = "bias" if self.gate_weight is None else "input"
