@@ -195,7 +195,7 @@ def test_layers_are_in_order_of_execution_not_of_definition():
 
     model = Backwards()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    with watching(1) as seen:
+    with watching(1, models=[model], optimizers=[optimizer]) as seen:  # whatever another test has left alive
         one_step(model, optimizer, torch.randn(2, 3), None, lambda z, _: z.mean())
     assert [m["name"] for m in seen.of("modules")[-1]["modules"]] == ["first", "last"]
 

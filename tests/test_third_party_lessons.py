@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -126,3 +127,33 @@ def test_updates_by_hand_are_steps(tmp_path: Path) -> None:
         assert run.steps == 20 and len(run.frame("loss").dropna()) == 20
         assert run.frame("gradient_rms")["2"].notna().any() and not run.events("note")
         assert run.frame("predicted_decrease").stack().gt(0).all()
+
+
+ENDED = """
+import atexit, random, sys
+
+random.seed(0)
+atexit.register(lambda: print(random.random()))  # before surefoot's own, so that it comes after
+from surefoot.__main__ import main
+
+sys.argv = ["surefoot", "run", "--out", "run", "script.py"]
+main()
+"""
+SCRIPT = """
+import torch
+
+model = torch.nn.Linear(3, 1)
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for _ in range(5):
+    optimizer.zero_grad()
+    model(torch.randn(4, 3)).square().mean().backward()
+    optimizer.step()
+"""
+
+
+def test_the_report_draws_no_random_number_of_the_scripts(tmp_path: Path) -> None:
+    """Seeded scripts of others stood elsewhere in Python's generator once the diagnosis was printed."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "-c", ENDED], capture_output=True, text=True, cwd=tmp_path)
+    assert "script.py" in done.stderr and (tmp_path / "run" / "report.html").exists()
+    assert float(done.stdout) == random.Random(0).random()

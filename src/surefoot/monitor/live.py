@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -119,6 +120,14 @@ def _processes_started() -> int:
 
 def finish(code: int | None, exception: str | None) -> None:
     """The script is over: write diagnosis and report, and tell on stderr."""
+    drawn = random.getstate()
+    try:
+        _finish(code, exception)
+    finally:
+        random.setstate(drawn)  # rich numbers its styles with it, and handlers of the script's may come after us
+
+
+def _finish(code: int | None, exception: str | None) -> None:
     session, options = _session, _options
     if session is None or options is None or session.closed:
         return

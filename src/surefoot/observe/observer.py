@@ -288,6 +288,7 @@ class Observer:
     def drop(self) -> None:
         """Stop at once, touching nothing."""
         self.on = False
+        self._by_hand = self._unseen = None
         self._validation.take_off()
         self._set_idle(False)
 
