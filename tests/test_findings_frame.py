@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from histories import FEW_RANDOM, Stream, falling, layered, train
 from surefoot.findings import Engine, History, Rule, Sign, all_rules, diagnose, rule
 from surefoot.findings.causes import EFFECTS, order
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.pace import Pace
 from surefoot.runs import Evidence, Family, Finding, RunWriter, Severity
 
 registry = import_module("surefoot.findings.rule")  # the package has the decorator under the same name
@@ -275,3 +277,12 @@ def test_importing_the_rules_does_not_import_torch() -> None:
     code = "import sys, surefoot.findings; surefoot.findings.all_rules(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_learning_rate_that_was_not_read_has_not_faded() -> None:
+    pace = Pace()
+    for step, rate in enumerate((1e-3, math.nan, 1e-3, math.nan), 1):
+        pace.add(step, LossLevel(), 1.0, (1.0, 0.01, 1.0), 0.1, rate)
+    assert pace.faded_step is None and pace.peak_learning_rate == 1e-3
+    pace.add(5, LossLevel(), 1.0, (1.0, 0.01, 1.0), 0.1, 1e-8)
+    assert pace.faded_step == 5

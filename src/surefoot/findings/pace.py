@@ -78,7 +78,7 @@ class Pace:
         self.peak_learning_rate = max(self.peak_learning_rate, learning_rate)
         if learning_rate > FADED * self.peak_learning_rate:
             self.faded_step = None
-        elif self.faded_step is None and self.peak_learning_rate > 0:
+        elif self.faded_step is None and learning_rate == learning_rate and self.peak_learning_rate > 0:
             self.faded_step = step
         weight_norm, update_norm, gradient_norm = norms
         rate = update_norm / weight_norm if weight_norm > 0 else math.nan

@@ -199,5 +199,5 @@ def _tensors(output: Any) -> list[Tensor]:
 def _square(gradient: Tensor) -> Tensor:
     gradient = gradient.detach()
     gradient = gradient.to_dense() if gradient.is_sparse else gradient
-    length = torch.linalg.vector_norm(gradient, dtype=torch.float32)
+    length = torch.linalg.vector_norm(gradient.float())
     return length.square() if length.device.type == "mps" else length.double().square()
