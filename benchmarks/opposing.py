@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surefoot.analysis.outliers import opposing_groups, top_hessian_eig
-from surefoot.autodiff.hessian import hessian_operator
+from surefoot.autodiff.curvature import HessianOperator
 
 TOLERANCE = 1e-3
 
@@ -58,7 +58,7 @@ def run(width: int, rows: int, looks: int, steps_between: int) -> None:
         exact = float(top_hessian_eig(model, F.cross_entropy, data, tol=1e-5, max_products=2000).values[0])
 
         begin = time.perf_counter()
-        value, used = power_iteration(hessian_operator(model, F.cross_entropy, data), count, TOLERANCE)
+        value, used = power_iteration(HessianOperator(model, F.cross_entropy, data), count, TOLERANCE)
         seconds["power"] += time.perf_counter() - begin
         products["power"] += used
         wrong += value < 0
@@ -71,7 +71,7 @@ def run(width: int, rows: int, looks: int, steps_between: int) -> None:
             products[name] += found.products
             errors[name] = max(errors[name], abs(float(found.values[0]) / exact - 1))
         last = found.restart
-        product = hessian_operator(model, F.cross_entropy, data)
+        product = HessianOperator(model, F.cross_entropy, data)
         begin = time.perf_counter()
         for _ in range(found.products):
             product(last)

@@ -16,8 +16,9 @@ from surefoot.analysis.outliers import (
     sample_slopes,
     top_hessian_eig,
 )
-from surefoot.autodiff.hessian import flatten, hessian_operator, trainable, unflatten
+from surefoot.autodiff.curvature import HessianOperator
 from surefoot.autodiff.lanczos import lanczos
+from surefoot.autodiff.parameters import flatten, trainable, unflatten
 
 
 def network(seed=0, scale=1.0, dtype=torch.float64):
@@ -45,7 +46,7 @@ def test_products_are_those_of_the_dense_hessian(batch_size):
     model, data = network()
     hessian = dense(model, F.cross_entropy, data)
     assert hessian.shape[0] == 215
-    product = hessian_operator(model, F.cross_entropy, data, batch_size)
+    product = HessianOperator(model, F.cross_entropy, data, batch_size=batch_size, mode="train")
     vector = torch.randn(len(hessian), dtype=torch.float64)
     for _ in range(2):
         assert torch.allclose(product(vector), hessian @ vector, atol=1e-10)
@@ -242,11 +243,11 @@ def test_the_report_names_the_edge_the_samples_and_a_rate(kind):
 @pytest.mark.parametrize(
     ("call", "error", "name"),
     [
-        (lambda m, d: hessian_operator(m, F.cross_entropy, (d[0], d[1][:-1])), ValueError, "data"),
-        (lambda m, d: hessian_operator(m, F.cross_entropy, d[0]), TypeError, "data"),
-        (lambda m, d: hessian_operator(m, F.cross_entropy, d, 0), ValueError, "batch_size"),
-        (lambda m, d: hessian_operator(m, lambda z, y: z, d), ValueError, "loss_fn"),
-        (lambda m, d: hessian_operator(m.requires_grad_(False), F.cross_entropy, d), ValueError, "model"),
+        (lambda m, d: HessianOperator(m, F.cross_entropy, (d[0], d[1][:-1])), ValueError, "data"),
+        (lambda m, d: HessianOperator(m, F.cross_entropy, d[0]), TypeError, "data"),
+        (lambda m, d: HessianOperator(m, F.cross_entropy, d, batch_size=0), ValueError, "batch_size"),
+        (lambda m, d: HessianOperator(m, lambda z, y: z, d).gradient(), ValueError, "loss_fn"),
+        (lambda m, d: HessianOperator(m.requires_grad_(False), F.cross_entropy, d), ValueError, "model"),
         (lambda m, d: top_hessian_eig(m, F.cross_entropy, d, start=torch.ones(3)), ValueError, "start"),
         (lambda m, d: top_hessian_eig(m, F.cross_entropy, d, preconditioner=-torch.ones(215)), ValueError, "precond"),
         (lambda m, d: top_hessian_eig(m, F.cross_entropy, d, k=0), ValueError, "k"),

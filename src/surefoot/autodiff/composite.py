@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefoot.autodiff.hessian import flatten, unflatten
+from surefoot.autodiff.parameters import flatten, unflatten
 
 Vector = Float[Tensor, " parameters"]
 

@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Which = Literal["LA", "SA", "LM"]
+from surefoot.autodiff.operator import SymmetricOperator
+
+Which = Literal["LA", "SA", "LM", "BE"]
 _SPARE = 3  # further pairs that a restart keeps, since one of them may become the best
 
 
@@ -53,7 +55,8 @@ def lanczos(
     start : where to start: a random vector, or ``restart`` of a nearby operator's pairs; a start that is (almost)
         orthogonal to the vector sought hides it
     k : how many pairs
-    which : "LA" largest algebraic, "SA" smallest algebraic, "LM" largest magnitude
+    which : "LA" largest algebraic, "SA" smallest algebraic, "LM" largest magnitude, "BE" both ends: the largest, the
+        smallest, the second largest, …
     tol : relative residual
     max_products : give up (``converged`` false) after this many products
     basis : vectors kept; at least k + 2
@@ -69,8 +72,8 @@ def lanczos(
         raise ValueError(f"start: got shape {tuple(start.shape)}; must be a finite non-zero vector")
     if not 1 <= k <= n:
         raise ValueError(f"k: got {k}; must be between 1 and the dimension {n}")
-    if which not in ("LA", "SA", "LM"):
-        raise ValueError(f"which: got {which!r}; must be 'LA', 'SA' or 'LM'")
+    if which not in ("LA", "SA", "LM", "BE"):
+        raise ValueError(f"which: got {which!r}; must be 'LA', 'SA', 'LM' or 'BE'")
     if basis < k + 2 and basis < n:
         raise ValueError(f"basis: got {basis}; must be at least k + 2 = {k + 2}")
     basis = min(basis, n)
@@ -104,6 +107,41 @@ def lanczos(
             size = len(kept)
         vectors[size] = _next_direction(rest, length, scale, vectors[:size])
         size += 1
+
+
+def extreme_eigenpairs(
+    operator: SymmetricOperator,
+    k: int = 1,
+    which: Which = "LA",
+    tol: float = 1e-3,
+    max_products: int | None = None,
+    start: Float[Tensor, " n"] | None = None,
+    seed: int = 0,
+) -> Eigenpairs:
+    """:func:`lanczos` for an operator that knows its size, from a random start.
+
+    Parameters
+    ----------
+    operator, k, which, tol : see :func:`lanczos`; the basis grows with k
+    max_products : by default 300, or 20 a pair if that is more
+    start : what to warm-start from, best a nearby operator's ``restart``; a tenth of the random vector is added, so
+        that a direction which has overtaken the old one can be found
+    seed : of the random vector
+
+    Raises
+    ------
+    ValueError
+        As :func:`lanczos`; for a start of the wrong length.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(operator.size, generator=generator, dtype=torch.float64)
+    noise = (noise / noise.norm()).to(operator.device, operator.dtype)
+    if start is not None:
+        if start.shape != (operator.size,) or not bool(start.any()):
+            shape = tuple(start.shape)
+            raise ValueError(f"start: got shape {shape}; must be ({operator.size},), not zero: one value a parameter")
+        noise = start.to(noise) / start.norm().to(noise) + 0.1 * noise
+    return lanczos(operator, noise, k, which, tol, max_products or max(300, 20 * k), max(40, 2 * k + 20))
 
 
 @dataclass(frozen=True)
@@ -159,15 +197,30 @@ def largest_ritz(diagonal: np.ndarray, offdiagonal: np.ndarray) -> tuple[float, 
 
     Some eigenvalue lies within the residual of it, and the largest eigenvalue is no smaller than it.
     """
+    values, vectors, leads_out = _tridiagonal(diagonal, offdiagonal)
+    weights = np.zeros(len(offdiagonal))
+    weights[: len(values)] = vectors[:, -1]
+    return float(values[-1]), float(leads_out * abs(vectors[-1, -1])), weights
+
+
+def ritz(diagonal: np.ndarray, offdiagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From a :class:`Krylov`'s numbers the Ritz values, ascending, and the start's component along each Ritz vector.
+
+    The squares of these are the weights of the Gauss quadrature for the start's spectral measure (Golub, Welsch 1969).
+    """
+    values, vectors, _ = _tridiagonal(diagonal, offdiagonal)
+    return values, vectors[0]
+
+
+def _tridiagonal(diagonal: np.ndarray, offdiagonal: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Eigenvalues and vectors of the tridiagonal matrix up to where the basis closed, and what leads out of it."""
     inside = np.asarray(offdiagonal, dtype=np.float64)
     ends = np.flatnonzero(inside == 0)
     size = int(ends[0]) + 1 if len(ends) else len(inside)
     matrix = np.diag(np.asarray(diagonal, dtype=np.float64)[:size])
     matrix += np.diag(inside[: size - 1], 1) + np.diag(inside[: size - 1], -1)
     values, vectors = np.linalg.eigh(matrix)
-    weights = np.zeros(len(inside))
-    weights[:size] = vectors[:, -1]
-    return float(values[-1]), float(inside[size - 1] * abs(vectors[-1, -1])), weights
+    return values, vectors, float(inside[size - 1])
 
 
 def _orthogonalised(image: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,6 +242,9 @@ def _next_direction(rest: Tensor, length: float, scale: float, vectors: Tensor) 
 
 def _nothing_beyond(values: Tensor, residuals: Tensor, order: Tensor, k: int, which: Which, tol: float) -> bool:
     """Whether the pair after the k-th looks settled below it: it may still move by about its residual."""
+    if which == "BE":  # each end by itself
+        ends: tuple[tuple[Which, int], ...] = (("LA", (k + 1) // 2), ("SA", k // 2))
+        return all(_nothing_beyond(values, residuals, _order(values, e), n, e, tol) for e, n in ends if n)
     if len(order) < k + 2:
         return False
     following = order[k]
@@ -202,4 +258,7 @@ def _key(values: Tensor, which: Which) -> Tensor:
 
 
 def _order(values: Tensor, which: Which) -> Tensor:
+    if which == "BE":
+        down = torch.argsort(values, descending=True)
+        return torch.stack([down, down.flip(0)], dim=1).flatten()[: len(values)]
     return torch.argsort(_key(values, which), descending=True)

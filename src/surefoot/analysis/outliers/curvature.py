@@ -13,18 +13,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from surefoot.autodiff.hessian import (
+from surefoot.autodiff.curvature import HessianOperator
+from surefoot.autodiff.kernels import differentiable_kernels
+from surefoot.autodiff.lanczos import Eigenpairs, Which, extreme_eigenpairs
+from surefoot.autodiff.operator import PreconditionedOperator, SymmetricOperator
+from surefoot.autodiff.parameters import (
     LossFunction,
     checked,
     flatten,
-    hessian_operator,
     mean_loss,
     trainable,
     undisturbed_outputs,
     unflatten,
 )
-from surefoot.autodiff.kernels import differentiable_kernels
-from surefoot.autodiff.lanczos import Eigenpairs, Which, lanczos
 
 
 def group_gradient(
@@ -83,7 +84,8 @@ def top_hessian_eig(
 
     Parameters
     ----------
-    model, loss_fn, data, batch_size : see :func:`surefoot.autodiff.hessian.hessian_operator`
+    model, loss_fn, data, batch_size : see :class:`surefoot.autodiff.curvature.HessianOperator`; the model is run in the
+        mode it is in
     start : what to warm-start from, best the last result's ``restart``: fewer products then suffice
     tol : residual relative to the largest magnitude; the eigenvalue itself is better than that
     max_products : Hessian-vector products at most; ``converged`` tells whether they were enough
@@ -96,27 +98,10 @@ def top_hessian_eig(
     ValueError
         For a start or preconditioner of the wrong length or sign, besides what the operator and Lanczos raise.
     """
-    parameters = list(trainable(model).values())
-    count = sum(p.numel() for p in parameters)
-    dtype = torch.promote_types(torch.float32, parameters[0].dtype)
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(count, generator=generator, dtype=torch.float64)
-    noise = (noise / noise.norm()).to(parameters[0].device, dtype)
-    if start is not None:
-        if start.shape != (count,) or not bool(start.any()):
-            raise ValueError(
-                f"start: got shape {tuple(start.shape)}; must be ({count},), not zero: one value a parameter"
-            )
-        # a little noise, so that a direction which has overtaken the old one can be found
-        noise = start.to(noise) / start.norm().to(noise) + 0.1 * noise
-    product = hessian_operator(model, loss_fn, data, batch_size)
-    if preconditioner is None:
-        return lanczos(product, noise, k, which, tol, max_products)
-    if preconditioner.shape != (count,) or not bool((preconditioner > 0).all()):
-        shape = tuple(preconditioner.shape)
-        raise ValueError(f"preconditioner: got shape {shape}; must be ({count},), positive: one value a parameter")
-    root = preconditioner.to(noise).rsqrt()
-    return lanczos(lambda vector: root * product(root * vector), noise, k, which, tol, max_products)
+    operator: SymmetricOperator = HessianOperator(model, loss_fn, data, batch_size=batch_size, mode="train")
+    if preconditioner is not None:
+        operator = PreconditionedOperator(operator, preconditioner)
+    return extreme_eigenpairs(operator, k, which, tol, max_products, start, seed)
 
 
 def eigen_alignment(

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.outliers.curvature import eigen_alignment, group_gradient_cosine, top_hessian_eig
 from surefoot.analysis.outliers.judge import OpposingVerdict, judge, samples_to_inspect
-from surefoot.autodiff.hessian import LossFunction, trainable
+from surefoot.autodiff.parameters import LossFunction, trainable
 from surefoot.optim.stability import preconditioner, stability_limit
 
 EDGE = 0.9

@@ -1,14 +1,13 @@
-"""Hessian-vector products of a model's loss, without ever forming the Hessian."""
+"""A model's parameters as one vector, and its loss as a number with a graph: what derivative operators begin with."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from surefoot.autodiff.kernels import differentiable_kernels
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 """``loss_fn(outputs, targets)``: a mean over the rows, as a 0-d tensor."""
@@ -67,72 +66,21 @@ def mean_loss(model: nn.Module, loss_fn: LossFunction, inputs: Tensor, targets: 
     ValueError
         If ``loss_fn`` does not give one number.
     """
-    loss = loss_fn(undisturbed_outputs(model, inputs), targets)
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise ValueError(f"loss_fn: gave {shape}; must give one number, the mean over the rows")
-    return loss.reshape(())
+    return one_number(loss_fn(undisturbed_outputs(model, inputs), targets))
 
 
-def hessian_operator(
-    model: nn.Module,
-    loss_fn: LossFunction,
-    data: tuple[Tensor, Tensor],
-    batch_size: int | None = None,
-) -> Callable[[Float[Tensor, " parameters"]], Float[Tensor, " parameters"]]:
-    """The map v → H v with H the Hessian of the mean loss over ``data`` in the trainable parameters.
-
-    H v = ∇⟨∇L, v⟩ (Pearlmutter 1994). With ``batch_size=None`` the graph of the gradient is built once and kept, so
-    that a product costs one backward through it; with a batch size the graph of one batch at a time is held, and a
-    product costs a forward and two backward passes.
-
-    Parameters
-    ----------
-    model : run in the mode it is in; its buffers and random states are left alone
-    loss_fn : ``loss_fn(outputs, targets)``, the mean over rows
-    data : inputs and targets, rows first
-    batch_size : rows in memory at a time; None for all. Exact for losses that are means over rows (batch norm in
-        train mode is not)
+def one_number(loss: Any) -> Float[Tensor, ""]:
+    """The loss as a 0-d tensor.
 
     Raises
     ------
     ValueError
-        For inputs and targets of different or zero length, a batch size below 1, a loss that is not one number.
+        If it is not one number.
     """
-    inputs, targets = checked(data)
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size: got {batch_size}; must be at least 1, or None for all rows at once")
-    parameters = list(trainable(model).values())
-    rows = len(inputs)
-
-    def gradient(start: int, stop: int) -> list[Tensor]:
-        with differentiable_kernels(model), torch.enable_grad():
-            loss = mean_loss(model, loss_fn, inputs[start:stop], targets[start:stop])
-            slopes = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-        return [torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters, strict=True)]
-
-    def product(slopes: list[Tensor], vector: Tensor, keep: bool) -> Tensor:
-        used = [(g, v) for g, v in zip(slopes, unflatten(vector, parameters), strict=True) if g.requires_grad]
-        if not used:  # a loss linear in all parameters
-            return torch.zeros_like(vector)
-        with differentiable_kernels(model):
-            second = torch.autograd.grad(
-                [g for g, _ in used], parameters, [v for _, v in used], retain_graph=keep, allow_unused=True
-            )
-        return flatten(second, parameters).to(vector)
-
-    if batch_size is None or batch_size >= rows:
-        kept = gradient(0, rows)
-        return lambda vector: product(kept, vector, keep=True)
-
-    def in_batches(vector: Tensor) -> Tensor:
-        total = torch.zeros_like(vector)
-        for start in range(0, rows, batch_size):
-            stop = min(rows, start + batch_size)
-            total += (stop - start) / rows * product(gradient(start, stop), vector, keep=False)
-        return total
-
-    return in_batches
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise ValueError(f"loss_fn: gave {shape}; must give one number, the mean over the rows")
+    return loss.reshape(())
 
 
 def checked(data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
