@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from surefoot.nn.eqprop.energies import EnergyModel
 from surefoot.nn.eqprop.gradients import Gradients, contrast, implicit_grad, moving_units
-from surefoot.nn.eqprop.settle import SettleError, Settling, dense_hessian, forces_of, hessian_product, settle, split
+from surefoot.nn.eqprop.methods import Total, dense_hessian, flatten, hessian_product, split
+from surefoot.nn.eqprop.settle import SettleError, Settling, settle
 from surefoot.plots import figure
 
 DENSE = 512  # units up to which a sample's Hessian is built whole
@@ -30,6 +31,7 @@ class NudgeReport:
     one_sided_slope, symmetric_slope : of log error over log β: 1 and 2 in smooth models, as theory has it
     residual : of the free state
     smallest_curvature : least eigenvalue of the Hessian on the units that can move, over the samples; ≤ 0: no minimum
+    asymmetry : of the forces' derivative, see :func:`asymmetry`; 0 but for rounding where there is an energy
     verdicts : what is wrong, in words; empty if nothing is
     """
 
@@ -42,6 +44,7 @@ class NudgeReport:
     symmetric_slope: float
     residual: float
     smallest_curvature: float
+    asymmetry: float
     verdicts: tuple[str, ...]
 
     def plot(self) -> Any:
@@ -79,9 +82,9 @@ def nudge_report(
 
     Notes
     -----
-    Verdicts: "not settled" (a residual above ``settled``), "no gradient" (saturated outputs), "no minimum" (curvature
-    ≤ 0 on moving units), "multi-stable" (from another start the free phase ends elsewhere), "nudge too large" (the
-    error does not fall with β as it should).
+    Verdicts: "no energy" (connections back differ from those forth), "not settled" (a residual above ``settled``), "no
+    gradient" (saturated outputs), "no minimum" (curvature ≤ 0 on moving units), "multi-stable" (from another start the
+    free phase ends elsewhere), "nudge too large" (the error does not fall with β as it should).
     """
     if not betas or not all(b > 0 for b in betas):
         raise ValueError(f"betas: got {list(betas)}; use positive numbers such as 0.1")
@@ -105,9 +108,11 @@ def nudge_report(
             size = exact.norm() or math.nan  # nothing can be compared with a gradient of zero
             errors[symmetric].append(float((found - exact).norm() / size))
             cosines[symmetric].append(float(torch.dot(found, exact) / (found.norm() * size)))
-    curvature = smallest_curvature(model, x, free.state)
+    curvature, skew = smallest_curvature(model, x, free.state), asymmetry(model, x, free.state)
     slopes = [_slope(betas, errors[s]) for s in (False, True)]
     verdicts = []
+    if skew > torch.finfo(free.output.dtype).eps ** 0.5:
+        verdicts.append(f"no energy: connections back differ from those forth (by {skew:.2g}); use one weight for both")
     if worst > settled:
         verdicts.append(f"not settled: a residual of {worst:.2g} is left; take more iterations")
     if not exact.any():
@@ -120,7 +125,7 @@ def nudge_report(
         verdicts.append(f"nudge too large: the one-sided error falls as β^{slopes[0]:.2f}, not as β; use a smaller one")
     return NudgeReport(
         tuple(betas), tuple(errors[False]), tuple(errors[True]), tuple(cosines[False]), tuple(cosines[True]),
-        slopes[0], slopes[1], free.residual, curvature, tuple(verdicts),
+        slopes[0], slopes[1], free.residual, curvature, skew, tuple(verdicts),
     )  # fmt: skip
 
 
@@ -130,22 +135,36 @@ def smallest_curvature(model: EnergyModel, x: Tensor, state: list[Tensor]) -> fl
     Exact up to 512 units; beyond, from 60 iterations of the power method on the shifted operator, an upper bound.
     """
     with torch.no_grad():
-        forces = forces_of(model, model.prepare(x), 0.0, None, None)
-        moving = moving_units(model, state, forces(state))
+        total = Total(model, x)
+        moving = moving_units(model, state, total.forces(state))
         if moving.shape[1] <= DENSE:
-            hessian = dense_hessian(state, forces)
+            hessian = dense_hessian(total, state)
             masked = moving.unsqueeze(2) * hessian * moving.unsqueeze(1)
             # held units get a curvature that is never the least
             held = torch.diag_embed((1 - moving) * (1 + masked.abs().amax((1, 2)))[:, None])
             return float(torch.linalg.eigvalsh((masked + masked.mT) / 2 + held)[:, 0].min())
 
         def product(v: Tensor) -> Tensor:
-            tangent = hessian_product(state, forces, split(v * moving, state))
-            return torch.cat([t.flatten(1) for t in tangent], 1) * moving
+            return flatten(hessian_product(total, state, split(v * moving, state))) * moving
 
         largest = _power(product, moving)
         shift = float(largest.abs().max()) * 1.01
         return shift - float(_power(lambda v: shift * v - product(v), moving).max())
+
+
+def asymmetry(model: EnergyModel, x: Tensor, state: list[Tensor]) -> float:
+    """Largest |vᵀJw − wᵀJv| / (|v||Jw|) over the samples, for random v and w and J the forces' derivative by the state.
+
+    Forces that come from an energy have a symmetric J. Those of separate weights back and forth have not, and the
+    contrast of two of their resting points is no gradient.
+    """
+    with torch.no_grad():
+        total, like = Total(model, x), flatten(state)
+        generator = torch.Generator().manual_seed(0)
+        v, w = (torch.randn(like.shape, generator=generator, dtype=like.dtype).to(like.device) for _ in range(2))
+        jv, jw = (flatten(hessian_product(total, state, split(u, state))) for u in (v, w))
+        size = v.norm(dim=1) * jw.norm(dim=1)
+        return float((((v * jw).sum(1) - (w * jv).sum(1)).abs() / size).nan_to_num(0).max())
 
 
 def _power(product: Any, moving: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ With L = (1/N) Σ ℓ(f(w, xᵢ), yᵢ) and Jᵢ the Jacobian of the outputs of 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -43,6 +44,11 @@ class HessianOperator(LossOperator):
             return None
         slopes = torch.autograd.grad(self._loss(batch), self.parameters, create_graph=True, allow_unused=True)
         return self._used(slopes)
+
+    def _joined(self, kept: list[tuple[Batch, Any]]) -> list[tuple[Batch, Any]]:
+        """The graph of the whole gradient: one pass of autograd then goes through all batches."""
+        total = [sum(batch.weight * slopes[i] for batch, slopes in kept) for i in range(len(self.parameters))]
+        return [(replace(kept[0][0], rows=self.rows, weight=1.0), total)]
 
     def _through(self, graph: Any, batch: Batch, pieces: list[Tensor], keep: bool) -> Sequence[Tensor | None]:
         if self._form == "forward":

@@ -6,8 +6,9 @@ full data. The graphs are kept where they fit, so that a product is nothing but 
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,7 +87,7 @@ class LossOperator(SymmetricOperator):
         self._model, self._loss_fn, self._mode = model, loss_fn, mode
         self._reduction, self._data, self._batch_size = reduction, data, batch_size
         self._cache = cache_graph
-        self._kept: list[Any] | None = None
+        self._kept: list[tuple[Batch, Any]] | None = None
         self._unused: set[int] = set()
         self._random = random_state(model) if isinstance(model, nn.Module) else None
         _warn_of_batch_norm(model, mode)
@@ -104,24 +105,26 @@ class LossOperator(SymmetricOperator):
 
     def _product(self, vector: Tensor) -> Tensor:
         pieces = unflatten(vector, self.parameters)
-        total = torch.zeros_like(vector)
-        kept = self._graphs()
-        module = self._model if isinstance(self._model, nn.Module) else None
-        for index, batch in enumerate(self._batches()):
-            with differentiable_kernels(module), torch.enable_grad():
-                graph = self._graph(batch) if kept is None else kept[index]
-                part = self._through(graph, batch, pieces, kept is not None)
-            total.add_(flatten(part, self.parameters).to(total), alpha=batch.weight)
-        return total
+        total = [torch.zeros_like(p, dtype=self.dtype) for p in self.parameters]
+        with self._kernels():
+            kept = self._graphs()
+            for batch, graph in kept if kept is not None else ((b, self._graph(b)) for b in self._batches()):
+                _add(total, self._through(graph, batch, pieces, kept is not None), batch.weight)
+        return flatten(total, self.parameters)
 
     def gradient(self) -> Float[Tensor, " n"]:
         """The gradient of the loss over the data; ``.grad`` is not touched."""
-        total = torch.zeros(self.size, dtype=self.dtype, device=self.device)
-        for batch in self._batches():
-            with torch.enable_grad():
+        total = [torch.zeros_like(p, dtype=self.dtype) for p in self.parameters]
+        with self._kernels():
+            for batch in self._batches():
                 slopes = torch.autograd.grad(self._loss(batch), self.parameters, allow_unused=True)
-            total.add_(flatten(slopes, self.parameters).to(total), alpha=batch.weight)
-        return total
+                _add(total, slopes, batch.weight)
+        return flatten(total, self.parameters)
+
+    @contextlib.contextmanager
+    def _kernels(self) -> Iterator[None]:
+        with differentiable_kernels(self._model if isinstance(self._model, nn.Module) else None), torch.enable_grad():
+            yield
 
     # -- data and graphs ---------------------------------------------------------------------------------------------
 
@@ -146,22 +149,25 @@ class LossOperator(SymmetricOperator):
             yield Batch(inputs, targets, first, rows, rows / self.rows if self._reduction == "mean" else 1.0)
             first += rows
 
-    def _graphs(self) -> list[Any] | None:
+    def _graphs(self) -> list[tuple[Batch, Any]] | None:
         """The kept graphs, built at the first product; None if they don't fit."""
         if self._cache is False:
             return None
         if self._kept is None:
-            module = self._model if isinstance(self._model, nn.Module) else None
             kept, held = [], _Bytes()
             for batch in self._batches():
-                with differentiable_kernels(module), torch.enable_grad(), held.counting():
-                    kept.append(self._graph(batch))
-                left = self.rows / max(1, batch.rows)  # batches, about
-                if self._cache == "auto" and len(kept) == 1 and left > 1 and held.total * left > GRAPHS:
+                with held.counting():
+                    kept.append((batch, self._graph(batch)))
+                batches = self.rows / max(1, batch.rows)  # about
+                if self._cache == "auto" and len(kept) == 1 and batches > 1 and held.total * batches > GRAPHS:
                     self._cache = False
                     return None
-            self._kept = kept
+            self._kept = self._joined(kept)
         return self._kept
+
+    def _joined(self, kept: list[tuple[Batch, Any]]) -> list[tuple[Batch, Any]]:
+        """The kept graphs as one, where they can be."""
+        return kept
 
     # -- the model ---------------------------------------------------------------------------------------------------
 
@@ -217,6 +223,12 @@ def _warn_of_batch_norm(model: Any, mode: str) -> None:
             "Hessian, than the one that is trained (mode='train')",
             stacklevel=4,
         )
+
+
+def _add(total: list[Tensor], parts: Sequence[Tensor | None], weight: float) -> None:
+    pairs = [(t, p) for t, p in zip(total, parts, strict=True) if p is not None]
+    if pairs:
+        torch._foreach_add_([s for s, _ in pairs], [t.detach().to(s) for s, t in pairs], alpha=weight)
 
 
 class _Bytes:
