@@ -10,6 +10,7 @@ from surefoot.cli.compare import compare
 from surefoot.cli.explain import explain
 from surefoot.cli.export import export
 from surefoot.cli.findings import findings
+from surefoot.cli.inspect import inspect
 from surefoot.cli.live import live
 from surefoot.cli.report import report
 from surefoot.cli.show import show
@@ -34,6 +35,7 @@ def commands() -> typer.Typer:
     frame.command("live")(live)
     frame.command("compare")(compare)
     frame.command("export")(export)
+    frame.command("inspect")(inspect)
     frame.command("findings")(findings)
     frame.command("explain")(explain)
     frame.command("signals")(signals)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surefoot import plots
-from surefoot.report import cards, families, figures, heatmaps, tables, wording
+from surefoot.report import cards, curvature, families, figures, heatmaps, tables, wording
 from surefoot.report.figures import Figure
 from surefoot.report.record import Record
 
@@ -78,6 +78,7 @@ def page(run: Run | Record) -> str:
         ("gradients", "Gradient flow", _map("gradients", "Gradient flow", FLOW, heatmaps.gradient_flow(record), place)),
         ("updates", "Updates", _map("updates", "Update over weight", RATIO, heatmaps.update_ratio(record), place)),
         ("units", "Units", _units(record, place)),
+        ("curvature", "Curvature", curvature.section(record, place)),
         ("signals", "Signals", families.section(record, place)),
         ("layers", "Layers", tables.layers(record)),
         ("environment", "Environment", tables.environment(record)),
@@ -154,6 +155,7 @@ def _verdict(record: Record) -> str:
     facts = [("Steps", f"{record.steps:,}"), ("Time of the steps", wording.duration(record))]
     facts += [("Found", wording.tally(record.findings)), ("Loss", _loss_fact(record))]
     facts.append(("End", wording.ending(record).removeprefix("ended ")))
+    facts.append(("Applied", "; ".join(wording.applied(record))))
     items = "".join(f'<div><dt>{name}</dt><dd class="wrap">{escape(text)}</dd></div>' for name, text in facts if text)
     started = str(record.meta.get("started") or "").replace("T", " ")[:16]
     return (

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,6 +17,8 @@ from surefoot.nn.eqprop import (
     LayeredHopfield,
     Settling,
     SquaredError,
+    State,
+    bptt_grad,
     eqprop_grad,
     implicit_grad,
     settle,
@@ -32,29 +35,35 @@ class Sizes:
     hidden: int
     rows: int
     epochs: int
+    deep_epochs: int  # of the network with two hidden layers
     depths: tuple[int, ...]
     settle_limit: int
+    settle_rows: int
 
 
+_BETAS = (0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125)
 SIZES: dict[Scale, Sizes] = {
-    "smoke": Sizes((0.1, 0.05, 0.025), 32, 300, 2, (1, 2), 2000),
-    "small": Sizes((0.2, 0.1, 0.05, 0.025, 0.0125), 128, 1348, 8, (1, 2, 3), 20_000),
-    "paper": Sizes((0.2, 0.1, 0.05, 0.025, 0.0125), 500, 1348, 60, (1, 2, 3), 20_000),
+    "smoke": Sizes((0.1, 0.05, 0.025), 32, 300, 2, 1, (1, 2), 2000, 3),
+    "small": Sizes(_BETAS, 128, 1348, 30, 15, (1, 2, 3), 20_000, 50),
+    "paper": Sizes(_BETAS, 500, 1348, 60, 60, (1, 2, 3), 20_000, 200),
 }
-# rates of the weights of each layer, as the paper has them for one hidden layer
-RATES = (0.1, 0.05)
+EARLY = 8  # the epoch after which the recipe is looked at first
+# rates of the weights of each layer, as the paper has them for one and for two hidden layers
+RATES = {1: (0.1, 0.05), 2: (0.4, 0.1, 0.01)}
 BATCH = 20
+NUDGED = 4  # steps of the nudged phase, and of the backpropagation that it is held against
+CLAMP = 1e3  # a nudge so strong that the output is the target: contrastive Hebbian learning
 
 
 def bias_of_the_nudge(seed: int, betas: tuple[float, ...]) -> NudgeReport:
-    """A smooth 5-7-3 network in float64, settled to 1e-13."""
+    """A smooth 5-7-3 network in float64 with weights 0.4 N(0, 1), settled to 1e-13."""
     generator = torch.Generator().manual_seed(seed)
     model = LayeredHopfield((5, 7, 3), "sigmoid4", dtype=torch.float64)
     with torch.no_grad():
         for weight in model.weights:
-            weight.copy_(0.2 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
+            weight.copy_(0.4 * torch.randn(weight.shape, generator=generator, dtype=torch.float64))
     x, target = (torch.rand(8, n, generator=generator, dtype=torch.float64) for n in (5, 3))
-    return nudge_report(model, x, target, SquaredError(), betas, Settling(60, 0.5, 1e-13, "newton"))
+    return nudge_report(model, x, target, SquaredError(), betas, Settling(100, 0.5, 1e-13, "newton"))
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,10 @@ class Training:
     test: list[float]
     train: list[float]
     model: LayeredHopfield
+
+    def last(self, of: str) -> float:
+        """Mean of the last three epochs: at a constant rate one alone is a throw of dice."""
+        return float(np.mean(getattr(self, of)[-3:]))
 
 
 def digits_data(sizes: Sizes) -> Digits:
@@ -75,46 +88,92 @@ def digits_data(sizes: Sizes) -> Digits:
 def train(data: Digits, sizes: Sizes, seed: int, scheme: str, tell: Callable[[], None]) -> Training:
     """One hidden layer, the paper's recipe: 20 free and 4 nudged steps of 0.5, particles, batches of 20.
 
-    ``scheme`` is one of equilibrium propagation's, or ``"implicit"``: the exact gradient at a state settled to 1e-5.
+    ``scheme`` is one of equilibrium propagation's; ``"contrastive"``, whose second phase holds the output at the
+    target; ``"implicit"``, the exact gradient at a state settled to 1e-5; or ``"backprop"``, through the last four
+    steps with ρ′ = 1 on all of [0, 1].
     """
-    generator = torch.Generator().manual_seed(seed)
-    model = LayeredHopfield((64, sizes.hidden, 10), generator=generator)
-    groups = [{"params": [w, b], "lr": lr} for w, b, lr in zip(model.weights, model.biases, RATES, strict=True)]
-    optimizer = torch.optim.SGD(groups, lr=RATES[0])
+    model, optimizer, generator = _network(sizes, seed, 1, CLAMP if scheme == "contrastive" else 1.0)
+    target = F.one_hot(data.y_train, 10).float()
+    if scheme in ("implicit", "backprop"):
+        return _epochs(model, data, sizes.epochs, generator, _reference(scheme, model, optimizer, data, target), tell)
+    beta, nudged = 0.5, Settling(NUDGED)
+    if scheme == "contrastive":
+        beta, nudged, scheme = CLAMP, Settling(NUDGED, method="alternate"), "one-sided"
+    trainer = EqPropTrainer(
+        model, optimizer, beta=beta, scheme=scheme, nudged=nudged, examples=len(target), generator=generator,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return _epochs(
+        model, data, sizes.epochs, generator, lambda rows: trainer.step(data.x_train[rows], target[rows], rows), tell
+    )
+
+
+def train_deep(data: Digits, sizes: Sizes, seed: int, tell: Callable[[], None]) -> Training:
+    """Two hidden layers: 60 free and 6 nudged steps."""
+    model, optimizer, generator = _network(sizes, seed, 2)
     target = F.one_hot(data.y_train, 10).float()
     trainer = EqPropTrainer(
-        model, optimizer, beta=0.5, scheme="symmetric" if scheme == "implicit" else scheme,  # type: ignore[arg-type]
-        examples=len(target), generator=generator,
+        model, optimizer, scheme="random-sign", free=Settling(60), nudged=Settling(6), examples=len(target),
+        generator=generator,
     )  # fmt: skip
-    exact = Settling(500, tol=1e-5, method="alternate")
+    return _epochs(
+        model, data, sizes.deep_epochs, generator,
+        lambda rows: trainer.step(data.x_train[rows], target[rows], rows), tell, free=180,
+    )  # fmt: skip
+
+
+def _network(
+    sizes: Sizes, seed: int, depth: int, scale: float = 1.0
+) -> tuple[LayeredHopfield, torch.optim.Optimizer, torch.Generator]:
+    generator = torch.Generator().manual_seed(seed)
+    model = LayeredHopfield((64, *[sizes.hidden] * depth, 10), generator=generator)
+    groups = [
+        {"params": [w, b], "lr": scale * rate}
+        for w, b, rate in zip(model.weights, model.biases, RATES[depth], strict=True)
+    ]
+    return model, torch.optim.SGD(groups, lr=0.1), generator
+
+
+def _epochs(
+    model: LayeredHopfield, data: Digits, epochs: int, generator: torch.Generator, step: Callable[[Tensor], object],
+    tell: Callable[[], None], free: int = 60,
+) -> Training:  # fmt: skip
+    def accuracy(x: Tensor, y: Tensor) -> float:
+        return (settle(model, x, how=Settling(free)).output.argmax(1) == y).float().mean().item()
+
     test, fit = [], []
-    for _ in range(sizes.epochs):
-        for rows in torch.randperm(len(target), generator=generator).split(BATCH):
-            if scheme == "implicit":
-                _implicit_step(model, optimizer, data.x_train[rows], target[rows], exact)
-            else:
-                trainer.step(data.x_train[rows], target[rows], rows)
-        test.append(_accuracy(trainer, data.x_test, data.y_test))
-        fit.append(_accuracy(trainer, data.x_train, data.y_train))
+    for _ in range(epochs):
+        for rows in torch.randperm(len(data.y_train), generator=generator).split(BATCH):
+            step(rows)
+        test.append(accuracy(data.x_test, data.y_test))
+        fit.append(accuracy(data.x_train, data.y_train))
         tell()
     return Training(test, fit, model)
 
 
-def _implicit_step(
-    model: LayeredHopfield, optimizer: torch.optim.Optimizer, x: Tensor, d: Tensor, how: Settling
-) -> None:
-    free = settle(model, x, how=how)
-    gradients = implicit_grad(model, x, d, SquaredError(), free.state, tol=1e-4)
-    for name, parameter in model.named_parameters():
-        parameter.grad = gradients[name]
-    optimizer.step()
+def _reference(
+    scheme: str, model: LayeredHopfield, optimizer: torch.optim.Optimizer, data: Digits, target: Tensor
+) -> Callable[[Tensor], None]:
+    """A step along a gradient that needs no nudge, from states kept as in equilibrium propagation."""
+    how = Settling(500, tol=1e-5, method="alternate") if scheme == "implicit" else Settling()
+    kept: State = model.initial(data.x_train)
+
+    def step(rows: Tensor) -> None:
+        x, d = data.x_train[rows], target[rows]
+        state = settle(model, x, [k[rows] for k in kept], how=how).state
+        for k, s in zip(kept, state, strict=True):
+            k[rows] = s
+        if scheme == "implicit":
+            gradients = implicit_grad(model, x, d, SquaredError(), state, tol=1e-4)
+        else:
+            gradients = bptt_grad(model, x, d, SquaredError(), state=state, steps=NUDGED, straight_through=True)
+        for name, parameter in model.named_parameters():
+            parameter.grad = gradients[name]
+        optimizer.step()
+
+    return step
 
 
-def _accuracy(trainer: EqPropTrainer, x: Tensor, y: Tensor) -> float:
-    return (trainer.predict(x).argmax(1) == y).float().mean().item()
-
-
-def train_backprop(data: Digits, sizes: Sizes, seed: int) -> float:
+def train_feedforward(data: Digits, sizes: Sizes, seed: int) -> float:
     """Test accuracy of a feed-forward network of the same size by backpropagation."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -131,44 +190,54 @@ def train_backprop(data: Digits, sizes: Sizes, seed: int) -> float:
         return (model(data.x_test).argmax(1) == data.y_test).float().mean().item()
 
 
-def cosine_by_layer(model: LayeredHopfield, data: Digits) -> list[float]:
-    """Cosine between the paper's few-step contrast and the exact gradient, for each weight of a trained network."""
+COSINE_BETAS = (0.5, 0.2, 0.1, 0.05, 0.02)
+
+
+def cosine_by_layer(model: LayeredHopfield, data: Digits) -> dict[tuple[str, str], list[float]]:
+    """Cosine between the few-step contrast and the exact gradient: by scheme and weight, over ``COSINE_BETAS``."""
     x, d = data.x_train[:100], F.one_hot(data.y_train[:100], 10).float()
     free = settle(model, x, how=Settling(2000, tol=1e-6, method="alternate"))
     exact = implicit_grad(model, x, d, SquaredError(), free.state)
-    found = eqprop_grad(model, x, d, SquaredError(), beta=0.5, scheme="one-sided", free=Settling(60)).gradients
-    return [
-        F.cosine_similarity(found[n].flatten(), exact[n].flatten(), dim=0).item() for n in ("weights.0", "weights.1")
-    ]
+    found: dict[tuple[str, str], list[float]] = {}
+    for scheme, beta in itertools.product(("one-sided", "symmetric"), COSINE_BETAS):
+        result = eqprop_grad(model, x, d, SquaredError(), beta=beta, scheme=scheme, free=Settling(60))  # type: ignore[arg-type]
+        for weight, name in (("first", "weights.0"), ("second", "weights.1")):
+            cosine = F.cosine_similarity(result.gradients[name].flatten(), exact[name].flatten(), dim=0).item()
+            found.setdefault((scheme, weight), []).append(cosine)
+    return found
 
 
-def breaking(
-    data: Digits, sizes: Sizes, seed: int, gains: tuple[float, ...]
-) -> dict[float, tuple[float, float, float]]:
-    """By gain of the initial weights: their largest eigenvalue between layers, and the error at β 0.1 and 0.025."""
+def breaking(data: Digits, sizes: Sizes, seed: int, gains: tuple[float, ...]) -> dict[str, float]:
+    """For each gain of the initial weights: their largest eigenvalue between layers, and errors at β 0.1 and 0.025."""
     found = {}
     for gain in gains:
         model = LayeredHopfield((64, sizes.hidden, 10), gain=gain, generator=torch.Generator().manual_seed(seed))
         x, d = data.x_train[:20], F.one_hot(data.y_train[:20], 10).float()
         report = nudge_report(model, x, d, SquaredError(), (0.1, 0.025), Settling(2000, tol=1e-6, method="alternate"))
-        radius = float(torch.linalg.matrix_norm(model.weights[1].detach(), 2))
-        found[gain] = (radius, report.symmetric[0], report.symmetric[1])
+        found[f"radius_gain_{gain:g}"] = float(torch.linalg.matrix_norm(model.weights[1].detach(), 2))
+        found[f"error_gain_{gain:g}"], found[f"error_small_gain_{gain:g}"] = report.symmetric
+        found[f"error_one_sided_gain_{gain:g}"] = report.one_sided[0]
     return found
 
 
-def settling_lengths(sizes: Sizes, data: Digits, seed: int) -> dict[int, tuple[int, int, list[float]]]:
-    """By hidden layers: Euler steps and alternating sweeps to a residual of 1e-4, and the change in each Euler step."""
+def settling_lengths(sizes: Sizes, data: Digits, seed: int) -> dict[int, tuple[float, float, list[float]]]:
+    """By hidden layers: Euler steps and alternating sweeps to a residual of 1e-4, and the change in each Euler step.
+
+    Each sample settles by itself and the median is taken: the slowest of a batch is a tail, several times the median.
+    """
     found = {}
     for depth in sizes.depths:
         generator = torch.Generator().manual_seed(seed)
         model = LayeredHopfield((64, *[sizes.hidden] * depth, 10), generator=generator)
-        x = data.x_train[:20]
-        euler = settle(model, x, how=Settling(sizes.settle_limit, tol=1e-4))
-        sweeps = settle(model, x, how=Settling(sizes.settle_limit, tol=1e-4, method="alternate"))
-        path = settle(model, x, how=Settling(min(400, euler.iterations)), keep_path=True).path
+        samples = data.x_train[: sizes.settle_rows].split(1)
+        medians = []
+        for method in ("euler", "alternate"):
+            how = Settling(sizes.settle_limit, tol=1e-4, method=method)
+            medians.append(float(np.median([settle(model, x, how=how).iterations for x in samples])))
+        path = settle(model, data.x_train[:20], how=Settling(400), keep_path=True).path
         moved = [
             max(float((b - a).abs().max()) for a, b in zip(now, then, strict=True))
             for now, then in itertools.pairwise(path)
         ]
-        found[depth] = (euler.iterations, sweeps.iterations, moved)
+        found[depth] = (medians[0], medians[1], moved)
     return found
