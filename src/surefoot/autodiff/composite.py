@@ -72,3 +72,27 @@ def composite_hessian(
         return second.to(vector)
 
     return flatten([g.detach() for g in kept], parameters), product
+
+
+def graph_sandwich(
+    outputs: Tensor, parameters: Sequence[Tensor], middle: Callable[[Tensor], Tensor]
+) -> Callable[[Sequence[Tensor]], Sequence[Tensor | None]]:
+    """v → Jᵀ M J v through the graph that leads from ``parameters`` to ``outputs``; vectors come in parameters' shapes.
+
+    Parameters
+    ----------
+    middle : u → M u on the outputs
+    """
+    # J v is the derivative, in u, of ⟨Jᵀu, v⟩: needs no forward-mode formula of any layer
+    held = torch.zeros_like(outputs, requires_grad=True)
+    pulled = torch.autograd.grad(outputs, parameters, held, create_graph=True, allow_unused=True)
+
+    def product(pieces: Sequence[Tensor]) -> Sequence[Tensor | None]:
+        pairs = [(g, v) for g, v in zip(pulled, pieces, strict=True) if g is not None and g.requires_grad]
+        if not pairs:
+            return [None] * len(pieces)
+        slopes, along = zip(*pairs, strict=True)
+        (moved,) = torch.autograd.grad(slopes, held, along, retain_graph=True)
+        return torch.autograd.grad(outputs, parameters, middle(moved), retain_graph=True, allow_unused=True)
+
+    return product

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from surefoot.autodiff.composite import graph_sandwich
 from surefoot.autodiff.jvp import functional
 from surefoot.autodiff.loss_operator import Batch, LossOperator
 from surefoot.autodiff.parameters import LossFunction, one_number
@@ -86,20 +87,10 @@ class _OutputOperator(LossOperator):
                 f"model: gives {type(outputs).__name__}; must give one tensor, which loss_fn takes (wrap it in a "
                 "function that returns the logits)"
             )
-        # J v is the derivative, in u, of ⟨Jᵀu, v⟩: needs no forward-mode formula of any layer
-        held = torch.zeros_like(outputs, requires_grad=True)
-        pulled = torch.autograd.grad(outputs, self.parameters, held, create_graph=True, allow_unused=True)
-        middle = self._middle(outputs.detach(), batch)
-        return outputs, held, self._used(pulled), middle
+        return graph_sandwich(outputs, self.parameters, self._middle(outputs.detach(), batch))
 
     def _through(self, graph: Any, batch: Batch, pieces: list[Tensor], keep: bool) -> Sequence[Tensor | None]:
-        outputs, held, pulled, middle = graph
-        pairs = [(g, v) for g, v in zip(pulled, pieces, strict=True) if g.requires_grad]
-        if not pairs:
-            return [None] * len(pieces)
-        gradients, along = zip(*pairs, strict=True)
-        (moved,) = torch.autograd.grad(gradients, held, along, retain_graph=True)
-        return torch.autograd.grad(outputs, self.parameters, middle(moved), retain_graph=keep, allow_unused=True)
+        return self._used(graph(pieces))
 
 
 class GGNOperator(_OutputOperator):
