@@ -35,6 +35,30 @@ def graph_hessian(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Vector, C
     return flatten([g.detach() for g in kept], parameters), product
 
 
+def graph_hessian_matrix(
+    loss: Tensor, parameters: Sequence[Tensor], at_once: int = 64
+) -> tuple[Vector, Float[Tensor, "parameters parameters"]]:
+    """Gradient of ``loss`` in ``parameters`` and the whole Hessian, ``at_once`` rows by one vectorised pass."""
+    slopes = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
+    kept = [torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters, strict=True)]
+    gradient = torch.cat([g.reshape(-1) for g in kept])
+    size = gradient.numel()
+    matrix = gradient.new_zeros(size, size)
+    if gradient.requires_grad:
+        unit = torch.eye(size, dtype=gradient.dtype, device=gradient.device)
+        for rows in unit.split(at_once):
+            first = int(rows[0].argmax())
+            found = torch.autograd.grad(
+                gradient, parameters, rows, retain_graph=True, allow_unused=True, is_grads_batched=True
+            )
+            parts = [
+                (rows.new_zeros(len(rows), p.numel()) if f is None else f.reshape(len(rows), -1))
+                for f, p in zip(found, parameters, strict=True)
+            ]
+            matrix[first : first + len(rows)] = torch.cat(parts, dim=1).detach()
+    return gradient.detach(), (matrix + matrix.T) / 2
+
+
 def composite_hessian(
     loss: Tensor, outputs: Sequence[Tensor], again: Sequence[Tensor], parameters: Sequence[Tensor]
 ) -> tuple[Vector, Callable[[Vector], Vector]]:

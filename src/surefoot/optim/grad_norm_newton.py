@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-from surefoot.autodiff.composite import graph_hessian, graph_sandwich
+from surefoot.autodiff.composite import graph_hessian, graph_hessian_matrix, graph_sandwich
 from surefoot.autodiff.kernels import differentiable_kernels
 from surefoot.autodiff.parameters import flatten, one_number, unflatten
 from surefoot.solvers.gradient_normalized import search
@@ -180,7 +180,10 @@ class GradNormNewton(Optimizer):
     ) -> tuple[Tensor, Curvature]:
         """Gradient and H, in the form that the solver takes."""
         size = sum(p.numel() for p in parameters)
+        free = self._solver == "cg" or (self._solver == "auto" and size > DENSE)
         try:
+            if self._hessian == "exact" and not free:
+                return graph_hessian_matrix(loss, parameters)
             slope, product = graph_hessian(loss, parameters)
         except RuntimeError as error:
             if "backward through the graph a second time" in str(error):
@@ -188,16 +191,14 @@ class GradNormNewton(Optimizer):
             raise
         if callable(self._hessian):
             return slope, self._hessian(loss)
-        if self._hessian == "fisher":
-            assert outputs is not None
-            rows = len(outputs)
-            low = self._solver == "woodbury" or (self._solver == "auto" and rows < size)
-            if low:
-                return slope, LowRank(_sample_gradients(loss, outputs, parameters).T / math.sqrt(rows))
-        if self._hessian != "exact":
-            assert outputs is not None
-            product = _sandwich(loss, outputs, parameters, self._hessian == "fisher")
-        if self._solver == "cg" or (self._solver == "auto" and size > DENSE):
+        if self._hessian == "exact":
+            return slope, product
+        assert outputs is not None
+        fisher, rows = self._hessian == "fisher", len(outputs)
+        if fisher and (self._solver == "woodbury" or (self._solver == "auto" and rows < size)):
+            return slope, LowRank(_sample_gradients(loss, outputs, parameters).T / math.sqrt(rows))
+        product = _sandwich(loss, outputs, parameters, fisher)
+        if free:
             return slope, product
         unit = torch.eye(size, dtype=slope.dtype, device=slope.device)
         matrix = torch.stack([product(row) for row in unit])
