@@ -1,4 +1,4 @@
-"""The configurations of vectors that classes collapse to: simplex, orthogonal frame, orthogonal frame of given lengths."""
+"""Configurations of vectors that classes collapse to: a simplex, an orthogonal frame, one of given lengths."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def solve_ufm(
     if best is None:
         raise ValueError("seeds: is empty; give at least one start")
     with torch.no_grad():
-        product, labels = best.product(), best.labels
+        product, labels = best.product().detach(), best.labels
         counts = torch.bincount(labels).double()
         means = torch.zeros(len(counts), dim, dtype=torch.float64).index_add_(0, labels, best.features.T)
         means /= counts[:, None]
