@@ -107,7 +107,7 @@ def test_the_spectrum_at_collapse():
     first = PerturbationOperator(pair.weight, pair.features, LABELS, LW, LH, beta, expand=True)
     own, other = first.block(0, 0), first.block(0, 1)
     torch.testing.assert_close(
-        torch.linalg.svdvals(own).sort().values, torch.tensor(values).double(), atol=1e-12, rtol=0
+        torch.linalg.svdvals(own).sort().values, torch.tensor(values, dtype=torch.float64), atol=1e-12, rtol=0
     )
     assert float(torch.trace(own)) == pytest.approx(sum(values))
     singular = torch.linalg.svdvals(other)
