@@ -18,14 +18,13 @@ import contextlib
 import copy
 import gc
 import io
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from racing import race
 from surefoot.autodiff import HessianOperator, extreme_eigenpairs, spectral_density
 from surefoot.autodiff.parameters import flatten, unflatten
 
@@ -83,32 +82,6 @@ def peers(model: nn.Module, data: list[tuple[Tensor, Tensor]]) -> dict[str, tupl
     return found
 
 
-def alternate(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each arm in each round."""
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    for call in arms.values():
-        call()
-    for turn in range(rounds):
-        for name in list(arms) if turn % 2 == 0 else reversed(arms):
-            begin = time.perf_counter()
-            arms[name]()
-            times[name].append(time.perf_counter() - begin)
-    return times
-
-
-def tell(title: str, times: dict[str, list[float]], notes: dict[str, str]) -> None:
-    """Medians, and the ratio of each arm to ours."""
-    print(title)
-    for name, seconds in times.items():
-        ratios = [t / o for t, o in zip(seconds, times["ours"], strict=True)]
-        shown = (
-            ""
-            if name == "ours"
-            else f"  {statistics.median(ratios):5.2f} × ours ({min(ratios):.2f} … {max(ratios):.2f})"
-        )
-        print(f"  {name:14}{1e3 * statistics.median(seconds):10.2f} ms{shown}  {notes.get(name, '')}", flush=True)
-
-
 def products(width: int, batches: int, rounds: int) -> None:
     """One product with the Hessian, beside two gradients."""
     model, x, y = problem(width)
@@ -118,9 +91,9 @@ def products(width: int, batches: int, rounds: int) -> None:
     exact = precise(v.double())
     ours = HessianOperator(model, F.cross_entropy, data)
     others = peers(model, data)
-    notes = {}
+    print(f"\nH v, {ours.size:,} parameters, {batches} batches")
     for name, call in {"ours": ours, **{n: p for n, (p, _) in others.items()}}.items():
-        notes[name] = f"error {float((call(v).detach().double() - exact).norm() / exact.norm()):.1e}"
+        print(f"  {name:14} error {float((call(v).detach().double() - exact).norm() / exact.norm()):.1e}")
 
     def two_gradients() -> None:
         for _ in range(2):
@@ -130,7 +103,7 @@ def products(width: int, batches: int, rounds: int) -> None:
     arms: dict[str, Callable[[], object]] = {"ours": lambda: ours(v)}
     arms |= {name: (lambda p=p: p(v)) for name, (p, _) in others.items()}
     arms["2 gradients"] = two_gradients
-    tell(f"\nH v, {ours.size:,} parameters, {batches} batches", alternate(arms, rounds), notes)
+    race("H v", arms, rounds)
 
 
 def spectra(width: int, rounds: int) -> None:
@@ -173,11 +146,13 @@ def spectra(width: int, rounds: int) -> None:
             return float(old.eigenvalues(maxIter=300, tol=1e-4)[0][0])
 
         arms["PyHessian"] = power
-    with contextlib.redirect_stdout(io.StringIO()):
-        notes = {name: f"error {abs(call() / exact - 1):.1e}" for name, call in arms.items()}
-        top, four = alternate(arms, rounds), alternate(density, rounds)
-    tell(f"\nlargest eigenvalue, {ours.size:,} parameters", top, notes)
-    tell(f"\nspectral density, 4 probes × 60 products, {ours.size:,} parameters", four, {"PyHessian": ""})
+    print(f"\nspectrum, {ours.size:,} parameters")
+    for name, call in arms.items():
+        with contextlib.redirect_stdout(io.StringIO()):  # PyHessian prints
+            value = call()
+        print(f"  {name:14} error of the largest eigenvalue {abs(value / exact - 1):.1e}")
+    race("largest eigenvalue", arms, rounds)
+    race("density, 4 × 60", density, rounds)
 
 
 def memory(width: int) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import resource
-import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from racing import race
 from surefoot.analysis.collapse import collapse_state, compute, update
 
 Batches = list[tuple[Tensor, Tensor]]
@@ -84,22 +85,16 @@ def main() -> None:
         import neural_collapse.accumulate  # noqa: F401
 
         arms["neural-collapse"] = peer
-    times: dict[str, list[float]] = {name: [] for name in arms}
-    values = {name: call(batches, options.classes, options.dim) for name, call in arms.items()}
-    for turn in range(options.rounds):
-        for name in list(arms) if turn % 2 == 0 else reversed(arms):
-            begin = time.perf_counter()
-            arms[name](batches, options.classes, options.dim)
-            times[name].append(time.perf_counter() - begin)
     begin = time.perf_counter()
     for x, _ in batches:
         x.T @ x
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; {options.rows:,} × {options.dim}, "
           f"{options.classes} classes; floor XᵀX {time.perf_counter() - begin:.2f} s")  # fmt: skip
-    for name in arms:
-        ratios = [t / o for t, o in zip(times[name], times["ours"], strict=True)]
-        print(f"  {name:16}{statistics.median(times[name]):8.2f} s  {statistics.median(ratios):6.2f} × ours  "
-              f"NC1 {values[name]:.5f}")  # fmt: skip
+    for name, call in arms.items():
+        print(f"  {name:16} NC1 {call(batches, options.classes, options.dim):.5f}")
+    race(
+        "metrics", {n: partial(call, batches, options.classes, options.dim) for n, call in arms.items()}, options.rounds
+    )
     print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
 
 

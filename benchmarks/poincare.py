@@ -1,6 +1,13 @@
-"""Layers of ``surefoot.nn.hyperbolic``, forward and backward, against HypLL, the unfolding composite and nn.Conv2d.
+"""Layers of ``surefoot.nn.hyperbolic``, forward and backward, against HypLL, geoopt and torch's Euclidean layers.
 
-Pairs do the same work from the same weights and alternate in one process. The floor is torch's Euclidean layer.
+* Convolution and linear layer. Peer: HypLL's, with the same weights; its layers map points to points, so its arm has
+  the maps from and to the tangent space around it, as ours has inside. The convolution also against our own composite,
+  which unfolds. Floor: ``nn.Conv2d``, ``nn.Linear``.
+* Batch norm by the midpoint. Peer: HypLL's by the midpoint; and ours by the Fréchet mean. Floor: ``nn.BatchNorm2d``.
+* Möbius addition. Peer: geoopt's.
+
+Before anything is timed, outputs and gradients are compared in float64 and the largest difference is printed. Arms
+alternate in one process, on one core. ``--memory`` prints what a forward keeps for the backward instead.
 
     pip install hypll geoopt    # the peers; left out where they aren't there
     python benchmarks/poincare.py --rounds 7
@@ -18,9 +25,12 @@ from torch import Tensor, nn
 
 from surefoot.nn.hyperbolic import PoincareBall, PoincareBatchNorm2d, PoincareConv2d, PoincareLinear, mobius_add
 
+Layer = Callable[[Tensor], Tensor]
+CURVATURE = 0.1
+
 
 def race(name: str, arms: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Alternate the arms (the first is ours); print medians, and each of the others' ratio to ours."""
+    """Alternate the arms (the first is ours); print medians, and the median ratio of each of the others to ours."""
     times: dict[str, list[float]] = {arm: [] for arm in arms}
     for call in arms.values():
         call()
@@ -29,87 +39,147 @@ def race(name: str, arms: dict[str, Callable[[], object]], rounds: int) -> None:
             begin = time.perf_counter()
             arms[arm]()
             times[arm].append(time.perf_counter() - begin)
-    ours = statistics.median(times["ours"])
-    shown = [
-        f"{arm} {1e3 * statistics.median(t):8.2f} ms ({statistics.median(t) / ours:.2f})" for arm, t in times.items()
-    ]
+    shown = []
+    for arm, taken in times.items():
+        ratio = statistics.median(t / o for t, o in zip(taken, times["ours"], strict=True))
+        shown.append(f"{arm} {1e3 * statistics.median(taken):8.2f} ms ({ratio:.2f} ×)")
     print(f"{name:16} " + "   ".join(shown), flush=True)
 
 
-def step(layer: Callable[[Tensor], Tensor], x: Tensor, parameters: list[Tensor]) -> Callable[[], object]:
-    """Forward and backward of a layer."""
-    wanted = [x, *(p for p in parameters if p.requires_grad)]
-    return lambda: torch.autograd.grad(layer(x).square().sum(), wanted, allow_unused=True)
+def kept_units(call: Callable[[], Tensor], like: Tensor) -> float:
+    """Bytes of distinct storages that the graph keeps for the backward, over those of a tensor."""
+    seen: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        seen[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        out = call()
+    del out
+    return sum(seen.values()) / (like.numel() * like.element_size())
 
 
-def hypll_layers(c: float) -> dict[str, Callable[[Tensor], Tensor]] | None:
-    """The peer's convolution and linear layer, tangent vectors in and out."""
+def agree(name: str, ours: Layer, other: Layer, x: Tensor) -> None:
+    """Print the largest difference of outputs and of gradients by the input."""
+    outs = [layer(x) for layer in (ours, other)]
+    slopes = [torch.autograd.grad(out.square().sum(), x)[0] for out in outs]
+    apart = [float((a - b).detach().abs().max()) for a, b in (outs, slopes)]
+    print(f"{name}: differs in float64 by {apart[0]:.1e}, its gradient by {apart[1]:.1e}", flush=True)
+
+
+def hypll_layers(dtype: torch.dtype, conv: PoincareConv2d, linear: PoincareLinear) -> dict[str, nn.Module] | None:
+    """The peer's layers with our weights, tangent vectors in and out."""
     try:
         from hypll.manifolds.poincare_ball import Curvature
         from hypll.manifolds.poincare_ball import PoincareBall as Peer
-        from hypll.nn import HConvolution2d, HLinear
+        from hypll.nn import HBatchNorm2d, HConvolution2d, HLinear
         from hypll.tensors import TangentTensor
     except ImportError as error:
         print(f"HypLL is left out: {error}")
         return None
-    # its curvature is the softplus of what it is given
-    peer = Peer(Curvature(torch.tensor(c).expm1().log().item()))
-    made = {"conv": HConvolution2d(16, 16, 3, peer, padding=1), "linear": HLinear(256, 256, peer)}
+    # its curvature is a function of a float32 number, softplus if none is given
+    peer = Peer(
+        Curvature(CURVATURE, constraining_strategy=lambda value: torch.full_like(value, CURVATURE, dtype=dtype))
+    )
 
-    def around(layer: nn.Module, dim: int) -> Callable[[Tensor], Tensor]:
-        def call(x: Tensor) -> Tensor:
-            y = layer(peer.expmap(TangentTensor(x, None, peer, dim)))
+    class Around(nn.Module):
+        def __init__(self, layer: nn.Module, dim: int) -> None:
+            super().__init__()
+            self.layer, self.dim = layer.to(dtype), dim
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.layer(peer.expmap(TangentTensor(x, None, peer, self.dim)))
             return peer.logmap(None, y).tensor
 
-        call.parameters = [getattr(p, "tensor", p) for p in layer.parameters()]  # type: ignore[attr-defined]
-        return call
+    made = {
+        "convolution": Around(HConvolution2d(16, 16, 3, peer, padding=1), 1),
+        "linear": Around(HLinear(256, 256, peer), -1),
+        "batch norm": Around(HBatchNorm2d(16, peer, use_midpoint=True), 1),
+    }
+    with torch.no_grad():
+        for name, weights, layer in (("convolution", "weights", conv), ("linear", "z", linear)):
+            theirs = made[name].layer
+            getattr(theirs, weights).tensor.copy_(layer.weight.flatten(1).T)
+            theirs.bias.copy_(layer.bias)
+    return made
 
-    return {"conv": around(made["conv"], 1), "linear": around(made["linear"], 1)}
+
+def backward(layer: nn.Module, x: Tensor) -> Callable[[], object]:
+    """Forward and backward of a layer."""
+    wanted = [x, *(getattr(p, "tensor", p) for p in layer.parameters() if p.requires_grad)]
+    return lambda: torch.autograd.grad(layer(x).square().sum(), wanted, allow_unused=True)
+
+
+def layers(dtype: torch.dtype) -> dict[str, dict[str, nn.Module]]:
+    """Ours first, then peers and floor, for each kind; of one dtype and with the same weights."""
+    ball, made = PoincareBall(CURVATURE), {"dtype": dtype}
+    torch.manual_seed(0)
+    conv = PoincareConv2d(16, 16, 3, ball, padding=1, init="hnn++", **made)
+    unfolding = PoincareConv2d(16, 16, 3, ball, padding=1, fused=False, **made)
+    linear = PoincareLinear(256, 256, ball, **made)
+    with torch.no_grad():
+        for layer in (conv, linear):
+            layer.weight.add_(0.02 * torch.randn_like(layer.weight))
+            layer.bias.normal_(std=0.05)
+    unfolding.load_state_dict(conv.state_dict())
+    peers = hypll_layers(dtype, conv, linear)
+    found: dict[str, dict[str, nn.Module]] = {
+        "convolution": {"ours": conv, "unfolding": unfolding},
+        "linear": {"ours": linear},
+        "batch norm": {"ours": PoincareBatchNorm2d(16, ball, **made)},
+    }
+    for name, peer in (peers or {}).items():
+        found[name]["HypLL"] = peer
+    found["convolution"]["nn.Conv2d"] = nn.Conv2d(16, 16, 3, padding=1, **made)
+    found["linear"]["nn.Linear"] = nn.Linear(256, 256, **made)
+    found["batch norm"] |= {
+        "Fréchet": PoincareBatchNorm2d(16, ball, "frechet", **made),
+        "nn.BatchNorm2d": nn.BatchNorm2d(16, **made),
+    }
+    return found
 
 
 def main() -> None:
-    """Parse and race."""
+    """Parse, compare and race."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
-    ball = PoincareBall(0.1)
-    peers = hypll_layers(0.1)
-
-    x = (0.3 * torch.randn(16, 16, 32, 32)).requires_grad_()
-    ours = PoincareConv2d(16, 16, 3, ball, padding=1, init="hnn++")
-    unfolded = PoincareConv2d(16, 16, 3, ball, padding=1, fused=False)
-    unfolded.load_state_dict(ours.state_dict())
-    assert torch.allclose(ours(x), unfolded(x), atol=1e-5)
-    plain = nn.Conv2d(16, 16, 3, padding=1)
-    arms = {name: step(layer, x, list(layer.parameters())) for name, layer in (("ours", ours), ("unfolded", unfolded))}
-    if peers:
-        arms["HypLL"] = step(peers["conv"], x, peers["conv"].parameters)  # type: ignore[attr-defined]
-    race("convolution", arms | {"nn.Conv2d": step(plain, x, list(plain.parameters()))}, options.rounds)
-
-    rows = (0.1 * torch.randn(512, 256)).requires_grad_()
-    linear, flat = PoincareLinear(256, 256, ball), nn.Linear(256, 256)
-    arms = {"ours": step(linear, rows, list(linear.parameters()))}
-    if peers:
-        arms["HypLL"] = step(peers["linear"], rows, peers["linear"].parameters)  # type: ignore[attr-defined]
-    race("linear", arms | {"nn.Linear": step(flat, rows, list(flat.parameters()))}, options.rounds)
-
-    norm, euclidean = PoincareBatchNorm2d(16, ball), nn.BatchNorm2d(16)
-    frechet = PoincareBatchNorm2d(16, ball, "frechet")
-    arms = {"ours": norm, "Fréchet": frechet, "nn.BatchNorm2d": euclidean}
-    race("batch norm", {n: step(m, x, list(m.parameters())) for n, m in arms.items()}, options.rounds)
+    maps, rows = 0.3 * torch.randn(16, 16, 32, 32), 0.1 * torch.randn(512, 256)
+    for name, arms in layers(torch.float64).items():
+        x = (rows if name == "linear" else maps[:2]).double().requires_grad_()
+        for arm in ("unfolding", "HypLL"):
+            if arm in arms:
+                agree(f"{name}, {arm}", arms["ours"], arms[arm], x)
+    for name, arms in layers(torch.float32).items():
+        x = (rows if name == "linear" else maps).requires_grad_()
+        if options.memory:
+            units = {arm: kept_units(lambda layer=layer, x=x: layer(x), x) for arm, layer in arms.items()}
+            print(f"{name}, kept over the input: " + "   ".join(f"{arm} {n:.1f}" for arm, n in units.items()))
+        else:
+            race(name, {arm: backward(layer, x) for arm, layer in arms.items()}, options.rounds)
 
     a, b = ((0.05 * torch.randn(8192, 64)).requires_grad_() for _ in range(2))
-    arms = {"ours": lambda: torch.autograd.grad(mobius_add(a, b, 0.1).square().sum(), (a, b))}
+    sums: dict[str, Layer] = {"ours": lambda a: mobius_add(a, b.to(a.dtype), CURVATURE)}
     try:
         import geoopt
 
-        peer = geoopt.PoincareBall(c=0.1)
-        arms["geoopt"] = lambda: torch.autograd.grad(peer.mobius_add(a, b).square().sum(), (a, b))
+        peer = geoopt.PoincareBall(c=torch.tensor(CURVATURE, dtype=torch.float64))
+        sums["geoopt"] = lambda a: peer.mobius_add(a, b.to(a.dtype))
+        agree("Möbius addition, geoopt", sums["ours"], sums["geoopt"], a.detach().double().requires_grad_())
     except ImportError as error:
         print(f"geoopt is left out: {error}")
-    race("Möbius addition", arms, options.rounds)
+    if options.memory:
+        units = {arm: kept_units(lambda add=add: add(a), a) for arm, add in sums.items()}
+        print("Möbius addition, kept over an input: " + "   ".join(f"{arm} {n:.1f}" for arm, n in units.items()))
+        return
+
+    def both(add: Layer) -> Callable[[], object]:
+        return lambda: torch.autograd.grad(add(a).square().sum(), (a, b))
+
+    race("Möbius addition", {arm: both(add) for arm, add in sums.items()}, options.rounds)
 
 
 if __name__ == "__main__":

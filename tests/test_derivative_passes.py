@@ -355,3 +355,31 @@ def test_numbers_that_come_late_are_the_same():
     assert late.signal("sharpness").keys() == now.signal("sharpness").keys()
     first = min(now.signal("sharpness"))
     assert late.signal("sharpness")[first] == now.signal("sharpness")[first]
+
+
+@pytest.mark.parametrize("shared", ["module", "tensor"])
+def test_parameters_are_lent_and_given_back_where_they_are_shared(shared):
+    from surefoot.autodiff.parameters import call_with
+
+    class Scaled(nn.Module):
+        def __init__(self, gain):
+            super().__init__()
+            self.linear, self.gain = nn.Linear(3, 3), gain
+
+        def forward(self, x):
+            return self.linear(x) * self.gain.weight.sum()
+
+    gains = [nn.Linear(1, 1, bias=False) for _ in range(2)]
+    if shared == "module":
+        gains[1] = gains[0]
+    else:
+        gains[1].weight = gains[0].weight
+    model = nn.Sequential(Scaled(gains[0]), Scaled(gains[1]))
+    before = dict(model.named_parameters(remove_duplicate=False))
+    x, expected = torch.ones(2, 3), model(torch.ones(2, 3))
+    doubled = {name: 2 * p.detach() for name, p in model.named_parameters() if "gain" in name}
+    assert torch.allclose(call_with(model, {}, (x,)), expected)
+    assert not torch.allclose(call_with(model, doubled, (x,)), expected)
+    after = dict(model.named_parameters(remove_duplicate=False))
+    assert all(after[name] is p for name, p in before.items()) and after.keys() == before.keys()
+    assert torch.equal(model(x), expected)

@@ -34,7 +34,10 @@ from surefoot.nn.plstm import (
     propagate,
     prune_to_multitree,
 )
+from surefoot.studies._plstm_graphs import Area
+from surefoot.studies._plstm_runs import graph_depth
 from surefoot.studies.problems.arrows import arrow_pointing, symbolic_arrow_pointing
+from surefoot.studies.problems.molecules import FILE, batch, molecules, parse_smiles
 
 ONE = torch.ones(1, dtype=torch.float64)
 FORMS = (
@@ -434,6 +437,49 @@ def test_arrow_images():
     assert arrow_pointing(2, 384, seed=0)[0].shape[-1] == 384
 
 
+@pytest.mark.parametrize(
+    ("text", "elements", "bonds"),
+    [
+        ("CC(=O)O", "C C O O", [(0, 1, 1), (1, 2, 2), (1, 3, 1)]),
+        ("C1CC=1", "C C C", [(0, 1, 1), (1, 2, 1), (0, 2, 2)]),
+        (
+            "[O-][N+](=O)c1c[nH]1",
+            "O N O C C N",
+            [(0, 1, 1), (1, 2, 2), (1, 3, 1), (3, 4, 1.5), (4, 5, 1.5), (3, 5, 1.5)],
+        ),
+        ("Cl%12.[Na+]C#N%12", "Cl Na C N", [(1, 2, 1), (2, 3, 3), (0, 3, 1)]),
+    ],
+)
+def test_smiles(text, elements, bonds):
+    molecule = parse_smiles(text)
+    assert molecule.elements == tuple(elements.split()) and list(molecule.bonds) == bonds
+    assert sum(map(abs, molecule.charges)) == text.count("-") + text.count("+")
+
+
+def test_molecules_are_graphs(tmp_path):
+    made, synthetic = molecules(40, tmp_path, seed=1)
+    assert synthetic and made == molecules(40, None, seed=1)[0]
+    given = batch(made)
+    assert given.graph.num_nodes == len(given.atoms) == sum(len(m.elements) for m in made)
+    assert given.graph.num_edges == len(given.bonds) and float(given.areas.min()) >= 0
+    torch.manual_seed(0)
+    alone = Area(1)
+    with torch.no_grad():
+        together = alone(given)
+        apart = torch.cat([alone(batch([m])) for m in made])
+    assert torch.allclose(together, apart, atol=1e-5)
+    lines = "\n".join(["# header", "CCO,20.23", "C,0.0", "CC.CC,0.0", "OCCN,46.25"])
+    (tmp_path / FILE).write_text(lines)
+    real, synthetic = molecules(9, tmp_path)
+    assert not synthetic and sorted(m.area for m in real) == [46.25]
+
+
+def test_depth_is_the_longest_chain():
+    x = torch.ones(2, requires_grad=True)
+    once = x * 2
+    assert graph_depth(once) == 2 and graph_depth(((once + x) * once).sum()) == 5
+
+
 # ---- bad input ----
 
 
@@ -454,6 +500,10 @@ def test_arrow_images():
         (lambda: check_grid(GridGates(*[ONE] * 9), 1, 1, 1), "edges"),
         (lambda: arrow_pointing(1, 100), "size"),
         (lambda: symbolic_arrow_pointing(1, 3, 0), "grid"),
+        (lambda: parse_smiles("C1CC"), "left open"),
+        (lambda: parse_smiles("C)C"), "closes a branch"),
+        (lambda: parse_smiles("C C"), "isn't SMILES"),
+        (lambda: molecules(0, None), "n: got 0"),
         (
             lambda: PLSTMGraph(8, 2)(normal(6, 8).float(), LineGraph.from_edges(6, EXAMPLE), normal(8, 3).float()),
             "edges",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from functools import partial
 
 import pytest
@@ -260,6 +262,34 @@ def test_batch_norm_gives_the_variance_around_the_centre(mean):
         assert (frechet_mean(out, 0.8) - centre).norm() < 1e-13
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (2, 3, 2, 2)])
+def test_gradients_of_batch_norm(shape):
+    torch.manual_seed(0)
+    ball = PoincareBall(0.7)
+    norm = PoincareBatchNorm(3, ball, track_running_stats=False, dtype=D)
+    x = (0.5 * torch.randn(*shape, dtype=D) + 0.4).requires_grad_()
+    bias, weight, c = 0.3 * torch.randn(3, dtype=D), tensor(0.6)[0], tensor(0.7)[0]
+    arguments = [x, *(t.requires_grad_() for t in (bias, weight, c))]
+
+    def call(x, bias, weight, c):
+        ball._c = c
+        return torch.func.functional_call(norm, {"bias": bias, "weight": weight}, (x,))
+
+    assert gradcheck(call, arguments, atol=1e-7) and gradgradcheck(call, arguments, atol=1e-6)
+
+
+@pytest.mark.parametrize(("offset", "spread", "error"), [(0, 1e-4, 1e-6), (5, 0.05, 1e-3), (60, 1.0, 0.2)])
+def test_batch_norm_in_float32_far_from_the_origin(offset, spread, error):
+    torch.manual_seed(0)
+    x = offset * F.normalize(torch.ones(8, dtype=D), dim=0) + spread * torch.randn(256, 8, dtype=D)
+    exact = PoincareBatchNorm(8, PoincareBall(0.1), dtype=D)(x)
+    found = PoincareBatchNorm(8, PoincareBall(0.1))(x.float())
+    assert (found - exact).norm(dim=1).mean() < error * exact.norm(dim=1).mean()
+    images = 0.3 * torch.randn(4, 8, 5, 5)
+    norm = PoincareBatchNorm2d(8, PoincareBall())
+    torch.testing.assert_close(norm(images), norm(images.to(memory_format=torch.channels_last)), atol=1e-5, rtol=1e-5)
+
+
 def test_running_statistics_serve_evaluation():
     torch.manual_seed(0)
     norm = PoincareBatchNorm2d(3, PoincareBall(), momentum=0.5)
@@ -375,6 +405,44 @@ def fit(model: nn.Module, steps: int = 12, lr: float = 1e-3) -> list[float]:
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+SCRIPT = """
+import torch
+from surefoot.nn.hyperbolic import PoincareBall, PoincareResNet
+from surefoot.nn.plstm import PLSTMVis
+torch.manual_seed(0)
+x, y = torch.randn(16, 1, 8, 8), torch.arange(16) % 4
+ball = PoincareBall(0.1, learnable=True)
+for model in (
+    PoincareResNet((4, 8), 6, 4, ball, 1),
+    PLSTMVis(4, in_channels=1, image_size=8, patch_size=2, dim=8, heads=2, modes="PD"),
+):
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for _ in range(6):
+        loss = torch.nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        print(loss.item(), sum(p.double().sum().item() for p in model.parameters()))
+"""
+
+
+def test_surefoot_run_sees_through_the_layers(tmp_path):
+    from surefoot import open_run
+
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    plain, watched = (
+        subprocess.run([sys.executable, *options, str(script)], capture_output=True, text=True, timeout=120)
+        for options in ([], ["-m", "surefoot", "run", "--look-every", "1", "--quiet", "--out", str(tmp_path / "run")])
+    )
+    assert plain.returncode == watched.returncode == 0, watched.stderr
+    assert watched.stdout == plain.stdout
+    record = open_run(tmp_path / "run")
+    factors = record.frame("hyperbolic_factor")
+    assert len(factors.columns) >= 9 and factors.iloc[-1].notna().any()
+    assert record.frame("gating_gain").max(axis=None) <= 1 + 1e-4
 
 
 @pytest.mark.parametrize("init", ["identity", "hnn++"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from checking import unchecked
+from loops import fit
 from surefoot.analysis.surrogates import (
     EquilibriumState,
     compute,
@@ -41,6 +44,7 @@ from surefoot.nn.binary import (
     surrogate_gradient,
     surrogate_value,
 )
+from watching import watching
 
 Z = torch.linspace(-3, 3, 601, dtype=torch.float64)
 UNIFORM = (torch.arange(2_000_000, dtype=torch.float64) + 0.5) / 2_000_000  # midpoints of (0, 1)
@@ -95,6 +99,19 @@ def test_baselines_at_points():
     assert surrogate_gradient(at, "ede", t=10.0)[0] == pytest.approx(10.0)
 
 
+@pytest.mark.parametrize("name", ["ste_sign", "approx_sign", "swish_sign"])
+def test_baselines_are_the_formulas_of_larq(name):
+    """Written out from larq's documentation, in float64."""
+    x = Z.numpy()
+    written, ours = {
+        "ste_sign": (np.abs(x) <= 1, "ste"),
+        "approx_sign": (np.where(np.abs(x) <= 1, 2 - 2 * np.abs(x), 0), "approx_sign"),
+        "swish_sign": (5 * (2 - 5 * x * np.tanh(2.5 * x)) / (1 + np.cosh(5 * x)), "sign_swish"),
+    }[name]
+    assert np.abs(surrogate_gradient(Z, ours).numpy() - written).max() < 1e-14
+    assert np.array_equal(binarize(Z, ours).numpy(), np.where(x < 0, -1.0, 1.0))
+
+
 @pytest.mark.parametrize(("o", "expected"), [(1, 1 / 3), (2, 1 / 6), (3, 0.1), (10, 2 / 132)])
 def test_mean_square_error_on_uniform_numbers(o, expected):
     assert estimating_error(UNIFORM, o, "mean").item() == pytest.approx(expected, rel=1e-5)
@@ -104,6 +121,20 @@ def test_mean_square_error_on_uniform_numbers(o, expected):
 def test_unevenness_on_uniform_numbers(o, expected):
     assert slope_unevenness(UNIFORM, ReSTE(o=o)).item() == pytest.approx(expected, abs=2e-5)
     assert surrogate_gradient(UNIFORM, o=o).mean().item() == pytest.approx(1.0, abs=1e-5)
+
+
+def test_without_the_knee_unevenness_is_finite_below_2_only():
+    for o in (1.1, 1.25):
+        assert slope_unevenness(UNIFORM, ReSTE(o=o, knee=1e-4)).item() == pytest.approx(1 / (o * (2 - o)) - 1, abs=0.01)
+    sizes = [slope_unevenness(UNIFORM, ReSTE(o=3.0, knee=m)).item() for m in (1e-2, 1e-3, 1e-4)]
+    growth = [b / a for a, b in itertools.pairwise(sizes)]
+    assert growth == pytest.approx([10 ** (1 / 3)] * 2, rel=0.15)  # as knee^(2/o − 1), to infinity
+
+
+@pytest.mark.parametrize("estimator", [*ALL, ReSTE(o=1.0)], ids=repr)
+def test_slopes_far_out_are_zero(estimator):
+    far = [1e30, -1e30] if isinstance(estimator, SignSwish | EDE) else [1e30, -1e30, math.inf, -math.inf]
+    assert not surrogate_gradient(torch.tensor(far, dtype=torch.float64), estimator).any()
 
 
 @given(st.floats(1, 20), st.floats(1, 20), st.floats(-3, 3))
@@ -330,61 +361,33 @@ def binary_classifier(estimator=None) -> nn.Module:
     )  # fmt: skip
 
 
-def fit(model: nn.Module, steps: int, lr: float = 1e-2) -> list[float]:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(256, 12, generator=generator)
-    y = x[:, :4].argmax(1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    losses = []
-    for _ in range(steps):
-        loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-def found_in(kept) -> dict:
-    from surefoot.findings import Engine
-    from surefoot.runs import Event
-
-    engine = Engine()
-    engine.feed_all(kept.rows, [Event(*event) for event in kept.events])
-    return {finding.id: finding for finding in engine.findings}
-
-
 def test_watched_binary_layers_show_their_surrogates_and_stay_as_they_are():
-    from watching import watching
-
-    bare = fit(binary_classifier(), 30)
+    bare = fit(binary_classifier(), 256, 12, 30, 1e-2)
     model = binary_classifier()
     with watching(every=1, means="hooks") as kept:  # whatever another test has compiled
-        assert fit(model, 30) == bare
+        assert fit(model, 256, 12, 30, 1e-2) == bare
     at_end = kept.signal("surrogate_unevenness", "2")
     assert len(at_end) == 30
     first = binary_classifier()[2].weight.detach()
     assert at_end[1] == pytest.approx(slope_unevenness(first, ReSTE()).item(), rel=1e-4)
     assert kept.signal("surrogate_frozen", "4")[1] == 0
     assert kept.signal("activation_rms", "2") and kept.signal("gradient_rms", "4")
-    assert not [f for f in found_in(kept).values() if f.severity != "info"]
+    assert not [f for f in kept.findings().values() if f.severity != "info"]
 
 
 @pytest.mark.parametrize("fault", ["sharp", "frozen"])
 def test_a_surrogate_that_serves_no_more_is_found(fault):
-    from watching import watching
-
     model = binary_classifier(ReSTE(o=50.0, knee=1e-5) if fault == "sharp" else ReSTE())
     if fault == "frozen":
         with torch.no_grad():
             model[4].weight.mul_(100)
     with watching(every=1) as kept:
-        fit(model, 20)
-    finding = found_in(kept)["surrogate-mismatch"]
+        fit(model, 256, 12, 20, 1e-2)
+    finding = kept.findings()["surrogate-mismatch"]
     assert finding.severity == "warning" and "4" in finding.where
     signal = {"sharp": "surrogate_unevenness", "frozen": "surrogate_frozen"}[fault]
     assert {e.signal for e in finding.evidence} == {signal}
     exec(finding.remedies[0].how, {"model": model})
     with watching(every=1) as kept:
-        fit(model, 20)
-    assert "surrogate-mismatch" not in found_in(kept) or fault == "sharp"
+        fit(model, 256, 12, 20, 1e-2)
+    assert "surrogate-mismatch" not in kept.findings() or fault == "sharp"

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.findings import Engine
 from surefoot.observe.budget import Budget
 from surefoot.observe.later import Later
 from surefoot.observe.observer import Observer
 from surefoot.observe.patches import Patches
-from surefoot.runs.schema import Family
+from surefoot.runs import Event
+from surefoot.runs.schema import Family, Finding
 
 
 class Kept:
@@ -46,6 +48,12 @@ class Kept:
                 if not np.isnan(value):
                     found[step] = value
         return found
+
+    def findings(self) -> dict[str, Finding]:
+        """What the rules find in all of it, by id."""
+        engine = Engine()
+        engine.feed_all(self.rows, [Event(*event) for event in self.events])
+        return {finding.id: finding for finding in engine.findings}
 
 
 @contextmanager

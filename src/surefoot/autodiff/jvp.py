@@ -16,6 +16,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from surefoot.autodiff.kernels import differentiable_kernels
+from surefoot.autodiff.parameters import call_with
 
 Derivative = Literal["auto", "jvp", "finite-difference"]
 Mode = Literal["eval", "train"]
@@ -175,7 +176,7 @@ def functional(
                 if mode == "eval":
                     for module, _ in training:
                         module.training = False
-                return torch.func.functional_call(root, (parameters, buffers), args, dict(kwargs or {}))
+                return call_with(root, {**parameters, **buffers}, args, kwargs)
             finally:
                 for module, was in training:
                     module.training = was

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -50,12 +50,33 @@ def unflatten(vector: Float[Tensor, " parameters"], like: Sequence[Tensor]) -> l
     return [v.reshape(p.shape).to(p) for v, p in zip(pieces, like, strict=True)]
 
 
+def call_with(
+    model: nn.Module, tensors: Mapping[str, Tensor], args: tuple[Any, ...], kwargs: Mapping[str, Any] | None = None
+) -> Any:
+    """:func:`torch.func.functional_call`, also where layers share a submodule.
+
+    torch puts a tensor in place under each of a module's names in turn, keeps what it finds there, and puts that back
+    in the same order: a module with two names ends with the tensor that it was lent, and the script's own parameter is
+    gone from it. Here each module's slot is named once.
+    """
+    known: dict[str, Tensor] = {**dict(model.named_parameters(remove_duplicate=False))}
+    known |= dict(model.named_buffers(remove_duplicate=False))
+    lent = {id(known[name]): tensor for name, tensor in tensors.items()}
+    slots = {}
+    for prefix, module in model.named_modules():
+        for found in (module.named_parameters, module.named_buffers):
+            for name, tensor in found(prefix, recurse=False, remove_duplicate=False):
+                if id(tensor) in lent:
+                    slots[name] = lent[id(tensor)]
+    return torch.func.functional_call(model, slots, args, dict(kwargs or {}), tie_weights=False)
+
+
 def undisturbed_outputs(model: nn.Module, inputs: Tensor) -> Tensor:
     """The model's outputs with their graph, leaving buffers (batch-norm statistics) and random states as they were."""
     buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
     devices = sorted({p.device.index or 0 for p in model.parameters() if p.is_cuda})
     with torch.random.fork_rng(devices=devices), torch.enable_grad():
-        return torch.func.functional_call(model, {**dict(model.named_parameters()), **buffers}, (inputs,))
+        return call_with(model, {**dict(model.named_parameters()), **buffers}, (inputs,))
 
 
 def mean_loss(model: nn.Module, loss_fn: LossFunction, inputs: Tensor, targets: Tensor) -> Float[Tensor, ""]:

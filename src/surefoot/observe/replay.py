@@ -19,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
+from surefoot.autodiff.parameters import call_with
+
 _HOOKS = tuple(name for name in nn.Module().__dict__ if name.endswith("_hooks"))
 _CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -106,8 +108,7 @@ class Forward:
         with self.as_it_began():
             if parameters is None:
                 return list(tensors_of(self.root(*self.args, **self.kwargs)))
-            called = torch.func.functional_call(self.root, dict(parameters), self.args, dict(self.kwargs))
-            return list(tensors_of(called))
+            return list(tensors_of(call_with(self.root, parameters, self.args, self.kwargs)))
 
 
 class ForwardRecorder:

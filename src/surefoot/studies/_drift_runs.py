@@ -121,17 +121,46 @@ def dirac(cancel: float, steps: int, lr: float = 0.1) -> list[float]:
     return radii
 
 
-def _ring(rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points on eight Gaussians on a ring of radius 1.5, and the centres."""
-    angles = torch.arange(8) * math.pi / 4
-    centres = 1.5 * torch.stack([angles.cos(), angles.sin()], dim=1)
-    picked = torch.randint(8, (rows,), generator=generator)
-    return centres[picked] + 0.1 * torch.randn(rows, 2, generator=generator), centres
+class Ring:
+    """A zero-sum GAN with the saturating loss on eight Gaussians on a ring of radius 1.5."""
+
+    def __init__(self, seed: int) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._g = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
+            self._d = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
+        self._generator = torch.Generator().manual_seed(seed)
+        angles = torch.arange(8) * math.pi / 4
+        self._centres = 1.5 * torch.stack([angles.cos(), angles.sin()], dim=1)
+        self.first, self.second = list(self._d.parameters()), list(self._g.parameters())
+
+    def batch(self, rows: int = 128) -> tuple[Tensor, Tensor]:
+        """Points of the ring, and noise."""
+        picked = torch.randint(8, (rows,), generator=self._generator)
+        points = self._centres[picked] + 0.1 * torch.randn(rows, 2, generator=self._generator)
+        return points, torch.randn(rows, 8, generator=self._generator)
+
+    def value(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        """What the discriminator lowers and the generator raises."""
+        real, noise = batch
+        return F.softplus(-self._d(real)).mean() + F.softplus(self._d(self._g(noise))).mean()
+
+    def samples(self) -> Tensor:
+        """A thousand."""
+        with torch.no_grad():
+            return self._g(self.batch(1000)[1])
+
+    def judged(self, samples: Tensor | None = None) -> tuple[float, int]:
+        """Squared maximum mean discrepancy of samples from the ring, and how many of its modes have ten or more."""
+        samples = self.samples() if samples is None else samples
+        near = torch.cdist(samples, self._centres)
+        reached = torch.bincount(near.argmin(dim=1)[near.min(dim=1).values < 0.3], minlength=8)
+        return _mmd(samples, self.batch(1000)[0]), int((reached >= 10).sum())
 
 
 @dataclass(frozen=True)
 class RingGAN:
-    """Squared maximum mean discrepancy of the samples, the modes they reach, and the samples."""
+    """How a training on the ring ended."""
 
     mmd: float
     modes: int
@@ -139,27 +168,13 @@ class RingGAN:
 
 
 def ring_gan(seed: int, cancel: float, steps: int, lr: float = 0.3) -> RingGAN:
-    """A zero-sum GAN with the saturating loss under simultaneous SGD."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        g = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2))
-        d = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1))
-    generator = torch.Generator().manual_seed(seed)
-
-    def value(batch: tuple[Tensor, Tensor]) -> Tensor:
-        real, noise = batch
-        return F.softplus(-d(real)).mean() + F.softplus(d(g(noise))).mean()
-
-    game = DriftCancellingGame(value, lambda b: -value(b), d.parameters(), g.parameters(), lr, lr, cancel=cancel)
+    """Simultaneous SGD, with the interaction cancelled or not."""
+    ring = Ring(seed)
+    game = DriftCancellingGame(ring.value, lambda b: -ring.value(b), ring.first, ring.second, lr, lr, cancel=cancel)
     for _ in range(steps):
-        real, _ = _ring(128, generator)
-        game.step((real, torch.randn(128, 8, generator=generator)))
-    with torch.no_grad():
-        samples = g(torch.randn(1000, 8, generator=generator))
-    real, centres = _ring(1000, generator)
-    near = torch.cdist(samples, centres)
-    reached = torch.bincount(near.argmin(dim=1)[near.min(dim=1).values < 0.3], minlength=8)
-    return RingGAN(_mmd(samples, real), int((reached >= 10).sum()), samples)
+        game.step(ring.batch())
+    samples = ring.samples()
+    return RingGAN(*ring.judged(samples), samples)
 
 
 def _mmd(a: Tensor, b: Tensor) -> float:

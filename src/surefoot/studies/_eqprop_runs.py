@@ -13,6 +13,8 @@ from torch.nn import functional as F
 
 from surefoot.analysis.nudging import NudgeReport, nudge_report
 from surefoot.nn.eqprop import (
+    ConvHopfield,
+    CrossEntropyReadout,
     EqPropTrainer,
     LayeredHopfield,
     Settling,
@@ -36,6 +38,7 @@ class Sizes:
     rows: int
     epochs: int
     deep_epochs: int  # of the network with two hidden layers
+    conv_epochs: int  # of the convolutional one
     depths: tuple[int, ...]
     settle_limit: int
     settle_rows: int
@@ -43,9 +46,9 @@ class Sizes:
 
 _BETAS = (0.2, 0.1, 0.05, 0.025, 0.0125, 0.00625, 0.003125)
 SIZES: dict[Scale, Sizes] = {
-    "smoke": Sizes((0.1, 0.05, 0.025), 32, 300, 2, 1, (1, 2), 2000, 3),
-    "small": Sizes(_BETAS, 128, 1348, 30, 15, (1, 2, 3), 20_000, 50),
-    "paper": Sizes(_BETAS, 500, 1348, 60, 60, (1, 2, 3), 20_000, 200),
+    "smoke": Sizes((0.1, 0.05, 0.025), 32, 300, 2, 1, 1, (1, 2), 2000, 3),
+    "small": Sizes(_BETAS, 128, 1348, 30, 15, 25, (1, 2, 3), 20_000, 50),
+    "paper": Sizes(_BETAS, 500, 1348, 60, 60, 100, (1, 2, 3), 20_000, 200),
 }
 EARLY = 8  # the epoch after which the recipe is looked at first
 # rates of the weights of each layer, as the paper has them for one and for two hidden layers
@@ -119,6 +122,26 @@ def train_deep(data: Digits, sizes: Sizes, seed: int, tell: Callable[[], None]) 
         model, data, sizes.deep_epochs, generator,
         lambda rows: trainer.step(data.x_train[rows], target[rows], rows), tell, free=180,
     )  # fmt: skip
+
+
+def train_conv(data: Digits, sizes: Sizes, seed: int, scheme: str, tell: Callable[[], None]) -> float:
+    """Test accuracy of one convolution and a full layer, read out by a softmax with cross-entropy."""
+    generator = torch.Generator().manual_seed(seed)
+    model = ConvHopfield(1, 8, [16], 32, gain=0.5, generator=generator)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        cost = CrossEntropyReadout(32, 10)
+    optimizer = torch.optim.Adam([*model.parameters(), *cost.parameters()], lr=2e-3)
+    x, x_test = (part.unflatten(1, (1, 8, 8)) for part in (data.x_train, data.x_test))
+    trainer = EqPropTrainer(
+        model, optimizer, cost, beta=0.5, scheme=scheme, nudged=Settling(8), examples=len(x),  # type: ignore[arg-type]
+    )  # fmt: skip
+    for _ in range(sizes.conv_epochs):
+        for rows in torch.randperm(len(x), generator=generator).split(50):
+            trainer.step(x[rows], data.y_train[rows], rows)
+        tell()
+    with torch.no_grad():
+        return (cost.linear(trainer.predict(x_test)).argmax(1) == data.y_test).float().mean().item()
 
 
 def _network(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from surefoot.nn.plstm import GridGates, PLSTMBlock, d_mode_gates, p_mode_gates, plstm_2d
+from surefoot.nn.plstm.sequence import Method
 from surefoot.studies.problems.arrows import symbolic_arrow_pointing
+
+FORMS: tuple[Method, ...] = get_args(Method)  # the recurrent one first
 
 
 def constant_gates(kind: str, decay: float = 1.0, dtype: torch.dtype = torch.float64) -> GridGates:
@@ -98,7 +102,8 @@ def train_pointing(arm: str, steps: int, lr: float, seed: int, grid: int = 8, te
 
 
 def compare_forms(side: int, seed: int, rounds: int = 3) -> dict[str, float]:
-    """Largest difference of the parallel from the recurrent form, and milliseconds of a forward of each."""
+    """Largest difference of the other forms from the recurrent one; of each form milliseconds of a forward, and its
+    depth: how many operations wait for each other, whatever the machine."""
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int) -> Tensor:
@@ -106,16 +111,34 @@ def compare_forms(side: int, seed: int, rounds: int = 3) -> dict[str, float]:
 
     place = (2, side, side, 2)
     q, k, v = (normal(*place, 8) for _ in range(3))
-    rows = [normal(*place).sigmoid() for _ in range(6)]
-    gates = p_mode_gates(*rows)
-    times: dict[str, float] = {}
+    gates = p_mode_gates(*(normal(*place).sigmoid().requires_grad_() for _ in range(6)))
+    found: dict[str, float] = {}
     outs = []
-    for method in ("recurrent", "parallel"):
+    for method in FORMS:
         best = math.inf
         for _ in range(rounds):
             begin = time.perf_counter()
-            out = plstm_2d(q, k, v, gates, method=method)
+            with torch.no_grad():
+                plstm_2d(q, k, v, gates, method=method)
             best = min(best, time.perf_counter() - begin)
-        outs.append(out)
-        times[method] = 1e3 * best
-    return {"difference": float((outs[0] - outs[1]).abs().max()), **times}
+        out = plstm_2d(q, k, v, gates, method=method)
+        found |= {f"ms_{method}": 1e3 * best, f"depth_{method}": float(graph_depth(out))}
+        outs.append(out.detach())
+    found["difference"] = max(float((out - outs[0]).abs().max()) for out in outs[1:])
+    return found
+
+
+def graph_depth(out: Tensor) -> int:
+    """Longest chain of operations that made a tensor, from its autograd graph."""
+    depth: dict[Any, int] = {}
+    waiting = [out.grad_fn]
+    while waiting:
+        node = waiting[-1]
+        before = [function for function, _ in node.next_functions if function is not None] if node else []
+        unknown = [function for function in before if function not in depth]
+        if unknown:
+            waiting += unknown
+        else:
+            depth[node] = 1 + max((depth[function] for function in before), default=0)
+            waiting.pop()
+    return depth[out.grad_fn]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from surefoot.nn.hyperbolic import PoincareBall, PoincareLinear, PoincareResNet, expmap0
+from surefoot.nn.hyperbolic.resnet import Norm
 from surefoot.plots import figure
 from surefoot.studies.frame import Claim, Figure, Measured, Scale, Study, StudyResult, advance
 from surefoot.studies.problems.binary_digits import digits_split
@@ -97,13 +98,12 @@ def _kaiming(inputs: int, outputs: int) -> nn.Linear:
 
 
 def _resnet(norm: str) -> PoincareResNet:
-    if norm == "none":
-        return PoincareResNet((8, 16), 6, 10, 0.1, 1, None, "box")
-    return PoincareResNet((8, 16), 6, 10, 0.1, 1, "frechet" if norm == "frechet" else "midpoint")
+    means: dict[str, Norm] = {"midpoint": "midpoint", "frechet": "frechet", "none": None}
+    return PoincareResNet((8, 16), 6, 10, 0.1, 1, means[norm])
 
 
 def _train(
-    make: Callable[[], nn.Module], data: tuple[Tensor, ...], seed: int, steps: int, lr: float
+    make: Callable[[], nn.Module], data: tuple[Tensor, ...], seed: int, steps: int, lr: float, fade: bool = False
 ) -> tuple[list[float], float, float]:
     """Losses, test accuracy, median seconds a step."""
     x, y, x_test, y_test = data
@@ -112,6 +112,8 @@ def _train(
         torch.manual_seed(seed)
         model = make()
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    # running statistics of batch norm lag behind a network that still moves
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps if fade else 1.0)
     losses, times = [], []
     for _ in range(steps):
         begin = time.perf_counter()
@@ -120,6 +122,7 @@ def _train(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        schedule.step()
         losses.append(loss.item())
         times.append(time.perf_counter() - begin)
     model.eval()
@@ -173,6 +176,7 @@ def run(scale: Scale, seed: int) -> StudyResult:
             seed,
             2 if smoke else 200,
             5e-3,
+            fade=True,
         )
         measured[f"resnet_{norm}"] = accuracy
         losses[f"ResNet, {norm}"] = found
@@ -216,7 +220,8 @@ STUDY = Study(
         "abstract and the authors' repositories, and were derived anew.",
         "Handwritten digits of 8 × 8 pixels in place of CIFAR; ResNets of two groups, (8, 16) channels, depth 6.",
         "The Fréchet mean is by Newton's method, so that its batch norm is faster than in the literature.",
-        "Without batch norm the convolutions start from 'box', which keeps norms; identity does not for 3 × 3.",
+        "ResNets train with a rate that falls to zero: at a constant one running statistics lag behind, and "
+        "evaluation is up to 25 points below what batch statistics give, with either mean.",
         "Not done: CIFAR, detection of foreign data, adversarial attacks.",
     ),
 )

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefoot.autodiff.parameters import LossFunction, checked, one_number
+from surefoot.autodiff.parameters import LossFunction, call_with, checked, one_number
 from surefoot.plots import figure
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _outputs(model: nn.Module, point: dict[str, Tensor], inputs: Tensor, batch_s
     try:
         for module, _ in modes:
             module.training = batch_statistics and isinstance(module, nn.modules.batchnorm._BatchNorm)
-        return torch.func.functional_call(model, point, (inputs,))
+        return call_with(model, point, (inputs,))
     finally:
         for module, mode in modes:
             module.training = mode

@@ -77,7 +77,7 @@ class _Sign(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor, sharpness: Tensor, estimator: Estimator) -> Tensor:
-        signs = (z >= 0).to(z.dtype).mul_(2).sub_(1)
+        signs = z.sign().add_(0.5).sign_()  # +1 at zero
         return torch.maximum(signs, z.clamp(max=-1))  # the second is never above -1, but a NaN wins
 
     @staticmethod

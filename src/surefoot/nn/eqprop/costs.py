@@ -12,13 +12,20 @@ class SquaredError(nn.Module):
     """C = ½|y − d|² of each sample.
 
     The authors' code has no ½: its β is half of the paper's, which is the one here.
+
+    Raises
+    ------
+    ValueError
+        If the target has not the output's shape, as labels have not: one-hot them.
     """
 
-    def forward(self, output: Float[Tensor, "batch outputs"], target: Float[Tensor, "batch outputs"]) -> Tensor:
-        return 0.5 * (output - target).square().sum(1)
+    def forward(self, output: Float[Tensor, "batch outputs"], target: Tensor) -> Float[Tensor, " batch"]:
+        return 0.5 * self.slope(output, target).square().sum(1)
 
-    def slope(self, output: Float[Tensor, "batch outputs"], target: Float[Tensor, "batch outputs"]) -> Tensor:
+    def slope(self, output: Float[Tensor, "batch outputs"], target: Tensor) -> Float[Tensor, "batch outputs"]:
         """∂C/∂y of each sample."""
+        if target.shape != output.shape:  # it would broadcast
+            raise ValueError(f"target: got shape {tuple(target.shape)}; use that of the output, {tuple(output.shape)}")
         return output - target
 
 

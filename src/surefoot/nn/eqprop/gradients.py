@@ -11,17 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.nn.eqprop.costs import nudge
-from surefoot.nn.eqprop.energies import EnergyModel, LayeredHopfield, State
-from surefoot.nn.eqprop.settle import (
-    SettleResult,
-    Settling,
-    euler_step,
-    flatten,
-    forces_of,
-    hessian_product,
-    settle,
-    split,
-)
+from surefoot.nn.eqprop.energies import EnergyModel, State
+from surefoot.nn.eqprop.hopfield import HopfieldModel
+from surefoot.nn.eqprop.methods import Total, flatten, hessian_product, split
+from surefoot.nn.eqprop.settle import SettleResult, Settling, settle
 
 Scheme = Literal["one-sided", "random-sign", "symmetric"]
 Gradients = dict[str, Tensor]
@@ -129,17 +122,15 @@ def implicit_grad(
 
     Source: arXiv 1602.05179, section 2 and its appendix (the fixed-point gradient).
     """
-    with torch.no_grad():
-        prepared = model.prepare(x)
-    forces = forces_of(model, prepared, 0.0, None, None)
     state = [s.detach() for s in state]
     with torch.no_grad():
-        moving = moving_units(model, state, forces(state))
+        total = Total(model, x)
+        moving = moving_units(model, state, total.forces(state))
         pull = [torch.zeros_like(s) for s in state[:-1]] + [nudge(cost, state[-1], target).detach()]
         right = flatten(pull) * moving
 
         def product(v: Tensor) -> Tensor:
-            return flatten(hessian_product(state, forces, split(v, state))) * moving
+            return flatten(hessian_product(total, state, split(v, state))) * moving
 
         adjoint = _conjugate_gradients(product, right, tol, max_iter or right.shape[1])
     with torch.enable_grad():
@@ -160,26 +151,44 @@ def bptt_grad(
     state: State | None = None,
     steps: int = 20,
     step: float = 0.5,
+    straight_through: bool = False,
 ) -> Gradients:
     """The gradient through ``steps`` unrolled Euler steps; its memory grows with them.
+
+    Parameters
+    ----------
+    state : where the steps begin, a constant; from a settled state this is backpropagation cut off after ``steps``
+    straight_through : let the gradient pass the projection where it holds a unit (ρ′ = 1 at the ends of the range, as
+        the dynamics has it). The exact derivative there is 0: a unit held at 0 in every sample would never learn
 
     Returns
     -------
     dict
         As of :func:`eqprop_grad`; nothing is put into ``.grad``.
+
+    Raises
+    ------
+    ValueError
+        For fewer than one step.
     """
+    if steps < 1:
+        raise ValueError(f"steps: got {steps}; use at least 1")
     named = {**dict(model.named_parameters()), **{f"cost.{n}": p for n, p in cost.named_parameters()}}
     with torch.enable_grad():
-        forces = forces_of(model, model.prepare(x), 0.0, None, None)
+        total = Total(model, x)
         now = model.clip([s.detach() for s in (model.initial(x) if state is None else state)])
         for _ in range(steps):
-            now = euler_step(model, now, forces, step)
+            moved = [torch.add(s, f, alpha=step) for s, f in zip(now, total.forces(now), strict=True)]
+            now = model.clip(moved)
+            if straight_through:
+                # the difference is exactly zero: the value is the clipped one, the derivative that of the other
+                now = [n.detach() + (m - m.detach()) for n, m in zip(now, moved, strict=True)]
         found = torch.autograd.grad(cost(now[-1], target).mean(), list(named.values()), allow_unused=True)
     return {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), found, strict=True)}
 
 
 def stdp_trace(
-    model: LayeredHopfield, x: Tensor, path: Sequence[State], rule: Literal["midpoint", "left"] = "midpoint"
+    model: HopfieldModel, x: Tensor, path: Sequence[State], rule: Literal["midpoint", "left"] = "midpoint"
 ) -> list[Tensor]:
     """Sum along a path of ρ_i Δρ_j + ρ_j Δρ_i for each weight, the mean over the samples.
 
@@ -208,7 +217,8 @@ def stdp_trace(
             held = [(a + b) / 2 for a, b in zip(now, then, strict=True)] if rule == "midpoint" else now
             change = [b - a for a, b in zip(now, then, strict=True)]
             for k, total in enumerate(sums):
-                total += (held[k].T @ change[k + 1] + change[k].T @ held[k + 1]) / len(x)
+                total += model.coincidence(held[k], change[k + 1], k) / len(x)
+                total += model.coincidence(change[k], held[k + 1], k) / len(x)
     return sums
 
 

@@ -42,6 +42,10 @@ class EqPropTrainer:
     ) -> None:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise TypeError(f"optimizer: got {type(optimizer).__name__}; use a torch.optim.Optimizer")
+        if examples is not None and examples < 1:
+            raise ValueError(
+                f"examples: got {examples}; use the number of training examples, or None to keep no states"
+            )
         self.model, self.optimizer, self.cost = model, optimizer, cost or SquaredError()
         self.beta, self.scheme, self.free, self.nudged = beta, scheme, free or Settling(), nudged
         self.examples, self.generator = examples, generator

@@ -171,13 +171,12 @@ class PoincareConv2d(nn.Module):
     def forward(self, x: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs rows columns"]:
         place: dict[str, Any] = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
         if self.fused:
-            length, normal = lengths(self.weight)
-            inner = F.conv2d(x, normal * self.beta_ratio, **place)
+            inner = F.conv2d(x, self.weight * self.beta_ratio, **place)
             window = x.new_ones(1, 1, *self.kernel_size, dtype=wide(x).dtype)
             norm = self.beta_ratio * F.conv2d(square(wide(x), 1), window, **place).sqrt()
             bias = None if self.bias is None else self.bias[:, None, None]
             # a patch that lies all in the padding has norm 0, and its root no slope
-            return from_hyperplanes(inner, norm, length[:, None, None], bias, self.ball.c, dim=1)
+            return from_hyperplanes(inner, norm, lengths(self.weight)[:, None, None], bias, self.ball.c, dim=1)
         ball, rows = self.ball, F.unfold(x * self.beta_ratio, self.kernel_size, **place).mT
         y = ball.project(hyperplane_linear(ball.expmap0(rows), self.weight.flatten(1), self.bias, ball.c))
         sizes = zip(x.shape[2:], self.kernel_size, self.stride, self.padding, self.dilation, strict=True)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefoot.nn.hyperbolic._series import curvature, square
+from surefoot.nn.hyperbolic._series import square
 from surefoot.nn.hyperbolic.operations import Curvature, conformal_factor, dist, expmap, logmap, project
 
 
@@ -27,7 +27,7 @@ def midpoint(
 
     Source: arXiv 2303.14027; Ungar's gyrobarycentre. For two points it is the middle of the geodesic.
     """
-    c, factor = curvature(c), conformal_factor(x, c, dim)
+    factor = conformal_factor(x, c, dim)
     share = torch.ones_like(factor) if weights is None else weights
     bottom = (share * (factor - 1)).sum(reduce_dim, keepdim=True)
     klein = (share * factor * x).sum(reduce_dim, keepdim=True) / bottom
@@ -59,10 +59,9 @@ def frechet_mean(
 
     Source: Lou et al., "Differentiating through the Fréchet Mean", arXiv 2003.00335, for the task; the method is ours.
     """
-    c = curvature(c)
     tol = tol if tol is not None else (1e-12 if x.dtype == torch.float64 else 1e-6)
     reduce = (reduce_dim,) if isinstance(reduce_dim, int) else reduce_dim
-    steady, at = x.detach(), c.detach()
+    steady, at = x.detach(), c.detach() if isinstance(c, Tensor) else c
     mean = midpoint(steady, at, dim=dim, reduce_dim=reduce, keepdim=True)
     for _ in range(max_iter):
         force = logmap(mean, steady, at, dim).mean(reduce, keepdim=True)
@@ -75,11 +74,11 @@ def frechet_mean(
     return mean if keepdim else mean.squeeze(reduce)
 
 
-def _pull(mean: Tensor, x: Tensor, c: Tensor, dim: int, reduce: tuple[int, ...]) -> Tensor:
+def _pull(mean: Tensor, x: Tensor, c: Curvature, dim: int, reduce: tuple[int, ...]) -> Tensor:
     """Hessian of half the mean squared distance, matrices last."""
     direction = logmap(mean, x, c, dim)
     direction = direction / square(direction, dim).sqrt()
-    apart = (c.sqrt() * dist(mean, x, c, dim, keepdim=True)).clamp(min=1e-6)
+    apart = (c**0.5 * dist(mean, x, c, dim, keepdim=True)).clamp(min=1e-6)
     across = (apart / apart.tanh()).movedim(dim, -1)
     unit = direction.movedim(dim, -1)
     kept = [i % x.dim() for i in reduce]

@@ -8,10 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from surefoot.nn.hyperbolic._cloud import Cloud
+from surefoot.nn.hyperbolic._series import wide
 from surefoot.nn.hyperbolic.ball import PoincareBall
 from surefoot.nn.hyperbolic.means import frechet_mean
-from surefoot.nn.hyperbolic.operations import expmap0, gyration, logmap0
-from surefoot.nn.hyperbolic.tangent import tangent_add, tangent_midpoint
+from surefoot.nn.hyperbolic.operations import Curvature, logmap0
+from surefoot.nn.hyperbolic.tangent import tangent_midpoint
 
 
 class PoincareBatchNorm(nn.Module):
@@ -75,30 +77,29 @@ class PoincareBatchNorm(nn.Module):
     def forward(self, x: Float[Tensor, "batch channels *places"]) -> Float[Tensor, "batch channels *places"]:
         if x.dim() < 2 or x.shape[1] != self.num_features:
             raise ValueError(f"x: got shape {tuple(x.shape)}; use (batch, {self.num_features}, …)")
-        c, shape = self.ball.c, (1, -1, *[1] * (x.dim() - 2))
-        seen = not self.training and self.running_mean is not None and self.running_var is not None
         if self.training and x.numel() == x.shape[1]:
             raise ValueError("x: it has one vector only; training needs at least two to have a variance")
-        mean = self.running_mean.reshape(shape) if seen else self._centre(x, c)  # type: ignore[union-attr]
-        centred = tangent_add(-mean, x, c, dim=1)
-        # the distance from the centre is twice the tangent norm once the centre is at 0
-        var = self.running_var if seen else 4 * centred.square().sum(1).mean()
+        c, points = self.ball.c, wide(x)
+        points = points.flatten(2) if x.dim() > 2 else points.mT[None]
+        seen = not self.training and self.running_mean is not None and self.running_var is not None
+        cloud = Cloud(points, c)
+        if seen:
+            mean = self.running_mean
+        elif self.mean == "midpoint":
+            mean = cloud.centroid()
+        else:
+            mean = logmap0(frechet_mean(self.ball.expmap0(points, 1), c, 1, (0, 2)), c)
+        assert mean is not None
+        var = cloud.seen_from(mean.to(points.dtype), wide(self.bias))
         if self.training and self.running_mean is not None:
-            self._remember(mean.detach().reshape(-1), var.detach(), c)  # type: ignore[union-attr]
-        bias = self.bias.reshape(shape)
-        turned = gyration(expmap0(bias, c, 1), -expmap0(mean, c, 1), centred, c, dim=1)
-        assert var is not None
-        scale = (self.weight.clamp(min=0) / (var + self.eps)).sqrt()
-        return tangent_add(bias, scale * turned, c, dim=1)
-
-    def _centre(self, x: Tensor, c: float | Tensor) -> Tensor:
-        points = (0, *range(2, x.dim()))
-        if self.mean == "midpoint":
-            return tangent_midpoint(x, c, dim=1, reduce_dim=points)
-        return logmap0(frechet_mean(self.ball.expmap0(x, 1), c, 1, points, keepdim=True), c, 1)
+            self._remember(mean.detach(), var.detach(), c)
+        kept = self.running_var if seen else var
+        assert kept is not None
+        out = cloud.moved((wide(self.weight).clamp(min=0) / (kept + self.eps)).sqrt())
+        return (out.reshape(x.shape) if x.dim() > 2 else out[0].mT).to(x.dtype)
 
     @torch.no_grad()
-    def _remember(self, mean: Tensor, var: Tensor, c: float | Tensor) -> None:
+    def _remember(self, mean: Tensor, var: Tensor, c: Curvature) -> None:
         assert self.running_mean is not None and self.running_var is not None
         old = self.running_mean
         both, share = torch.stack([old, mean.to(old.dtype)]), old.new_tensor([1 - self.momentum, self.momentum])

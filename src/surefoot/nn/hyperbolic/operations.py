@@ -15,9 +15,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from surefoot.nn.hyperbolic._series import (
+    asinh,
     atanhc,
     atanhc_slope,
-    curvature,
     dot,
     square,
     tanhc,
@@ -45,12 +45,12 @@ def mobius_add(
 
 def expmap0(v: Float[Tensor, "*shape"], c: Curvature = 1.0, dim: int = -1) -> Float[Tensor, "*shape"]:
     """tanh(√c|v|) v/(√c|v|): the point that the tangent vector ``v`` at 0 leads to."""
-    return _Exp0.apply(wide(v), curvature(c), dim).to(v.dtype)
+    return _Exp0.apply(wide(v), c, dim).to(v.dtype)
 
 
 def logmap0(y: Float[Tensor, "*shape"], c: Curvature = 1.0, dim: int = -1) -> Float[Tensor, "*shape"]:
     """atanh(√c|y|) y/(√c|y|): the tangent vector at 0 that leads to ``y``; finite at the rim."""
-    return _Log0.apply(wide(y), curvature(c), dim).to(y.dtype)
+    return _Log0.apply(wide(y), c, dim).to(y.dtype)
 
 
 def expmap(
@@ -77,7 +77,7 @@ def dist(
 
 def conformal_factor(x: Float[Tensor, "*shape"], c: Curvature = 1.0, dim: int = -1) -> Float[Tensor, ...]:
     """λ_x = 2/(1 − c|x|²), a quotient; ``dim`` is kept."""
-    return 2 / (1 - curvature(c) * x.square().sum(dim, keepdim=True))
+    return 2 / (1 - c * x.square().sum(dim, keepdim=True))
 
 
 def gyration(
@@ -88,7 +88,6 @@ def gyration(
     dim: int = -1,
 ) -> Float[Tensor, ...]:
     """gyr[u, v]w = −(u ⊕ v) ⊕ (u ⊕ (v ⊕ w)): a rotation of w, in closed form."""
-    c = curvature(c)
     u2, v2 = u.square().sum(dim, keepdim=True), v.square().sum(dim, keepdim=True)
     uv, uw, vw = dot(u, v, dim), dot(u, w, dim), dot(v, w, dim)
     a = -c * c * uw * v2 + c * vw + 2 * c * c * uv * vw
@@ -112,7 +111,7 @@ def project(
 ) -> Float[Tensor, "*shape"]:
     """Points beyond (1 − eps)/√c are put back to there, others left; ``eps`` is 1e-5 in float64, else 4e-3."""
     eps = RIM.get(x.dtype, 4e-3) if eps is None else eps
-    largest = (1 - eps) / curvature(c).sqrt()
+    largest = (1 - eps) / c**0.5
     norm = square(wide(x), dim).sqrt()
     return torch.where(norm > largest, (x * (largest / norm)).to(x.dtype), x)
 
@@ -120,7 +119,7 @@ def project(
 def _called(function: Any, x: Tensor, y: Tensor, c: Curvature, dim: int) -> Tensor:
     dtype = torch.promote_types(x.dtype, y.dtype)
     kind = dtype if dtype == torch.float64 else torch.float32
-    return function.apply(x.to(kind), y.to(kind), curvature(c), dim).to(dtype)
+    return function.apply(x.to(kind), y.to(kind), c, dim).to(dtype)
 
 
 def reduced(gradient: Tensor, like: Tensor) -> Tensor:
@@ -135,28 +134,34 @@ class _Kept(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        *tensors, ctx.dim = inputs
-        ctx.save_for_backward(*tensors)
+        *tensors, c, ctx.dim = inputs
+        ctx.c = None if isinstance(c, Tensor) else c  # what is no tensor costs no operation
+        ctx.save_for_backward(*tensors, *([] if ctx.c is not None else [c]))
+
+
+def kept(ctx: Any) -> tuple[Any, ...]:
+    """The tensors, and c."""
+    return ctx.saved_tensors if ctx.c is None else (*ctx.saved_tensors, ctx.c)
 
 
 class _MobiusAdd(_Kept):
     @staticmethod
-    def forward(x: Tensor, y: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(x: Tensor, y: Tensor, c: Curvature, dim: int) -> Tensor:
         return _mobius(x, y, c, dim)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, c = ctx.saved_tensors
+        x, y, c = kept(ctx)
         dx, dy, dc = _mobius_backward(u, x, y, c, ctx.dim)
         return reduced(dx, x), reduced(dy, y), reduced(dc, c) if ctx.needs_input_grad[2] else None, None
 
 
-def _mobius(x: Tensor, y: Tensor, c: Tensor, dim: int) -> Tensor:
+def _mobius(x: Tensor, y: Tensor, c: Curvature, dim: int) -> Tensor:
     xy, x2, y2 = dot(x, y, dim), x.square().sum(dim, keepdim=True), y.square().sum(dim, keepdim=True)
     return ((1 + 2 * c * xy + c * y2) * x + (1 - c * x2) * y) / (1 + 2 * c * xy + c * c * x2 * y2)
 
 
-def _mobius_backward(u: Tensor, x: Tensor, y: Tensor, c: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+def _mobius_backward(u: Tensor, x: Tensor, y: Tensor, c: Curvature, dim: int) -> tuple[Tensor, Tensor, Tensor]:
     xy, x2, y2 = dot(x, y, dim), x.square().sum(dim, keepdim=True), y.square().sum(dim, keepdim=True)
     ux, uy = dot(u, x, dim), dot(u, y, dim)
     a, b, bottom = 1 + 2 * c * xy + c * y2, 1 - c * x2, 1 + 2 * c * xy + c * c * x2 * y2
@@ -169,12 +174,12 @@ def _mobius_backward(u: Tensor, x: Tensor, y: Tensor, c: Tensor, dim: int) -> tu
 
 class _Exp0(_Kept):
     @staticmethod
-    def forward(v: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(v: Tensor, c: Curvature, dim: int) -> Tensor:
         return tanhc((c * square(v, dim)).sqrt()) * v
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        v, c = ctx.saved_tensors
+        v, c = kept(ctx)
         v2, uv = square(v, ctx.dim), dot(u, v, ctx.dim)
         p = (c * v2).sqrt()
         slope = tanhc_slope(p)
@@ -184,12 +189,12 @@ class _Exp0(_Kept):
 
 class _Log0(_Kept):
     @staticmethod
-    def forward(y: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(y: Tensor, c: Curvature, dim: int) -> Tensor:
         return atanhc((c * square(y, dim)).sqrt()) * y
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        y, c = ctx.saved_tensors
+        y, c = kept(ctx)
         y2, uy = square(y, ctx.dim), dot(u, y, ctx.dim)
         p = (c * y2).sqrt()
         slope = atanhc_slope(p)
@@ -197,19 +202,19 @@ class _Log0(_Kept):
         return atanhc(p) * u + c * uy * slope * y, dc, None
 
 
-def _half_factor(x: Tensor, c: Tensor, dim: int) -> Tensor:
+def _half_factor(x: Tensor, c: Curvature, dim: int) -> Tensor:
     return 1 / (1 - c * x.square().sum(dim, keepdim=True))
 
 
 class _Exp(_Kept):
     @staticmethod
-    def forward(x: Tensor, v: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(x: Tensor, v: Tensor, c: Curvature, dim: int) -> Tensor:
         half = _half_factor(x, c, dim)
         return _mobius(x, half * tanhc((c * square(v, dim)).sqrt() * half) * v, c, dim)
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        x, v, c = ctx.saved_tensors
+        x, v, c = kept(ctx)
         dim = ctx.dim
         half, v2 = _half_factor(x, c, dim), square(v, dim)
         p = (c * v2).sqrt() * half
@@ -225,13 +230,13 @@ class _Exp(_Kept):
 
 class _Log(_Kept):
     @staticmethod
-    def forward(x: Tensor, y: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(x: Tensor, y: Tensor, c: Curvature, dim: int) -> Tensor:
         w = _mobius(-x, y, c, dim)
         return atanhc((c * square(w, dim)).sqrt()) / _half_factor(x, c, dim) * w
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, c = ctx.saved_tensors
+        x, y, c = kept(ctx)
         dim = ctx.dim
         w = _mobius(-x, y, c, dim)
         w2, uw, x2 = square(w, dim), dot(u, w, dim), x.square().sum(dim, keepdim=True)
@@ -245,19 +250,19 @@ class _Log(_Kept):
 
 class _Dist(_Kept):
     @staticmethod
-    def forward(x: Tensor, y: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(x: Tensor, y: Tensor, c: Curvature, dim: int) -> Tensor:
         halves = _half_factor(x, c, dim) * _half_factor(y, c, dim)
-        return 2 / c.sqrt() * (c * (x - y).square().sum(dim, keepdim=True) * halves).sqrt().asinh()
+        return 2 / c**0.5 * asinh((c * (x - y).square().sum(dim, keepdim=True) * halves).sqrt())
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        x, y, c = ctx.saved_tensors
+        x, y, c = kept(ctx)
         dim, apart = ctx.dim, x - y
         half_x, half_y, apart2 = _half_factor(x, c, dim), _half_factor(y, c, dim), square(x - y, dim)
         h = (c * apart2 * half_x * half_y).sqrt()
-        dh = u * 2 / c.sqrt() * h / (1 + h.square()).sqrt()  # times h, so that no quotient by |x − y| is left below
+        dh = u * 2 / c**0.5 * h / (1 + h.square()).sqrt()  # times h, so that no quotient by |x − y| is left below
         away = dh / apart2 * apart
         dx, dy = away + c * half_x * dh * x, c * half_y * dh * y - away
         x2, y2 = x.square().sum(dim, keepdim=True), y.square().sum(dim, keepdim=True)
-        dc = dh * (1 / c + half_x * x2 + half_y * y2) / 2 - u * h.asinh() / c**1.5
+        dc = dh * (1 / c + half_x * x2 + half_y * y2) / 2 - u * asinh(h) / c**1.5
         return reduced(dx, x), reduced(dy, y), reduced(dc, c) if ctx.needs_input_grad[2] else None, None

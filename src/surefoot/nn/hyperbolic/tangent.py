@@ -10,23 +10,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from surefoot.autodiff.twice import differentiable_backward
 from surefoot.nn.hyperbolic._series import (
     LIMIT,
+    TINY,
+    asinh,
+    asinh_into,
     asinhc,
     asinhc_slope,
+    below,
     coshc,
     coshc_slope,
-    curvature,
     dot,
     sinhc,
     sinhc_slope,
     square,
     wide,
 )
-from surefoot.nn.hyperbolic.operations import Curvature, _called, _Kept, conformal_factor, reduced
+from surefoot.nn.hyperbolic.operations import Curvature, _called, _Kept, conformal_factor, kept, reduced
 
 
 def hyperplane_linear(
@@ -43,20 +48,17 @@ def hyperplane_linear(
     weight : a row z_k for each output: normal of its hyperplane, and its scale
     bias : offset r_k of each hyperplane along its normal; None is 0
     """
-    c = curvature(c)
-    s, length, normal = c.sqrt(), *lengths(weight)
-    factor = conformal_factor(x, c)
-    inner = s * factor * (x @ normal.T)
+    s, length, factor = c**0.5, lengths(weight), conformal_factor(x, c)
+    inner = s * factor * (x @ weight.T) / length
     if bias is not None:
         inner = inner * (2 * s * bias).cosh() - (factor - 1) * (2 * s * bias).sinh()
-    w = (2 * length * inner.asinh()).sinh() / s
+    w = (2 * length * asinh(inner)).sinh() / s
     return w / (1 + (1 + c * w.square().sum(-1, keepdim=True)).sqrt())
 
 
-def lengths(weight: Float[Tensor, " outputs *inputs"]) -> tuple[Float[Tensor, " outputs"], Float[Tensor, ...]]:
-    """|z_k| of each row, and the rows divided by it. A row of zeros still gets a gradient."""
-    length = (weight.square().flatten(1).sum(1) + 1e-30).sqrt()
-    return length, weight / length.reshape(-1, *[1] * (weight.dim() - 1))
+def lengths(weight: Float[Tensor, " outputs *inputs"]) -> Float[Tensor, " outputs"]:
+    """|z_k| of each row. A row of zeros still gets a gradient."""
+    return (square(wide(weight).flatten(1), 1).squeeze(1) + 1e-30).sqrt()
 
 
 def tangent_linear(
@@ -66,8 +68,7 @@ def tangent_linear(
     c: Curvature = 1.0,
 ) -> Float[Tensor, "*batch outputs"]:
     """logmap0(hyperplane_linear(expmap0(u))), fused. Parameters are those of :func:`hyperplane_linear`."""
-    length, normal = lengths(weight)
-    return from_hyperplanes(u @ normal.T, square(wide(u), -1).sqrt(), length, bias, c)
+    return from_hyperplanes(u @ weight.T, square(wide(u), -1).sqrt(), lengths(weight), bias, c)
 
 
 def from_hyperplanes(
@@ -78,16 +79,16 @@ def from_hyperplanes(
     c: Curvature = 1.0,
     dim: int = -1,
 ) -> Float[Tensor, ...]:
-    """The output of a fused layer from what it needs of its input: ⟨u, z_k⟩/|z_k| and |u|.
+    """The output of a fused layer from what it needs of its input: ⟨u, z_k⟩ and |u|.
 
     Parameters
     ----------
-    inner : ⟨u, z_k⟩/|z_k|, outputs along ``dim``
+    inner : ⟨u, z_k⟩, outputs along ``dim``
     norm : |u|, with one entry along ``dim``
     length, bias : |z_k| and r_k, in a shape that broadcasts against ``inner``
     """
-    bias = length.new_zeros(()) if bias is None else bias
-    out = _FromHyperplanes.apply(wide(inner), wide(norm), wide(length), wide(bias), curvature(c), dim)
+    bias = None if bias is None else wide(bias)
+    out = _FromHyperplanes.apply(wide(inner), wide(norm), wide(length), bias, c, dim)
     return out.to(inner.dtype)
 
 
@@ -112,7 +113,7 @@ def tangent_midpoint(
     weights : ≥ 0, in a shape that broadcasts, with one entry along ``dim``; None weighs all alike
     reduce_dim : what is averaged over; kept with one entry
     """
-    c, dtype, t = curvature(c), t.dtype, wide(t)
+    dtype, t = t.dtype, wide(t)
     p = _argument(t, c, dim)
     space, time = sinhc(p) * t, p.cosh()  # space without its factor 2√c
     if weights is None:
@@ -126,17 +127,17 @@ def tangent_midpoint(
     return (asinhc((4 * c * square(w, dim)).sqrt()) * w).to(dtype)
 
 
-def _argument(t: Tensor, c: Tensor, dim: int) -> Tensor:
+def _argument(t: Tensor, c: Curvature, dim: int) -> Tensor:
     """2√c|t|, up to where the square of a product of two cosh still is a number."""
     return (4 * c * square(t, dim)).sqrt().clamp(max=LIMIT[t.dtype] / 2)
 
 
-def _held(t: Tensor, c: Tensor, dim: int) -> Tensor:
+def _held(t: Tensor, c: Curvature, dim: int) -> Tensor:
     """Vectors beyond the reach of sinh, from 2√c|t| = 21 in float32 and 170 in float64 on, put back to there."""
     return t * (LIMIT[t.dtype] / 2 / (4 * c * square(t, dim)).sqrt()).clamp(max=1)
 
 
-def _let_go(gradient: Tensor, t: Tensor, c: Tensor, dim: int) -> Tensor:
+def _let_go(gradient: Tensor, t: Tensor, c: Curvature, dim: int) -> Tensor:
     """The gradient by t of what was held: as it is, or shrunk and without its part along t."""
     size = square(t, dim)
     share = (LIMIT[t.dtype] / 2 / (4 * c * size).sqrt()).clamp(max=1)
@@ -144,65 +145,96 @@ def _let_go(gradient: Tensor, t: Tensor, c: Tensor, dim: int) -> Tensor:
 
 
 class _FromHyperplanes(_Kept):
-    @staticmethod
-    def forward(inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor, c: Tensor, dim: int) -> Tensor:
-        s = c.sqrt()
-        w = _FromHyperplanes._heights(inner, norm, length, bias, s)[2].sinh()
-        return asinhc(square(w, dim).sqrt()) / (2 * s) * w
+    """Passes over whole maps are in place where they can be: fresh memory costs more there than arithmetic."""
 
     @staticmethod
-    def _heights(inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor, s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        limit = LIMIT[inner.dtype]
-        r, b = (2 * s * norm).clamp(max=limit), (2 * s * bias).clamp(-limit, limit)
-        h = 2 * s * sinhc(r) * inner * b.cosh() - r.cosh() * b.sinh()
-        top = float(LIMIT_HEIGHT[inner.dtype])
-        h = h.clamp(-top, top)
-        return r, h, (2 * length * h.asinh()).clamp(-limit, limit)
+    def forward(inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor | None, c: Curvature, dim: int) -> Tensor:
+        s, limit = c**0.5, LIMIT[inner.dtype]
+        at = _Heights(norm, length, bias, s)
+        h, spare = at.of_(inner), torch.empty_like(inner)
+        w = asinh_into(h, torch.empty_like(inner), spare).mul_(2 * length).clamp_(-limit, limit).sinh_()
+        size = torch.mul(w, w, out=spare).sum(dim, keepdim=True).add_(TINY[w.dtype]).sqrt_()
+        return w.mul_(asinhc(size) / (2 * s))
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        inner, norm, length, bias, c = ctx.saved_tensors
-        dim, limit, s = ctx.dim, LIMIT[inner.dtype], c.sqrt()
-        r, h, v = _FromHyperplanes._heights(inner, norm, length, bias, s)
-        w = v.sinh()
-        size = square(w, dim).sqrt()
-        scale, along = asinhc(size) / (2 * s), dot(u, w, dim)
-        dv = (scale * u + along * asinhc_slope(size) / (2 * s) * w) * v.cosh() * (v.abs() < limit)
-        dh = 2 * length * dv * (1 + h.square()).rsqrt() * (h.abs() < LIMIT_HEIGHT[inner.dtype])
-        cosh_b, sinh_b = (2 * s * bias).clamp(-limit, limit).cosh(), (2 * s * bias).clamp(-limit, limit).sinh()
-        cosh_r, shape = r.cosh(), 2 * s * sinhc(r)
-        dq = cosh_b * dh
-        # by r = 2√c|u|, over r, as both slopes vanish there
-        dr = (2 * s * sinhc_slope(r) * dot(inner, dq, dim) - sinhc(r) * (sinh_b * dh).sum(dim, keepdim=True)) * (
-            r < limit
-        )
-        db = shape * inner * sinh_b * dh - cosh_r * cosh_b * dh
-        dnorm = 4 * c * norm * dr
-        ds = None
+        if torch.is_grad_enabled():  # somebody differentiates again
+            return differentiable_backward(_output, u, *kept(ctx), ctx.dim)
+        inner, norm, length, bias, c = kept(ctx)
+        dim, limit, s = ctx.dim, LIMIT[inner.dtype], c**0.5
+        at = _Heights(norm, length, bias, s)
+        h, spare = at.of_(inner), torch.empty_like(inner)
+        angle = asinh_into(h, torch.empty_like(inner), spare)
+        w = (2 * length * angle).clamp_(-limit, limit).sinh_()
+        grow = torch.mul(w, w, out=spare)
+        size = (grow.sum(dim, keepdim=True) + TINY[w.dtype]).sqrt()
+        grow.add_(1).sqrt_()  # the cosh that goes with w
+        dv = u * w
+        scale, along = asinhc(size) / (2 * s), dv.sum(dim, keepdim=True)
+        dv = torch.mul(u, scale, out=dv).addcmul_(w, along * asinhc_slope(size) / (2 * s)).mul_(grow)
+        v = torch.mul(angle, 2 * length, out=spare)
+        torch.ops.aten.hardtanh_backward.grad_input(dv, v, -limit, limit, grad_input=dv)  # 0 where v is clamped
+        dlength = reduced(angle.mul_(dv), length) * 2
+        dh = dv.mul_(2 * length).div_(torch.mul(h, h, out=spare).add_(1).sqrt_())
+        both = torch.mul(dh, inner, out=w)
+        dper_row = torch.mul(both, at.per_output, out=spare).sum(dim, keepdim=True)
+        dper_output = reduced(both.mul_(at.per_row), length)
+        dlength = dlength - dper_output * at.per_output / length
+        # by r = 2√c|u|, over r, as both slopes vanish there; what is held goes by its direction alone
+        free = below(at.raw, limit / 2)
+        draw = dper_row * (2 * s * free * sinhc_slope(at.r) - (1 - free) * at.per_row / at.raw.square())
+        dbias, ds = None, dper_row * at.per_row / s - along * scale / s
+        if bias is not None:
+            draw = draw - torch.mul(dh, at.sinh_b, out=spare).sum(dim, keepdim=True) * free * sinhc(at.r)
+            db = dper_output * at.sinh_b / length - at.cosh_b * reduced(torch.mul(dh, at.cosh_r, out=spare), bias)
+            dbias = 2 * s * db * below((2 * s * bias).abs(), limit / 2)
+        dnorm = 4 * c * norm * draw
+        dc = None
         if ctx.needs_input_grad[4]:
-            by_s = 2 * (sinhc(r) * dot(inner, dq, dim) + 2 * r * norm * dr / 2) - along * scale / s
-            ds = reduced((by_s + (2 * bias * db).sum(dim, keepdim=True)) / (2 * s), c)
-        return (
-            shape * dq,
-            reduced(dnorm, norm),
-            reduced(2 * h.asinh() * dv, length),
-            reduced(2 * s * db, bias),
-            ds,
-            None,
-        )
+            total = (ds + norm * dnorm / s).sum()
+            dc = ((total if dbias is None else total + (bias * dbias).sum() / s) / (2 * s)).to(c.dtype)
+        return dh.mul_(at.per_row).mul_(at.per_output), dnorm, dlength, dbias, dc, None
 
 
-LIMIT_HEIGHT = {dtype: 10.0 ** (18 if limit < 100 else 147) for dtype, limit in LIMIT.items()}
+class _Heights:
+    """sinh of √c times the distance to each hyperplane, from the products ⟨u, z_k⟩ and factors of row and output."""
+
+    def __init__(self, norm: Tensor, length: Tensor, bias: Tensor | None, s: Curvature) -> None:
+        most = LIMIT[norm.dtype] / 2
+        self.raw = (2 * s * norm).clamp(min=TINY[norm.dtype] ** 0.5)
+        self.r = self.raw.clamp(max=most)
+        self.per_row, self.per_output = 2 * s * self.r * sinhc(self.r) / self.raw, 1 / length
+        self.biased = bias is not None
+        if bias is not None:
+            b = (2 * s * bias).clamp(-most, most)
+            self.cosh_r, self.cosh_b, self.sinh_b = self.r.cosh(), b.cosh(), b.sinh()
+            self.per_output = self.cosh_b / length
+
+    def of(self, inner: Tensor) -> Tensor:
+        h = inner * self.per_output * self.per_row
+        return torch.addcmul(h, self.cosh_r, self.sinh_b, value=-1) if self.biased else h
+
+    def of_(self, inner: Tensor) -> Tensor:
+        """The same where nothing is differentiated."""
+        h = (inner * self.per_output).mul_(self.per_row)
+        return h.addcmul_(self.cosh_r, self.sinh_b, value=-1) if self.biased else h
+
+
+def _output(inner: Tensor, norm: Tensor, length: Tensor, bias: Tensor | None, c: Curvature, dim: int) -> Tensor:
+    """The forward in operations that autograd can differentiate."""
+    s, limit = c**0.5, LIMIT[inner.dtype]
+    w = (2 * length * asinh(_Heights(norm, length, bias, s).of(inner))).clamp(-limit, limit).sinh()
+    return w * (asinhc(square(w, dim).sqrt()) / (2 * s))
 
 
 class _TangentAdd(_Kept):
     @staticmethod
-    def forward(f: Tensor, g: Tensor, c: Tensor, dim: int) -> Tensor:
+    def forward(f: Tensor, g: Tensor, c: Curvature, dim: int) -> Tensor:
         w, *_ = _TangentAdd._sum(_held(f, c, dim), _held(g, c, dim), c, dim)
         return asinhc((4 * c * square(w, dim)).sqrt()) * w
 
     @staticmethod
-    def _sum(f: Tensor, g: Tensor, c: Tensor, dim: int) -> tuple[Tensor, ...]:
+    def _sum(f: Tensor, g: Tensor, c: Curvature, dim: int) -> tuple[Tensor, ...]:
         p, q, fg = _argument(f, c, dim), _argument(g, c, dim), dot(f, g, dim)
         bend, of_g = 4 * c * coshc(p), sinhc(q)
         of_f = bend * of_g * fg + sinhc(p) * q.cosh()
@@ -210,7 +242,7 @@ class _TangentAdd(_Kept):
 
     @staticmethod
     def backward(ctx: Any, u: Tensor) -> tuple[Tensor | None, ...]:
-        given_f, given_g, c = ctx.saved_tensors
+        given_f, given_g, c = kept(ctx)
         dim, limit = ctx.dim, LIMIT[given_f.dtype] / 2
         f, g = _held(given_f, c, dim), _held(given_g, c, dim)
         w, p, q, fg, bend, of_g, of_f = _TangentAdd._sum(f, g, c, dim)
