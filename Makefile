@@ -9,7 +9,7 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench clinic clean
+.PHONY: demo test lint bench clinic clinic-cure clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -38,9 +38,11 @@ lint: $(READY)
 bench: $(READY)
 	@for race in benchmarks/*.py; do echo "== $$race"; $(BIN)/python $$race || exit 1; done
 
-clinic: $(READY)
-	@test -f clinic/run.py || { echo "The clinic (scripts broken on purpose, to score the findings) is not built yet." >&2; exit 1; }
-	@$(BIN)/python clinic/run.py
+clinic: $(READY)  ## score the diagnoses on scripts with known faults; writes the confidence of findings
+	@$(BIN)/python clinic/run.py --split all --write-confidence
+
+clinic-cure: $(READY)  ## apply each script's first remedy by machine, and see whether it is well
+	@$(BIN)/python clinic/cure.py --split all
 
 clean:  ## what the other targets made; .venv stays
 	@rm -rf demo build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache

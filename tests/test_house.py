@@ -30,6 +30,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OPEN = FLOOR["optim"]  # the floor whose rooms import each other where natural
 FACE = {"__init__", "__main__", "__version__"}  # of the house itself, above all floors
 FILES = sorted(PACKAGE.rglob("*.py"))
+CLINIC = sorted((ROOT / "clinic").glob("*.py"))  # its machinery; its scripts are written as users write
 
 
 @cache
@@ -113,7 +114,7 @@ def test_the_floors_are_really_held(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_no_file_is_named_for_nothing() -> None:
-    assert not [path for path in FILES if path.stem in {"utils", "util", "helpers", "misc", "common"}]
+    assert not [path for path in FILES + CLINIC if path.stem in {"utils", "util", "helpers", "misc", "common"}]
 
 
 TORCHS_OWN = {"forward", "extra_repr"}  # methods whose meaning nn.Module gives; the class says the rest
@@ -139,8 +140,8 @@ def public_names(path: Path) -> list[tuple[str, ast.FunctionDef | ast.AsyncFunct
 
 def test_public_names_have_docstrings() -> None:
     bare = []
-    for path in FILES:
-        where = path.relative_to(PACKAGE)
+    for path in FILES + CLINIC:
+        where = path.relative_to(ROOT)
         if ast.get_docstring(parsed(path)) is None and path.read_text(encoding="utf-8").strip():
             bare.append(str(where))
         for name, node in public_names(path):

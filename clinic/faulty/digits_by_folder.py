@@ -2,7 +2,7 @@
 
 condition: unshuffled-data
 accepts: unshuffled-data
-allows: loss-spike, stalled, divergence
+allows: loss-spike, stalled, divergence, dead-units
 metric: val_loss min
 """
 

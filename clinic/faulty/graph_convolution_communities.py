@@ -2,7 +2,7 @@
 
 condition: dead-units
 accepts: dead-units
-allows: stalled, vanishing-gradient, off-critical-initialisation
+allows: stalled, vanishing-gradient, off-critical-initialisation, frozen-parameters
 metric: loss min
 """
 

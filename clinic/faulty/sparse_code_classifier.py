@@ -2,7 +2,7 @@
 
 condition: dead-units
 accepts: dead-units
-allows: stalled, vanishing-gradient
+allows: stalled, vanishing-gradient, frozen-parameters
 metric: loss min
 """
 

@@ -20,11 +20,12 @@ digits = load_digits()
 images = torch.tensor(digits.images, dtype=torch.float32).unsqueeze(1) / 8 - 1
 labels = torch.tensor(digits.target)
 source, target = labels < 5, labels >= 5
+generator = torch.Generator().manual_seed(args.seed)
 
 
 def loader_of(mask, shift):
     data = TensorDataset(images[mask], labels[mask] - shift)
-    return DataLoader(data, batch_size=64, shuffle=True, generator=torch.Generator().manual_seed(args.seed))
+    return DataLoader(data, batch_size=64, shuffle=True, generator=generator)
 
 
 class Classifier(nn.Module):
