@@ -107,10 +107,12 @@ def test_returning_batches_are_an_info() -> None:
 
 
 def test_one_batch_is_stale_only_beside_a_loader_with_more() -> None:
-    def rows(waiting: float) -> list[dict[str, float]]:
-        return [{"distinct_batches": 1.0, "stale_loader_batches": waiting if i > 3 else NAN} for i in range(8)]
+    def rows(waiting: float, asked: float = 1.0) -> list[dict[str, float]]:
+        known = {"stale_loader_batches": waiting, "stale_loader_asked": asked}
+        return [{"distinct_batches": 1.0} | {k: v if i > 3 else NAN for k, v in known.items()} for i in range(8)]
 
     assert labelled(rows(29)).loud() == ["stale-batch"]
+    assert labelled(rows(29, asked=0.0)).findings()["stale-batch"].severity == "info"
     assert labelled(rows(0)).loud() == []
     assert labelled(rows(29)[:6]).loud() == []  # 32 steps: several updates on one batch
 

@@ -167,17 +167,56 @@ def test_expansion_of_the_loss(loss):
     assert broadcast((1,), loss) == 1
 
 
-def test_stale_batches_know_of_the_loader():
+def anew(loader, x, y):
+    return (next(iter(loader)) for _ in range(12))
+
+
+def kept(loader, x, y):
+    batch = next(iter(loader))
+    return (batch for _ in range(12))
+
+
+def other_variable(loader, x, y):
+    batch = x[:8], y[:8]
+    return (batch for _ in range(3) for _ in loader)
+
+
+def same_indices(loader, x, y):
+    rows = torch.arange(8) * 5
+    return ((x[rows], y[rows]) for _ in range(12))
+
+
+def sliced(loader, x, y):
+    return ((x[:8], y[:8]) for _ in range(12))
+
+
+def chosen(loader, x, y):
+    few = x[:8].clone(), y[:8]
+    return ((few[0].clone(), few[1]) for _ in range(12))
+
+
+@pytest.mark.parametrize(
+    ("batches", "beside_loader", "waiting", "asked"),
+    [
+        (anew, True, 5, 1),
+        (kept, True, 5, 0),
+        (other_variable, True, 5, 1),
+        (same_indices, False, 5, 1),
+        (sliced, False, 5, 0),
+        (chosen, False, 0, 0),
+    ],
+)
+def test_stale_batches_know_whether_the_loop_asks_for_others(batches, beside_loader, waiting, asked):
     x, y = torch.randn(40, 6), torch.randint(3, (40,))
-    loader = DataLoader(TensorDataset(x, y), 8)
+    loader = DataLoader(TensorDataset(x, y), 8) if beside_loader else None
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
     with watching(1) as seen:
-        for _ in range(8):
-            batch, labels = next(iter(loader))
+        for batch, labels in batches(loader, x, y):
             step(optimizer, F.cross_entropy(model(batch), labels))
-    assert seen.signal("stale_loader_batches")[8] == 5
+    assert seen.signal("stale_loader_batches")[8] == waiting
     assert seen.signal("distinct_batches")[8] == 1
+    assert max(seen.signal("stale_loader_asked").values()) == asked
 
 
 def corrupted(model, optimizer, at):

@@ -8,12 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from surefoot.apply import parse
 from surefoot.findings import remedies
 from surefoot.runs import Remedy
 
 ALL = [v for v in vars(remedies).values() if isinstance(v, Remedy)] + [
     remedies.lower_rate(37.0),
     remedies.raise_rate(2.5e4),
+    remedies.critical_init("relu"),
+    remedies.critical_init(""),
 ]
 
 
@@ -37,7 +40,8 @@ def test_snippets_say_where_they_go_and_run(remedy: Remedy) -> None:
     head, *body = remedy.how.splitlines()
     where, _, what = head.removeprefix("# ").partition(": ")
     assert (where == "after" and what in ("model", "optimizer", "loss")) or (where == "replace" and ast.parse(what))
-    assert body and remedy.why and remedy.apply is None
+    assert body and remedy.why
+    assert remedy.apply is None or parse(remedy.apply)
     torch.autograd.set_detect_anomaly(False)
     try:
         names = apply(remedy)

@@ -124,7 +124,35 @@ class TestBudget:
                 looked.append(step)
                 budget.look_taken(0.2)
             budget.steps_taken(1, 1e-5)
-        assert looked == [1, 2]  # a third would not fit
+        assert looked == [1, 2, 4]  # the first is apart, and a fourth would not fit
+
+    def test_each_dear_reading_is_done_once_before_the_dearest_and_again_at_every_fourth_doubling(self):
+        budget, done = Budget(), {"curvature": [], "terms": [], "rank": []}
+        costs = {"curvature": 0.15, "terms": 0.02, "rank": 1e-4}
+        for step in range(1, 300):
+            if budget.allows(step):
+                for name, cost in costs.items():
+                    if budget.affords(name, cost / 5e-3):
+                        done[name].append(step)
+                        budget.dear_taken(name, cost)
+                budget.look_taken(2e-3 + sum(cost for name, cost in costs.items() if step in done[name]))
+            budget.steps_taken(1, 5e-3)
+        assert done["curvature"] == [8, 16]  # a third would not fit
+        assert done["terms"] == [2, 16, 64]  # once it is no dearer than a look
+        assert done["rank"][:5] == [2, 4, 8, 16, 32]
+        assert budget.credit_spent <= 0.5
+
+    def test_what_the_opening_leaves_is_for_odd_steps(self):
+        budget, looked = Budget(), []
+        for step in range(1, 400):
+            if step == 300:
+                budget.burst(3)
+            if budget.allows(step):
+                looked.append(step)
+                budget.look_taken(5e-3)
+            budget.steps_taken(1, 1e-4)
+        assert looked == [1, 2, 4, 8, 16, 32, 64, 128, 300, 301, 302]
+        assert budget.credit_looks == 8
 
     def test_forced(self):
         budget = Budget(every=3)

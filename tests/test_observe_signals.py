@@ -141,6 +141,30 @@ def test_what_stands_before_the_loss(output, loss_fn, name, code):
         assert seen.signal("row_sum_error", name)[1] < 1e-5
 
 
+class EndsInLogSoftmax(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return F.log_softmax(self.head(torch.tanh(self.body(x))), dim=1)
+
+
+def test_logits_below_a_log_softmax_of_the_models_own():
+    torch.manual_seed(0)
+    model, x, y = EndsInLogSoftmax(), torch.randn(5, 6), torch.randint(3, (5,))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(every=1) as seen:
+        for _ in range(3):
+            with torch.no_grad():
+                logits = model.head(torch.tanh(model.body(x)))
+            optimizer.zero_grad()
+            F.nll_loss(model(x), y).backward()
+            optimizer.step()
+    assert seen.signal("logit_max", "cross_entropy")[3] == pytest.approx(logits.abs().max().item(), rel=1e-5)
+    assert seen.signal("log_partition_mean", "cross_entropy")[3] == pytest.approx(logits.logsumexp(1).mean().item())
+
+
 class Functional(nn.Module):
     """Activations that are functions, not modules."""
 
@@ -348,6 +372,20 @@ def test_a_slower_optimiser_writes_at_the_runs_own_step():
     assert set(seen.signal("loss", "SGD")) == {5, 10, 15}
     steps = [step for step, _, _ in seen.rows]
     assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_all_optimisers_have_a_loss_and_a_rate_at_steps_that_nobody_looks_at(first):
+    torch.manual_seed(0)
+    players = [nn.Linear(3, 1), nn.Linear(3, 1)]
+    optimizers = [torch.optim.SGD(p.parameters(), 0.1) for p in players]
+    with watching(every=10) as seen:
+        for step in range(20):
+            for i in (first, 1 - first):
+                optimizers[i].param_groups[0]["lr"] = 0.1 / (step + 1)
+                one_step(players[i], optimizers[i], torch.ones(2, 3), torch.zeros(2, 1), F.mse_loss)
+    for name in ("SGD", "SGD2"):
+        assert len(seen.signal("learning_rate", name)) >= 19 and len(seen.signal("loss", name)) >= 19
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn", "transformer"])

@@ -313,12 +313,14 @@ def test_eval_mode_after_training_mode() -> None:
         assert (None if found is None else found.severity) == severity
 
 
-def games(**signals: list[float]) -> dict:
-    stream = Stream()
-    for number in range(len(next(iter(signals.values())))):
+def games(rate: float = 0.05, **signals: list[float]) -> dict:
+    """Looks every 100 steps at a game whose players move by ``rate`` of their size a step."""
+    n = len(next(iter(signals.values())))
+    stream = train([1.0] * (100 * n), rate=rate, looks=range(100, 100 * n + 1, 100))
+    for number in range(n):
         values = {(name, "G"): series[number] for name, series in signals.items()}
-        stream.row(200 * (number + 1), "game", values)
-    return stream.findings()
+        stream.row(100 * (number + 1), "game", values)
+    return {id: f for id, f in stream.findings().items() if id in ("mode-collapse", "adversarial-rotation")}
 
 
 def test_games() -> None:
@@ -334,10 +336,15 @@ def test_games() -> None:
     assert one["mode-collapse"].severity == "critical"
     few = games(**{**healthy, "coverage": [0.2] * n, "precision": [0.9] * n})
     assert few["mode-collapse"].severity == "warning"
+    rising = {**healthy, "coverage": [0.02 * i for i in range(n)], "precision": [0.9] * n}
+    for slow in (games(rate=1e-3, **{**rising, "coverage": [0.2] * n}), games(**rising)):
+        assert slow["mode-collapse"].severity == "info"
     lost = games(**{**healthy, "coverage": [0.0] * n, "precision": [0.0] * n})
     assert not lost  # not learned yet
     circles = games(**{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
     assert circles["adversarial-rotation"].severity == "warning"
+    early = games(rate=1e-3, **{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
+    assert early["adversarial-rotation"].severity == "info"
     late = games(**{**healthy, "generated_spread": [0.05] * 6 + [0.9] * 6})
     assert late["mode-collapse"].severity if "mode-collapse" in late else True
 

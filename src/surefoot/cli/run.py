@@ -7,7 +7,9 @@ import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from surefoot.apply.catalogue import Choice, chosen
 from surefoot.cli.attach import Attachment
+from surefoot.cli.earlier import first_remedy
 from surefoot.cli.script import run_module, run_path
 from surefoot.monitor.config import Config, find
 from surefoot.monitor.options import RunOptions
@@ -19,10 +21,17 @@ examples:
   surefoot run --out runs/first --budget 0.05 train.py --lr 3e-4
   surefoot run -m mypackage.train --config small.toml
   surefoot run --stop-on critical --ignore dead-units@encoder.* train.py
+  surefoot run --apply lr-scale:factor=0.1 --apply skip-bad-batch train.py
+  surefoot run --apply auto --from surefoot-runs/train-20260302-142107 train.py
 
 Everything after the script (or after -m MODULE) belongs to the script. It runs
 as under python: nothing in it has to change, and its numbers, its output and
 its exit code do not. The diagnosis is printed to stderr when it has ended.
+
+--apply changes what the script does, on purpose: safe-step, lr-scale, warmup,
+adam-eps, agc, skip-bad-batch, z-loss, stablemax, orthogonal-grad and
+critical-init, with settings as in agc:clip=0.05,eps=0.001. What was done is
+recorded and told; all else stays bit for bit as it was.
 
 budget, ignore, stop_on and rules can be set in [tool.surefoot] of the nearest
 pyproject.toml, upwards from the script or the working directory.
@@ -94,13 +103,34 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="store the few input rows that a finding names (else no input is stored)",
     )
+    parser.add_argument(
+        "--apply",
+        metavar="ID[:KEY=VALUE,…]",
+        action="append",
+        default=[],
+        help="put a remedy in place, or auto: that of the run named by --from; can be given again",
+    )
+    parser.add_argument(
+        "--from", dest="earlier", metavar="RUN", help="the earlier run whose first finding --apply auto cures"
+    )
     parser.add_argument("--quiet", action="store_true", help="print no diagnosis at the end")
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
     return parser
 
 
 _TAKE_A_VALUE = frozenset(
-    {"--out", "--resume", "--budget", "--look-every", "--look", "--ignore", "--stop-on", "--rules"}
+    {
+        "--out",
+        "--resume",
+        "--budget",
+        "--look-every",
+        "--look",
+        "--ignore",
+        "--stop-on",
+        "--rules",
+        "--apply",
+        "--from",
+    }
 )
 
 
@@ -157,6 +187,7 @@ def _parse(arguments: Sequence[str]) -> tuple[RunOptions, bool]:
         ignore=settings.ignore,
         stop_on=settings.stop_on,
         rules=settings.rules,
+        apply=_remedies(parser, parsed),
     )
     return options, module
 
@@ -179,6 +210,17 @@ def _settings(parser: argparse.ArgumentParser, script: str | None, parsed: argpa
     if stop_on is not None and stop_on != "critical":
         _known(parser, "--stop-on", stop_on, bool(rules))
     return Config(parsed.budget if parsed.budget is not None else found.budget, ignore, stop_on, rules)
+
+
+def _remedies(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> tuple[Choice, ...]:
+    """What ``--apply`` asks for."""
+    if (parsed.earlier is not None) != ("auto" in parsed.apply):
+        parser.error("--apply auto and --from RUN go together: the remedy is that of RUN's first finding")
+    try:
+        texts = [first_remedy(parsed.earlier) if text == "auto" else text for text in parsed.apply]
+        return chosen(texts)
+    except ValueError as error:
+        parser.error(f"--apply: {' '.join(str(error).split())}")
 
 
 def _known(parser: argparse.ArgumentParser, option: str, entry: str, own_rules: bool) -> None:

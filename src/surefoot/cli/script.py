@@ -173,6 +173,7 @@ _IN_BETWEEN = {
         ("observe", "patches.py"),
         ("observe", "validation.py"),
         ("observe", "attention_patch.py"),
+        ("apply", "interpose.py"),
         ("monitor", "stop.py"),
     )
 }

@@ -32,7 +32,20 @@ EFFECTS: dict[str, frozenset[str]] = {
     "zero-variance-groups": frozenset(
         {"exploding-gradient", "vanishing-gradient", "learning-rate-too-low", "epsilon-dominated-update", "stalled"}
     ),
-    "eval-mode-training": frozenset({"overfitting", "divergence", "exploding-gradient", "stalled"}),
+    # normalisation by statistics that no longer follow the weights is none, and steps that it forgave are too long
+    "eval-mode-training": frozenset(
+        {
+            "overfitting",
+            "divergence",
+            "exploding-gradient",
+            "stalled",
+            "learning-rate-too-high",
+            "unsafe-step",
+            "loss-spike",
+            "dead-units",
+            "non-finite",
+        }
+    ),
     "broadcast-loss": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
     "stale-batch": frozenset({"overfitting", "stalled"}),
     "unscaled-inputs": frozenset(

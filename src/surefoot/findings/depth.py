@@ -32,9 +32,17 @@ def profile(history: History, layers: Layers | None) -> Profile | None:
     """The profile over layers with weights, normalisation and embedding layers left out; None with fewer than 4."""
     if layers is None:
         return None
+    special = history.of_type(layers.names, _SPECIAL)
+    known = layers.memo.get("profile")
+    if known is None or known[0] is not special:  # else a module's type is known by now
+        known = layers.memo["profile"] = (special, _profile(layers, special))
+    return known[1]
+
+
+def _profile(layers: Layers, special: np.ndarray) -> Profile | None:
     with np.errstate(invalid="ignore"):
         good = np.isfinite(layers.values) & (layers.values > 0)
-    kept = [i for i in np.flatnonzero(good) if not _special(history, layers.names[i])]
+    kept = np.flatnonzero(good & ~special)
     if len(kept) < MIN_LAYERS:
         return None
     log2 = np.log2(layers.values[kept])
@@ -45,11 +53,6 @@ def profile(history: History, layers: Layers | None) -> Profile | None:
     return Profile(
         tuple(layers.names[i] for i in kept), log2, bits, slope, explained * np.sign(bits) >= 0.5 * abs(bits)
     )
-
-
-def _special(history: History, name: str) -> bool:
-    kind = str(history.module(name).get("type", "")).lower()
-    return any(word in kind for word in _SPECIAL)
 
 
 def theil_sen(values: np.ndarray) -> float:

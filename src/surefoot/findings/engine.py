@@ -153,7 +153,7 @@ def _close(found: _Open) -> Finding:
         cause=found.cause,
         because_of=None,
         evidence=evidence,
-        remedies=found.remedies,
+        remedies=found.remedies if found.severity != "info" else (),  # an info calls for nothing
         confidence=_precision().get(found.id),
     )
 

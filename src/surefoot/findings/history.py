@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from itertools import groupby
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
+from surefoot.findings.kept_rows import KeptRows, Layers, Layout, lay_out
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import Pace
 from surefoot.runs.schema import Family
 
-KEPT_ROWS = 256
 KEPT_EVENTS = 256
-_FIRST_ROWS = 4
 
 
 class EventLike(Protocol):
@@ -29,40 +26,6 @@ class EventLike(Protocol):
     def kind(self) -> str: ...
     @property
     def data(self) -> Mapping[str, Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Layers:
-    """One signal of one look over all modules, in depth order (first layer first)."""
-
-    step: int
-    names: tuple[str, ...]
-    values: np.ndarray
-
-    def __getitem__(self, name: str) -> float:
-        return float(self.values[self.names.index(name)]) if name in self.names else math.nan
-
-
-@dataclass(slots=True)
-class _Layout:
-    """Where each signal of a family sits in its rows."""
-
-    family: Family
-    index: dict[tuple[str, str], int]
-    by_signal: dict[str, tuple[tuple[str, ...], np.ndarray]]
-    losses: list[tuple[int, int | None, int | None, str]] = field(default_factory=list)
-
-
-_Row = tuple[int, _Layout, np.ndarray]
-
-
-@dataclass(frozen=True, slots=True)
-class _Block:
-    """Rows of one layout that follow each other."""
-
-    layout: _Layout
-    steps: np.ndarray
-    values: np.ndarray
 
 
 class History:
@@ -80,34 +43,41 @@ class History:
         self.step = 0
         self.losses: dict[str, LossLevel] = {}
         self.paces: dict[str, Pace] = {}
-        self._layouts: dict[int, _Layout] = {}
-        self._rows: dict[str, deque[_Row]] = {}
-        self._first: dict[str, list[_Row]] = {}
-        self._home: dict[str, str] = {}  # signal → family
-        self._blocks: dict[str, tuple[_Row | None, list[_Block]]] = {}
+        self._layouts: dict[int, Layout] = {}
+        self._rows: dict[str, KeptRows] = {}  # by family
+        self._home: dict[str, KeptRows] = {}  # by signal: the rows of its family
         self._events: dict[str, deque[EventLike]] = {}
         self._modules: dict[str, Mapping[str, Any]] = {}
+        self._of_type: dict[tuple[int, tuple[str, ...]], tuple[tuple[str, ...], np.ndarray]] = {}
 
     # --- in ----------------------------------------------------------------------------------------------------
 
     def feed_event(self, event: EventLike) -> None:
         """Take in one event."""
         self.step = max(self.step, event.step)
+        if event.kind == "optimizers":
+            self._next_stage(event)
         self._events.setdefault(event.kind, deque(maxlen=KEPT_EVENTS)).append(event)
         if event.kind == "modules":
             self._modules = {str(m["name"]): m for m in event.data.get("modules", ())}
+            self._of_type.clear()
+
+    def _next_stage(self, event: EventLike) -> None:
+        """An optimiser that replaces one of its name and holds others than that did begins a stage of its own: what
+        its loss is measured against begins anew. (One that holds as many of the same goes on: the next fold, say.)"""
+        for new in event.data.get("optimizers", ()):
+            name = new.get("name", "")
+            old = self.optimizer(name)
+            if old and old.get("parameters") and new.get("parameters") and old["parameters"] != new["parameters"]:
+                self.losses.pop(name, None)
+                self.paces.pop(name, None)
 
     def feed(self, step: int, family: Family, values: np.ndarray) -> None:
         """Take in one row."""
         self.step = step
         layout = self._layouts.get(id(family)) or self._lay_out(family)
         name = family.name
-        rows = self._rows[name]
-        rows.append((step, layout, values))
-        if len(rows) <= _FIRST_ROWS:
-            first = self._first[name]
-            if len(first) < _FIRST_ROWS:
-                first.append((step, layout, values))
+        self._rows[name].add(step, layout, values)
         if name == "step":
             for at, constant_at, rate_at, where in layout.losses:
                 level = self.losses.get(where)
@@ -131,27 +101,15 @@ class History:
             return False
         return level.count > 0 or any(e.data.get("kind") == "loss" for e in self._events.get("nonfinite", ()))
 
-    def _lay_out(self, family: Family) -> _Layout:
-        index = {column: i for i, column in enumerate(family.columns)}
-        grouped: dict[str, tuple[list[str], list[int]]] = {}
-        for i, (signal, where) in enumerate(family.columns):
-            names, at = grouped.setdefault(signal, ([], []))
-            names.append(where)
-            at.append(i)
-            self._home[signal] = family.name
-        by_signal = {s: (tuple(names), np.array(at)) for s, (names, at) in grouped.items()}
-        losses = [
-            (i, index.get(("constant_loss", where)), index.get(("learning_rate", where)), where)
-            for i, (signal, where) in enumerate(family.columns)
-            if signal == "loss"
-        ]
-        layout = _Layout(family, index, by_signal, losses)
+    def _lay_out(self, family: Family) -> Layout:
+        layout = lay_out(family)
         self._layouts[id(family)] = layout  # the layout keeps the family alive, so its id stays its own
-        self._rows.setdefault(family.name, deque(maxlen=KEPT_ROWS))
-        self._first.setdefault(family.name, [])
+        if family.name not in self._rows:
+            self._rows[family.name] = KeptRows(layout)
+        self._home.update(dict.fromkeys(layout.by_signal, self._rows[family.name]))
         return layout
 
-    def _pace(self, step: int, layout: _Layout, values: np.ndarray) -> None:
+    def _pace(self, step: int, layout: Layout, values: np.ndarray) -> None:
         # families come sorted by name, so "gradients" and "step" of this step are already here
         for where in layout.by_signal.get("update_norm", ((), None))[0]:
             level = self.losses.get(where)
@@ -174,41 +132,16 @@ class History:
 
     def value(self, signal: str, where: str = "", step: int | None = None) -> float:
         """The newest value (NaN if there is none, or if ``step`` is given and the newest is of another step)."""
-        rows = self._rows.get(self._home.get(signal, ""))
+        rows = self._home.get(signal)
         if not rows:
             return math.nan
-        at_step, layout, values = rows[-1]
-        at = layout.index.get((signal, where))
-        return math.nan if at is None or (step is not None and at_step != step) else values.item(at)
+        at = rows.layout.index.get((signal, where))
+        return math.nan if at is None or (step is not None and rows.step != step) else rows.newest.item(at)
 
     def series(self, signal: str, where: str = "") -> tuple[np.ndarray, np.ndarray]:
         """Steps and values of the newest rows, newest last; NaN and infinities are kept."""
-        name = self._home.get(signal, "")
-        rows = self._rows.get(name)
-        if not rows:
-            return np.empty(0, np.int64), np.empty(0)
-        parts = [
-            (block.steps, block.values[:, at])
-            for block in self._blocks_of(name, rows)
-            if (at := block.layout.index.get((signal, where))) is not None
-        ]
-        if len(parts) == 1:
-            return parts[0][0], parts[0][1].astype(np.float64)
-        if not parts:
-            return np.empty(0, np.int64), np.empty(0)
-        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]).astype(np.float64)
-
-    def _blocks_of(self, name: str, rows: deque[_Row]) -> list[_Block]:
-        """The rows of a family as matrices, one for each layout that they have in turn; made once a row."""
-        newest, blocks = self._blocks.get(name, (None, []))
-        if newest is not rows[-1]:
-            runs = [list(group) for _, group in groupby(rows, key=lambda row: id(row[1]))]
-            blocks = [
-                _Block(run[0][1], np.array([r[0] for r in run], np.int64), np.stack([r[2] for r in run]))
-                for run in runs
-            ]
-            self._blocks[name] = (rows[-1], blocks)
-        return blocks
+        rows = self._home.get(signal)
+        return rows.series(signal, where) if rows else (np.empty(0, np.int64), np.empty(0))
 
     def layers(self, signal: str) -> Layers | None:
         """The newest row of a signal over all modules."""
@@ -216,28 +149,27 @@ class History:
         return found[-1] if found else None
 
     def recent_layers(self, signal: str, n: int) -> list[Layers]:
-        """The newest ``n`` rows of a signal over all modules, newest last; rows that lack it are passed over."""
-        out: list[Layers] = []
-        for row in reversed(self._rows.get(self._home.get(signal, ""), ())):
-            out += _layers(signal, [row])
-            if len(out) == n:
-                break
-        return out[::-1]
+        """The newest ``n`` rows of a signal over all modules, newest last; rows that lack it are passed over.
+
+        Of an inspection the one look stands for all ``n``.
+        """
+        rows = self._home.get(signal)
+        found = rows.recent_layers(signal, n) if rows else []
+        return found * n if self.inspected and len(found) == 1 else found
 
     def first_layers(self, signal: str) -> list[Layers]:
         """The first rows of a signal (at most 4), kept however long the run is: what initialisation gave."""
-        return _layers(signal, self._first.get(self._home.get(signal, ""), []))
+        rows = self._home.get(signal)
+        return rows.first_layers(signal) if rows else []
 
     def looks(self, signal: str) -> int:
         """How many rows of this signal's family are kept (at most 256)."""
-        return len(self._rows.get(self._home.get(signal, ""), ()))
+        return len(self._home.get(signal, ()))
 
     def wheres(self, signal: str) -> tuple[str, ...]:
         """The modules, optimisers or loss functions this signal was recorded for in the newest row."""
-        rows = self._rows.get(self._home.get(signal, ""))
-        if not rows:
-            return ()
-        return rows[-1][1].by_signal.get(signal, ((), None))[0]
+        rows = self._home.get(signal)
+        return rows.layout.by_signal.get(signal, ((), None))[0] if rows else ()
 
     def events(self, kind: str) -> list[EventLike]:
         """The events of one kind, oldest first (the newest 256)."""
@@ -246,6 +178,15 @@ class History:
     def module(self, name: str) -> Mapping[str, Any]:
         """What the newest ``modules`` event says of one module; empty if nothing."""
         return self._modules.get(name, {})
+
+    def of_type(self, names: tuple[str, ...], words: tuple[str, ...]) -> np.ndarray:
+        """Which of these modules have one of ``words`` in the lower-case name of their type."""
+        known = self._of_type.get((id(names), words))
+        if known is None or known[0] is not names:  # kept with the names, so that their id stays theirs
+            kinds = (str(self.module(name).get("type", "")).lower() for name in names)
+            mask = np.fromiter((any(word in kind for word in words) for kind in kinds), bool, len(names))
+            known = self._of_type[id(names), words] = (names, mask)
+        return known[1]
 
     def optimizer(self, name: str) -> Mapping[str, Any]:
         """What the newest ``optimizers`` event says of one optimiser; empty if nothing."""
@@ -256,18 +197,14 @@ class History:
         return {}
 
     @property
+    def inspected(self) -> bool:
+        """No step is taken: what the start alone shows is judged, and no loss will tell whether it does harm."""
+        return "inspected" in self._events
+
+    @property
     def learned(self) -> bool:
         """Some loss of this run has gone down clearly, beyond its noise and beyond a constant prediction."""
         return any(level.count >= 3 and not level.stuck for level in self.losses.values())
 
 
 _PACE = ("weight_norm", "update_norm", "predicted_decrease")
-
-
-def _layers(signal: str, rows: Iterable[_Row]) -> list[Layers]:
-    out = []
-    for step, layout, values in rows:
-        at = layout.by_signal.get(signal)
-        if at is not None:
-            out.append(Layers(step, at[0], np.asarray(values, dtype=np.float64)[at[1]]))
-    return out

@@ -11,7 +11,7 @@ from collections import deque
 
 WINDOW = 32
 _EVERY_ROW_UNTIL = 64  # rows; later the medians are refreshed every few rows, at most every 16th
-_EARLY = 16
+EARLY = 16  # rows in which a run finds its feet: what happens to the loss there may well be over soon
 
 
 def median(values: list[float]) -> float:
@@ -94,7 +94,7 @@ class LossLevel:
             self.negative = True
         if loss > self.peak:
             self.peak, self.peak_step = loss, step
-        if self.count <= _EARLY and loss > self.early_high:
+        if self.count <= EARLY and loss > self.early_high:
             self.early_high = loss
         self._window.append(loss)
         if self.count >= self._due:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from surefoot.findings.history import History
+from surefoot.findings.levels import EARLY, LossLevel
 
 
 def stuck_for(history: History, steps: int) -> bool:
@@ -23,3 +24,9 @@ def warming_up(history: History) -> bool:
         for pace in history.paces.values()
         if pace.newest
     )
+
+
+def settled(history: History, level: LossLevel) -> bool:
+    """This loss had its first 16 rows, or the run is over: a jump of the first steps that heals by itself, as it does
+    where an optimiser does not know its scale yet, is behind it, and what stands now stands."""
+    return level.count > EARLY or bool(history.events("exit"))

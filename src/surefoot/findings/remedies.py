@@ -25,6 +25,7 @@ def lower_rate(factor: float) -> Remedy:
         name="lower learning rate",
         why=f"steps about {factor:g} times shorter come back inside what the loss can give",
         how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] /= {factor:g}\n',
+        apply=f"lr-scale:factor={1 / factor:g}",
     )
 
 
@@ -35,9 +36,44 @@ def raise_rate(factor: float) -> Remedy:
         name="raise learning rate",
         why=f"at {factor:g} times the rate a few hundred steps move the weights by a visible share of their size",
         how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] *= {factor:g}\n',
+        apply=f"lr-scale:factor={factor:g}",
     )
 
 
+def critical_init(activation: str) -> Remedy:
+    """Weights drawn anew at the critical point of the network's activation; "" is a linear network."""
+    known = {"": "linear", "hardtanh": "tanh"}.get(activation, activation)
+    return Remedy(
+        name="surefoot.init.critical_",
+        why=f"at the critical point of {known} neither signal nor gradient grows or shrinks geometrically over depth",
+        how=f'# after: model\nfrom surefoot.init import critical_\ncritical_(model, "{known}")\n',
+        apply="critical-init",
+    )
+
+
+AGC = Remedy(
+    name="surefoot.optim.adaptive_clip_grad_",
+    why="bounds each unit's gradient by a share of its own weights, so that no layer is thrown far off by one step",
+    how=(
+        "# replace: optimizer.step()\n"
+        "from surefoot.optim import adaptive_clip_grad_\n"
+        "adaptive_clip_grad_(model.parameters(), clip=0.01)\n"
+        "optimizer.step()\n"
+    ),
+    apply="agc",
+)
+WARM_UP = Remedy(
+    name="surefoot.optim.warmup_factor",
+    why="the first steps, with few gradients behind Adam's averages and often the largest curvature, are short ones",
+    how=(
+        "# after: optimizer\n"
+        "import torch\n"
+        "from surefoot.optim import warmup_factor\n"
+        "warmup = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda t: warmup_factor(t + 1, 100))\n"
+        "optimizer.register_step_post_hook(lambda *_: warmup.step())\n"
+    ),
+    apply="warmup",
+)
 CLIP = Remedy(
     name="torch.nn.utils.clip_grad_norm_",
     why="bounds the length of the gradient, and with it the length of a step of SGD",
@@ -55,6 +91,7 @@ SAFE_STEP = Remedy(
         "leaves what the gradient knows of"
     ),
     how="# after: optimizer\nfrom surefoot.optim import SafeStep\noptimizer = SafeStep(optimizer, model)\n",
+    apply="safe-step",
 )
 ZERO_GRAD = Remedy(
     name="optimizer.zero_grad()",
@@ -196,6 +233,7 @@ SKIP_NONFINITE = Remedy(
         "if all(bool(torch.isfinite(g).all()) for g in gradients):\n"
         "    optimizer.step()\n"
     ),
+    apply="skip-bad-batch",
 )
 ANOMALY = Remedy(
     name="torch.autograd.set_detect_anomaly",

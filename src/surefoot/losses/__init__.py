@@ -6,5 +6,14 @@ from surefoot.losses.stablemax import (
     stablemax,
     stablemax_cross_entropy,
 )
+from surefoot.losses.z_loss import CrossEntropyWithZLoss, cross_entropy_with_z_loss, z_loss
 
-__all__ = ["StableMaxCrossEntropyLoss", "log_stablemax", "stablemax", "stablemax_cross_entropy"]
+__all__ = [
+    "CrossEntropyWithZLoss",
+    "StableMaxCrossEntropyLoss",
+    "cross_entropy_with_z_loss",
+    "log_stablemax",
+    "stablemax",
+    "stablemax_cross_entropy",
+    "z_loss",
+]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from surefoot.runs.schema import SCHEMA, Finding, json_safe, verdict
@@ -20,8 +21,12 @@ def build(
     exception: str | None,
     overhead: dict[str, Any],
     findings: Sequence[Finding],
+    applied: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The diagnosis as DESIGN lays it out; ``code`` is None while the run goes on or if it left no last words."""
+    """The diagnosis as DESIGN lays it out; ``code`` is None while the run goes on or if it left no last words.
+
+    ``applied`` is what each remedy of ``--apply`` did; there is no such entry where there was none.
+    """
     return {
         "schema": SCHEMA,
         "script": script,
@@ -30,6 +35,7 @@ def build(
         "exit": {"code": code, "exception": exception},
         "verdict": verdict(list(findings)),
         "overhead": json_safe(overhead),
+        **({"applied": dict(applied)} if applied else {}),
         "findings": [finding.to_json() for finding in findings],
     }
 

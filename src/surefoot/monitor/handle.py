@@ -11,6 +11,7 @@ from typing import Any, Self
 from torch import nn
 from torch.optim import Optimizer
 
+from surefoot.apply.catalogue import chosen
 from surefoot.findings.ignoring import Ignored
 from surefoot.monitor import config, live, ranks, user_rules
 from surefoot.monitor.session import Session
@@ -93,6 +94,7 @@ def watch(
     ignore: Sequence[str] = (),
     stop_on: str | None = None,
     rules: Sequence[str | Path] = (),
+    apply: str | Sequence[str] = (),
 ) -> Watch:
     """Watch a training loop: as a context manager around it, or from here until :meth:`Watch.close`.
 
@@ -112,6 +114,8 @@ def watch(
     stop_on : ``"critical"``, or the id of a finding: once it is there, ``optimizer.step()`` raises
         :class:`surefoot.TrainingStopped`, which ends the process with exit code 3 unless it is caught
     rules : modules (``"mypackage.rules"``) or files (``"rules.py"``) with rules of your own
+    apply : remedies to put in place, as ``surefoot run --apply`` takes them: ``"safe-step"``,
+        ``"lr-scale:factor=0.1"``; they do change what the loop does. Inside ``surefoot run`` they are put in place, too
 
     Notes
     -----
@@ -123,7 +127,8 @@ def watch(
     TypeError
         if ``model`` or ``optimizer`` is something else
     ValueError
-        if a number is out of its range, an id is unknown, rules can't be imported, or ``out`` holds a run already
+        if a number is out of its range, an id is unknown, rules can't be imported, ``out`` holds a run already, or a
+        run that has remedies in place is given more
     RuntimeError
         if another ``watch`` is open in this process
 
@@ -141,9 +146,12 @@ def watch(
         raise ValueError(f"look_every counts steps, from 1; got {look_every!r}")
     if look not in (None, "hooks", "borrow", "replay"):
         raise ValueError(f"look must be 'hooks', 'borrow' or 'replay'; got {look!r}")
+    choices = chosen([apply] if isinstance(apply, str) else apply)
     current = live.current()
     if current is not None:
         if live.owns_script():
+            if choices:
+                current.apply(choices, models)
             return Watch(current, owned=False)
         raise RuntimeError(f"this process is watched already, into {current.folder}; close that watch first")
     script = getattr(sys.modules.get("__main__"), "__file__", None) or "notebook"
@@ -171,6 +179,7 @@ def watch(
         ignore=ignore,
         stop_on=stop_on,
         rules=sources,
+        apply=choices,
     )
     live.adopt(session)
     return Watch(session, owned=True)

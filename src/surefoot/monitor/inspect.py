@@ -1,24 +1,20 @@
-"""Looks at a model before, or without, any training: builds it from a file, and records what is measured as step 0."""
+"""What ``surefoot inspect`` looks at: a model that a file builds, with a batch and a loss if it gives them."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from inspect import isfunction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from surefoot.analysis.curvature import HessianReport, hessian_report
-from surefoot.monitor.environment import surroundings
-from surefoot.runs import RunWriter
 
 _RETURNS = "(model, inputs, targets[, loss_fn])"
 
@@ -73,10 +69,9 @@ def build(target: str, checkpoint: Path | None = None) -> Subject:
     return subject
 
 
-def curvature(subject: Subject, folder: Path, target: str, **options: Any) -> HessianReport:
-    """Measure the Hessian of the subject's loss, and leave a record of it in ``folder``.
-
-    ``options`` are those of :func:`surefoot.analysis.curvature.hessian_report`.
+def curvature(subject: Subject, **options: Any) -> HessianReport:
+    """Measure the Hessian of the subject's loss; ``options`` are those of
+    :func:`surefoot.analysis.curvature.hessian_report`.
 
     Raises
     ------
@@ -85,35 +80,11 @@ def curvature(subject: Subject, folder: Path, target: str, **options: Any) -> He
     """
     if subject.inputs is None or subject.targets is None:
         raise ValueError(f"TARGET: the curvature of a loss needs inputs and targets; return {_RETURNS}")
-    report = hessian_report(subject.model, _loss_of(subject), [(subject.inputs, subject.targets)], **options)
-    writer = RunWriter(folder)
-    writer.meta(
-        script=target,
-        argv=[],
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
-        inspected=True,
-        **surroundings(),
-    )
-    density = report.density
-    for key in ("grid", "density", "atoms"):
-        writer.blob(0, "hessian", key, np.asarray(getattr(density, key)))
-    writer.event(0, "hessian", **_numbers(report))
-    writer.close()
-    return report
+    return hessian_report(subject.model, loss_of(subject), [(subject.inputs, subject.targets)], **options)
 
 
-def _numbers(report: HessianReport) -> dict[str, Any]:
-    """The report's numbers, as they go to the record."""
-    ends = {
-        name: {"value": float(pairs.values[0]), "residual": float(pairs.residuals[0]), "converged": pairs.converged}
-        for name, pairs in (("largest", report.largest), ("smallest", report.smallest))
-    }
-    names = ("effective_rank", "outliers", "gap", "flat", "negative", "gradient_overlap", "gradient_norm", "parameters")
-    plain = {name: getattr(report, name) for name in (*names, "rows", "products", "seed")}
-    return ends | plain | {"k": len(report.largest.values), "trace": asdict(report.trace), "norm": asdict(report.norm)}
-
-
-def _loss_of(subject: Subject) -> Callable[[Any, Any], Tensor]:
+def loss_of(subject: Subject) -> Callable[[Any, Any], Tensor]:
+    """Its own loss function, or the one that fits its targets."""
     if subject.loss_fn is not None:
         return subject.loss_fn
     targets = subject.targets

@@ -68,6 +68,7 @@ def start(options: RunOptions) -> None:
         stop_on=options.stop_on,
         rules=options.rules,
         keep_samples=options.keep_samples,
+        apply=options.apply,
         started=begin,
     )
     _options = options

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from surefoot.apply.catalogue import Choice
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -26,6 +28,7 @@ class RunOptions:
     stop_on : what ends the run: ``"critical"`` or a finding's id; None for nothing
     rules : modules or files (absolute) to import for the user's own rules
     keep_samples : store the few rows of the script's inputs that a finding may name
+    apply : remedies to put in place
     """
 
     script: str
@@ -42,3 +45,4 @@ class RunOptions:
     stop_on: str | None = None
     rules: tuple[str, ...] = ()
     keep_samples: bool = False
+    apply: tuple[Choice, ...] = ()

@@ -16,6 +16,9 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
+from surefoot.apply.catalogue import Choice
+from surefoot.apply.cure import Desk
+from surefoot.apply.interpose import Interposer
 from surefoot.findings import Engine, diagnose
 from surefoot.monitor import diagnosis, ranks
 from surefoot.monitor.environment import mask_arguments, surroundings
@@ -29,6 +32,7 @@ from surefoot.runs import Event, RunWriter
 from surefoot.runs.schema import Family, Finding
 from surefoot.runs.signals import SIGNALS
 
+_OF_A_STEP = ("curvature", "safe step")  # dear readings that make no sense, or have a command, where none is taken
 _open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
@@ -49,6 +53,8 @@ class Session:
     stop_on : ``"critical"`` or the id of a finding that ends the run; see :class:`surefoot.monitor.stop.Stopper`
     rules : where rules of the user's own were imported from, for the record
     keep_samples : store the few rows of the script's inputs that a finding may name; else none ever is
+    apply : remedies to put in place: what is watched then is the cured run
+    inspected : options of ``surefoot inspect``: one step is looked at, as step 0, and not taken; None for a run
     """
 
     def __init__(
@@ -68,6 +74,8 @@ class Session:
         stop_on: str | None = None,
         rules: Sequence[str] = (),
         keep_samples: bool = False,
+        apply: Sequence[Choice] = (),
+        inspected: Sequence[str] | None = None,
         started: float | None = None,
     ) -> None:
         begin = time.perf_counter() if started is None else started
@@ -75,7 +83,7 @@ class Session:
         self.script = script
         self.argv = mask_arguments(argv)
         self.on_finding = on_finding
-        self.budget = Budget(budget, look_every)
+        self.budget = Budget(budget, look_every) if inspected is None else Budget(every=1, without=_OF_A_STEP)
         self.engine = Engine(ignored=ignore)
         self.closed = False
         self._told: dict[str, str] = {}
@@ -96,18 +104,41 @@ class Session:
             ignore=list(ignore),
             stop_on=stop_on,
             rules=list(rules),
+            **({"apply": list(map(str, apply))} if apply else {}),
+            **({} if inspected is None else {"inspected": True, "options": list(inspected)}),
             **about,
         )
         self.writer.flush()
         keep = self.writer.blob if keep_samples else None
-        self.observer = Observer(self, self.budget, means, models, optimizers, ranks=ranks.world_size() > 1, keep=keep)
+        many, first = ranks.world_size() > 1, 1 if inspected is None else 0
+        self.observer = Observer(
+            self, self.budget, means, models, optimizers, ranks=many, keep=keep, first=first
+        )
+        if inspected is not None:
+            self.event(0, "inspected")
         self._logged = Logged(Later())
         self._patches = Patches(self.observer)
         self._stopper = None
         if stop_on is not None:
             self._stopper = Stopper(stop_on, self.observer, lambda: self.engine.findings, self._stopped)
+        self._interposer: Interposer | None = None
+        if apply:
+            self.apply(apply, models)
         _open_sessions.add(self)
         self.startup_s = time.perf_counter() - begin
+
+    def apply(self, choices: Sequence[Choice], models: Sequence[nn.Module] | None = None) -> None:
+        """Put remedies in place, once a run.
+
+        Raises
+        ------
+        ValueError
+            If there are some in place.
+        """
+        if self._interposer is not None:
+            raise ValueError("apply: this run has remedies in place already; name them all at once")
+        desk = Desk(self.observer.tell, self.writer.offset, self.observer.leave_out)
+        self._interposer = Interposer(choices, desk, self.observer.follows, models)
 
     # -- what the observer hands over --------------------------------------------------------------------------------
 
@@ -192,12 +223,14 @@ class Session:
             return None
         self.closed = True
         begin = time.perf_counter()
+        if self._interposer is not None:
+            self._interposer.close(self.observer.clock.steps)
         self._take_away()
         self.observer.close()
-        self.event(self.observer.clock.steps, "exit", code=code, exception=exception)
+        self.event(self._steps, "exit", code=code, exception=exception)
         self._judge(None)
         for note in self.engine.notes:
-            self.event(self.observer.clock.steps, "note", text=note)
+            self.event(self._steps, "note", text=note)
         self.writer.close()
         if self.rank:  # what there is to tell is told by rank 0
             with self._told_if_failing("diagnosis.json"):
@@ -214,7 +247,14 @@ class Session:
             result = self._write_diagnosis(findings, code, exception, begin)
         return result
 
+    @property
+    def _steps(self) -> int:
+        """Steps that were taken."""
+        return max(0, self.observer.clock.steps)
+
     def _take_away(self) -> None:
+        if self._interposer is not None:
+            self._interposer.remove()
         self._patches.remove()
         if self._stopper is not None:
             self._stopper.remove()
@@ -222,6 +262,8 @@ class Session:
     def save(self) -> None:
         """Commit what there is, quickly: the process is about to be ended by a signal."""
         if not self.closed and os.getpid() == self._pid:
+            if self._interposer is not None:
+                self._interposer.close(self.observer.clock.steps)
             self.observer.close()
             self._judge(None)
             self.writer.close()
@@ -234,7 +276,7 @@ class Session:
         result = diagnosis.build(
             script=self.script,
             argv=self.argv,
-            steps=self.writer.offset + self.observer.clock.steps,
+            steps=self.writer.offset + self._steps,
             code=code,
             exception=exception,
             overhead={
@@ -246,6 +288,7 @@ class Session:
                 "looks": dict(self.observer.looks),
             },
             findings=findings,
+            applied={} if self._interposer is None else self._interposer.summaries(),
         )
         with self._told_if_failing("diagnosis.json"):
             diagnosis.write(self.folder, result)

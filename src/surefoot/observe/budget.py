@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 CREDIT_LOOKS = 8
+# Seconds of looks on credit, the first apart: it finds the models and loads what looks need, and is a part of starting.
+# What the looks that the opening still owes will take is kept for them; of the rest readings dearer than a look are
+# done, and what is left at the end is for steps that turn odd later.
 CREDIT_SECONDS = 0.5
-DEAR_CREDIT = 0.2  # of these seconds, what readings dearer than a look may take, so as not to cut looks short
+# At step 4 a dear reading may take this share of that rest, so that each kind is done once before the dearest, at step
+# 8, takes what is left. Readings after a kind's first are due at steps 16, 64, 256, …: three of each in 200 steps.
+FIRST_SHARE = 1 / 4
+SMALL_SHARE = 1 / 16  # a kind that has taken less than this of the rest is no dearer than a look, and done at each
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
-PLANNED_SHARE = 0.4
+PLANNED_SHARE = 0.3
 # Where idle steps alone take much of the budget, looks stop short of it.
 MOST = 0.7
 # What is dearer than a look (a derivative pass, a second forward) has a share of its own, so as to make no look rarer.
 DEAR_SHARE = 0.2
 # What reading the loss and the clock may cost, as a share of the budget: where steps are short, not every step is read.
 SCALAR_SHARE = 0.2
-# Seconds that surefoot takes in a step where nothing is due: one call that only counts, and its share of stepping out
-# of the way and back; after a step's arithmetic its code is in no cache (ten times what a tight loop shows).
-IDLE_STEP = 6e-6
-# Seconds that a step costs at which scalars are read. A clock around our own code shows a third of it: the rest is code
-# of the run's own that ours has pushed out of the caches (found by alternating blocks of steps with and without).
-DUE_STEP = 8e-5
+# Seconds that surefoot takes in a step where nothing is due: one call that only counts; after a step's arithmetic its
+# code is in no cache (ten times what a tight loop shows).
+IDLE_STEP = 4e-6
+# Seconds that a step costs at which scalars are read. A clock around our own code shows half of it: the rest is code
+# and data of the run's own that ours have pushed out of the caches (found by alternating blocks of steps with and
+# without).
+DUE_STEP = 1.5e-4
 FLUSH = 2e-3  # seconds of a flush that do not depend on how much it commits
 OPENING_ROWS = 64  # rows of scalars an octave of steps has at least, on credit: a run shows most in its beginning
 
@@ -33,9 +41,11 @@ class Budget:
     ----------
     fraction : share of elapsed step time that watching may cost
     every : look at every ``every``-th step whatever it costs (for tests and the curious)
+    without : dear readings that are not to be done at all
     """
 
-    def __init__(self, fraction: float = 0.02, every: int | None = None) -> None:
+    def __init__(self, fraction: float = 0.02, every: int | None = None, without: Collection[str] = ()) -> None:
+        self._without = frozenset(without)
         self.fraction = fraction
         self.every = every
         self.elapsed = 0.0  # seconds of the run's own steps
@@ -50,8 +60,10 @@ class Budget:
         self._burst = 0
         self._dear_spent: dict[str, float] = {}  # by reading: each has an equal part, or cheap ones starve dear ones
         self._dear_cost: dict[str, float] = {}
-        self._dear_credit = 0.0
+        self._dear_credit: dict[str, list[float]] = {}  # by reading: what each on credit has taken
         self._look_credit = 0.0  # looks only: a first flush, which loads the rules, must not end them
+        self._step = 0  # the last that was decided on
+        self._odd = False  # the look is on credit because something odd was seen
         self._dear_now = 0.0  # seconds of dear readings since the last look was accounted for
         self._idle = 0.0  # the part of `spent` that no decision can save
 
@@ -70,6 +82,8 @@ class Budget:
 
     def affords(self, name: str, steps: float) -> bool:
         """Whether the dear reading ``name``, guessed at ``steps`` of the run's own steps, may be done at this look."""
+        if name in self._without:
+            return False
         if self.every is not None:
             return True
         cost = self._dear_cost.get(name, steps * self.step_time)
@@ -77,7 +91,7 @@ class Budget:
         if not cost:
             return False  # no step was timed so far
         if self.at_credit:
-            return self._dear_credit + cost <= DEAR_CREDIT
+            return self._credits(self._dear_credit.get(name, []), cost)
         allowance = self.fraction * self.elapsed
         part = DEAR_SHARE * allowance / len(self._dear_spent)
         return spent + cost <= part and self.spent + self._dear_now + cost <= allowance
@@ -86,7 +100,7 @@ class Budget:
         """The dear reading ``name`` took ``seconds``."""
         self._dear_now += seconds
         if self.at_credit:
-            self._dear_credit += seconds
+            self._dear_credit.setdefault(name, []).append(seconds)
         else:
             self._dear_spent[name] = self._dear_spent.get(name, 0.0) + seconds
         before = self._dear_cost.get(name)
@@ -98,15 +112,15 @@ class Budget:
         dear, self._dear_now = self._dear_now, 0.0
         if self.at_credit:
             self.credit_spent += seconds
-            self.credit_looks += 1
+            self.credit_looks += not self._odd
         else:
             self.spent += seconds
         seconds = max(0.0, seconds - dear)
-        if self.at_credit:
-            self._look_credit += seconds
         # the first look also finds the models, once; after that: quick to believe in dear looks, slow in cheap ones
         if self.credit_looks == 1 and self.at_credit:
             return
+        if self.at_credit:
+            self._look_credit += seconds
         self.look_cost = seconds if seconds > self.look_cost else self.look_cost + (seconds - self.look_cost) * 0.3
 
     def flushed(self, seconds: float, rows: int) -> None:
@@ -125,21 +139,42 @@ class Budget:
         return (
             self.every is None
             and self.credit_looks < CREDIT_LOOKS
-            and self._look_credit + self.look_cost <= CREDIT_SECONDS - DEAR_CREDIT
             and step & (step - 1) == 0
+            and self._left() >= self.look_cost
         )
+
+    def _left(self) -> float:
+        """Seconds of credit that are left."""
+        return CREDIT_SECONDS - self._look_credit - sum(map(sum, self._dear_credit.values()))
+
+    def _credits(self, taken: list[float], cost: float) -> bool:
+        """Whether a dear reading that has ``taken`` so much so far may be done on credit; see the constants above."""
+        owed = self.look_cost * (CREDIT_LOOKS - self.credit_looks)
+        left = self._left() - owed
+        if cost > left:
+            return False
+        rest = CREDIT_SECONDS - self._look_credit - owed
+        if sum(taken) + cost <= SMALL_SHARE * rest:
+            return True
+        if taken:
+            return self._step >= 4 ** (len(taken) + 1)
+        return self._step >= 8 or cost <= FIRST_SHARE * rest
 
     def allows(self, step: int) -> bool:
         """Whether ``step`` is to be looked at."""
-        self.at_credit = self.on_credit(step)
+        self._step = step
+        self.at_credit, self._odd = self.on_credit(step), False
         if self.every is not None:
             return step % self.every == 0
         if self.at_credit:
             return True
         allowance = self.fraction * self.elapsed
-        if self._burst > 0 and self.spent < allowance:
-            self._burst -= 1
-            return True
+        if self._burst > 0:
+            # what the opening has left over is for this, in a run that is too short to have earned a look
+            self.at_credit = self._odd = self.spent >= allowance and self._left() >= self.look_cost > 0
+            if self._odd or self.spent < allowance:
+                self._burst -= 1
+                return True
         looks = self.spent - sum(self._dear_spent.values())
         return looks + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
 

@@ -108,6 +108,7 @@ class Census:
     scalers: list[Any] = field(default_factory=list)
     schedulers: list[Any] = field(default_factory=list)  # of learning rates
     loaders: list[Any] = field(default_factory=list)  # data loaders
+    tensors: list[Tensor] = field(default_factory=list)  # of data: rows of numbers that take no gradient
     checkpointing: bool = False  # activation checkpoints are alive: reading their graph would run the forward again
 
 
@@ -127,6 +128,7 @@ def census() -> Census:
             code = 1 if nn.Module in mro else 2 if Optimizer in mro else 3 if scaler in mro else 0
             code = 5 if LRScheduler in mro else code
             code = 6 if DataLoader in mro else code
+            code = 7 if kind is Tensor else code
             if kind.__name__ == "_CheckpointFrame" and kind.__module__ == "torch.utils.checkpoint":
                 code = 4
             kinds[kind] = code
@@ -142,6 +144,8 @@ def census() -> Census:
             found.schedulers.append(obj)
         elif code == 6:
             found.loaders.append(obj)
+        elif code == 7 and obj.dim() > 1 and not obj.requires_grad:
+            found.tensors.append(obj)
     return found
 
 

@@ -36,6 +36,7 @@ from surefoot.observe.signals.policy import Policy
 from surefoot.observe.signals.precision import Precision
 from surefoot.observe.signals.rank import RankStatistics
 from surefoot.observe.signals.recurrence import Recurrence
+from surefoot.observe.signals.rotation import GradientRotation
 from surefoot.observe.signals.samples import Samples
 from surefoot.observe.signals.scaling import Scaling
 from surefoot.observe.signals.schedules import Schedules
@@ -67,6 +68,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     TrainingMode,
     Frozen,
     Game,
+    GradientRotation,
     Latent,
     Policy,
 )
@@ -265,7 +267,8 @@ class Gatherer:
 
     def _read_loss_site(self, loss: LossSite) -> None:
         made_by = loss.input_node
-        output = next((o for o in self._hooks.outputs if made_by is not None and o.grad_fn is made_by), None)
+        seen = [o for o in (*self._hooks.outputs, self._hooks.newest) if o is not None]
+        output = next((o for o in seen if made_by is not None and o.grad_fn is made_by), None)
         self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
         self._look.constant_loss = constant_loss(loss)
 
@@ -315,14 +318,12 @@ class Gatherer:
         reading = snapshot.compare(self._later)
 
         def write(_: Any) -> None:
-            self._rows.put_layers(
-                step,
-                "weights",
-                weight_rms=reading.weight_rms,
-                update_rms=reading.update_rms,
-                update_ratio=reading.update_ratio,
-                swallowed_share=reading.swallowed_share,
-            )
+            layers = {"weight_rms": reading.weight_rms}
+            if step:  # step 0 is looked at and not taken: there is no update
+                layers["update_rms"] = reading.update_rms
+                layers["update_ratio"] = reading.update_ratio
+                layers["swallowed_share"] = reading.swallowed_share
+            self._rows.put_layers(step, "weights", **layers)
             self._rows.put(
                 step,
                 "weights",

@@ -89,6 +89,7 @@ class Hooks:
         self._guard = guard
         self._handles: list[Any] = []
         self.outputs: list[Tensor] = []  # of the models, while the step lasts: they may prove to be logits
+        self.newest: Tensor | None = None  # of the layers: the logits, where the model ends in a log-softmax of them
 
     def put_on(self, roots: list[nn.Module], reader: ModuleReader, only: list[nn.Module] | None = None) -> None:
         """Read all modules below ``roots``, or ``only`` these, during the script's next forward."""
@@ -98,6 +99,9 @@ class Hooks:
                 return
             if reader.wants(module):
                 self._guard("activations", reader.read, module, output)
+                tensor = first_tensor(output)
+                if tensor is not None and tensor.requires_grad:
+                    self.newest = tensor
 
         def keep_output(module: nn.Module, args: Any, output: Any) -> None:
             if _compiling():
@@ -119,6 +123,7 @@ class Hooks:
             handle.remove()
         self._handles.clear()
         self.outputs.clear()
+        self.newest = None
 
 
 def borrow(view: GraphView, models: Models, reader: ActivationReader, covered: set[str], heard: set[str]) -> None:

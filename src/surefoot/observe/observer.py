@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.observe.account import Account
 from surefoot.observe.budget import Budget
-from surefoot.observe.clock import OptimizerState
+from surefoot.observe.clock import Idle, OptimizerState
 from surefoot.observe.compiled import ByHand, Unseen
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
@@ -58,6 +59,7 @@ class Observer:
     later : how numbers are got from devices (None: as the device allows)
     ranks : this is one of several processes that train together: take what tells whether their weights agree
     keep : stores samples that a finding may speak of, ``(step, signal, key, array)``; None keeps none
+    first : the number of the first step: 1, or 0 where it is to be looked at and not taken (:meth:`end_untaken`)
     """
 
     def __init__(
@@ -70,12 +72,14 @@ class Observer:
         later: Later | None = None,
         keep: Callable[[int, str, str, np.ndarray], None] | None = None,
         ranks: bool = False,
+        first: int = 1,
     ) -> None:
         self.budget = budget
+        self._account = Account(budget)
         self.on = True
         self._sink = sink
         self._rows = Rows(sink)
-        self._scene = Scene(self._rows, self.tell, models, optimizers)
+        self._scene = Scene(self._rows, self.tell, models, optimizers, first)
         self.clock = self._scene.clock
         self._later = later if later is not None else Later()
         tools = Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard, keep)
@@ -89,9 +93,11 @@ class Observer:
         self._looking = False  # at the step that is under way
         # Scalars are read, and accounts settled, at every `_stride`-th step: at the end of step `_due`. Until then the
         # observer is idle: it counts steps and does nothing else.
-        self._due = 1
+        self._due = first
         self._stride = 1
         self.idle = False
+        self._idle = Idle(self._wake, self._other_step)
+        self.tick = self._idle.tick
         self.on_idle: Callable[[bool], None] | None = None
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
@@ -101,27 +107,44 @@ class Observer:
             False  # inside a step: its closure has given loss and gradient, what it computes now is more
         )
         self._main: OptimizerState | None = None  # whose count is the run's
-        self._main_id = 0
         self._trigger = LossTrigger()
         # since the last optimiser step
         self._loss: float | None = None
         self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
         self._backwards = 0
         self._spent = False  # an optimiser has stepped on them; another may step on the same ones
+        self._left_out = False  # a remedy keeps the step from changing anything
         self._may_skip = False  # a gradient scaler was asked to step, and no step has come of it so far
         self._count_before: int | None = None  # steps of the optimiser that it was asked to step
-        # since the accounts were last settled
-        self._own = 0.0  # seconds of ours
-        self._settled_at = math.nan
-        self._settled_step = 0
         self._last_flush = _now()
         self._scalars = 0  # rows of scalars since the last flush
-        self._arm(1)
+        self._arm(first)
 
     @property
     def looks(self) -> dict[str, int]:
         """How many looks at activations went by each means."""
         return self._gatherer.looks
+
+    def follows(self, optimizer: Optimizer) -> bool:
+        """Whether this optimiser's steps count."""
+        return self._scene.follows(optimizer)
+
+    def leave_out(self) -> None:
+        """The step that begins changes nothing: the loss that was computed for it is none of the run's."""
+        self._left_out = not self.idle
+
+    def acquaint(self, tensors: Any) -> None:
+        """Get to know the models behind ``tensors`` before a step is under way, so that its first forward is read."""
+        self._guard("discovery", lambda: self._scene.update(read_graph(roots_of(tensors)).leaves))
+        self._arm(self.clock.steps + 1)
+
+    def end_untaken(self, optimizer: Optimizer) -> None:
+        """The step that has begun, or was about to, is not taken: write what the look has seen up to here."""
+        if self.clock.inside_step:
+            self.clock.leave(optimizer)
+        else:
+            self._guard("clock", self._look_at_step, optimizer)
+        self._guard("clock", self._end_step, optimizer)
 
     # -- entry points, at every step ---------------------------------------------------------------------------------
 
@@ -142,7 +165,8 @@ class Observer:
                 self._may_skip = self._spent = False
             self._backwards += 1
             if self._looking or self._probes:
-                self._look_at_backward(tensors)  # first, for it may find a scaler that the loss was multiplied by
+                # first, for it may find a scaler that the loss was multiplied by
+                self._guard("clock", self._look_at_backward, tensors)
             loss = loss_tensor(tensors)
             if loss is not None:
                 self._read_loss(loss)
@@ -156,23 +180,18 @@ class Observer:
         if self._inner:
             self._guard("clock", self._end_inner_steps)
             return
-        start = _now()
         if self._unseen is not None or not self.clock.steps:
             self._guard("clock", self._expect_unseen_step)
-        if self._probes or self._looking:
-            for probe in self._probes.values():
-                self._guard("wiring", probe.after_backward)
-            if self._looking and not self.clock.inside_step:
-                self._gatherer.at_backward_end()
-            self._own += _now() - start
+        for probe in self._probes.values():
+            self._guard("wiring", probe.after_backward)
+        if self._looking and not self.clock.inside_step:
+            self._guard("clock", self._gatherer.at_backward_end)
 
     def before_clip(self, parameters: Any) -> None:
         """The script is about to clip gradients."""
         if self._looking and self.on and not self.clock.inside_step and not self._elsewhere():
-            start = _now()
             given = [parameters] if isinstance(parameters, Tensor) else parameters
             self._guard("gradients", self._gatherer.at_clip, given)
-            self._own += _now() - start
 
     def scaled_by(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler is about to step an optimiser."""
@@ -212,9 +231,7 @@ class Observer:
             return None
         if _task() != -1:
             if self._looking and not self.clock.inside_step:
-                start = _now()
                 self._guard("clock", self._look_at_inner_step, optimizer)
-                self._own += _now() - start
             return None
         if not self._at_home():
             return None
@@ -228,9 +245,7 @@ class Observer:
         if given is not None:
             return with_closure(args, kwargs, followed(given, functools.partial(self._closure_gave, optimizer)))
         if self._looking:
-            start = _now()
             self._guard("clock", self._look_at_step, optimizer)
-            self._own += _now() - start
         return None
 
     def _closure_gave(self, optimizer: Optimizer) -> None:
@@ -239,39 +254,44 @@ class Observer:
             return
         self._closure_ran = True
         if self._looking:
-            start = _now()
             self._guard("clock", self._look_at_step, optimizer)
-            self._own += _now() - start
 
     def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """An optimiser's step is over (a global step post-hook)."""
         if _compiling():
             return
-        if self.idle and id(optimizer) == self._main_id:
-            # the path of most steps where steps are short: count, and see whether the next one is due
-            main = self._main
-            count = main.count = self.clock.steps = main.count + 1  # type: ignore[union-attr]
-            if count + 1 >= self._due:
-                self._set_idle(False)
-            return
         if not self.on or not self._scene.follows(optimizer):
             return
         try:
             if _task() != -1:
-                if not self.idle and not self.clock.inside_step:
+                if not self.clock.inside_step:
                     # after a second step within one backward, each has to be seen to tell how many count
                     self._nested = self._nested or id(optimizer) in self._inner
                     self._inner[id(optimizer)] = optimizer
-            elif not self._at_home():
-                return
-            elif self.idle:
-                if self.clock.tick(self._scene.state_of(optimizer)):
-                    self._main, self._main_id = self._scene.state_of(optimizer), id(optimizer)
-                    self._set_idle(self.clock.steps + 1 < self._due)
-            elif self.clock.leave(optimizer):
-                self._end_step(optimizer, _now())
+            elif self._at_home() and self.clock.leave(optimizer):
+                self._end_step(optimizer)
         except Exception as error:
             self._fail("clock", error)
+
+    def _wake(self) -> None:
+        """Something is due at the end of the step that begins now."""
+        self._set_idle(False)
+
+    def _other_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        """While idle, an optimiser has stepped whose count is not the run's."""
+        if not self.on or not self._scene.follows(optimizer) or _task() != -1 or not self._at_home():
+            return
+        try:
+            state = self._scene.state_of(optimizer)
+            if self.clock.tick(state):
+                self._lead(optimizer, state)
+                self._set_idle(self.clock.steps + 1 < self._due)
+        except Exception as error:
+            self._fail("clock", error)
+
+    def _lead(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        self._main = state
+        self._idle.follow(optimizer, state)
 
     def close(self) -> None:
         """Hand over what is gathered and leave no hook behind."""
@@ -308,15 +328,13 @@ class Observer:
         value = loss.item() if scale is None else loss.item() / (scale.item() or math.nan)
         self._loss = value if self._loss is None else self._loss + value
         if not value <= self._trigger.limit or value == math.inf:
-            self._odd_loss(loss, value)
+            self._guard("loss", self._odd_loss, loss, value)
 
     def _look_at_backward(self, tensors: Any) -> None:
-        start = _now()
         if self._looking and self._backwards == 1:
             self._gatherer.at_backward(tensors)
         for probe in self._probes.values():
             self._guard("wiring", probe.before_backward)
-        self._own += _now() - start
 
     def _look_at_step(self, optimizer: Optimizer) -> None:
         self._scene.state_of(optimizer)  # its parameters must be known before they are read
@@ -338,7 +356,7 @@ class Observer:
             self._scene.state_of(optimizer, in_backward=True)
         _, optimizer = self._inner.popitem()
         self._inner.clear()
-        self._end_step(optimizer, _now())
+        self._end_step(optimizer)
 
     def _elsewhere(self) -> bool:
         """Whether this is not the thread that trains, as far as that is known."""
@@ -373,7 +391,7 @@ class Observer:
             self._unseen = None  # steps are told of after all
         elif unseen.stepped() and (optimizer := unseen.optimizer) is not None and self._at_home():
             self._nested = unseen.confirmed = True  # never idle: every backward has to be seen
-            self._end_step(optimizer, _now())
+            self._end_step(optimizer)
 
     def _at_home(self) -> bool:
         """Whether this is the thread that trains."""
@@ -384,14 +402,25 @@ class Observer:
             self._home = thread
         return True
 
-    def _end_step(self, optimizer: Optimizer, now: float) -> None:
+    def _end_step(self, optimizer: Optimizer) -> None:
         """The slow path: something is due at the end of this step, or it is not the main optimiser's."""
+        outermost = self._account.open()
+        try:
+            self._count_step(optimizer)
+        finally:
+            if outermost:
+                self._account.close()
+
+    def _count_step(self, optimizer: Optimizer) -> None:
         self._may_skip = self._closure_ran = False
         state = self.clock.known(optimizer) or self._scene.state_of(optimizer)
         ticked = self.clock.tick(state)
         due = self.clock.steps >= self._due
-        if self._looking or due:
+        # another optimiser's step belongs to the step of the run that is under way
+        read = self._looking or due or (not ticked and self.clock.steps + 1 >= self._due)
+        if read and not self._left_out:
             self._write_scalars(optimizer, state)
+        self._left_out = False
         if self._probes:
             probe = self._probes.pop(id(optimizer), None)
             if probe is not None:
@@ -403,12 +432,11 @@ class Observer:
             if due and self._ranks is not None:
                 self._guard("ranks", self._ranks.at_step_end, state.count)
             if state is not self._main:
-                self._main, self._main_id = state, id(optimizer)
+                self._lead(optimizer, state)
             if due:
-                self._settle(state.count, now)
-                return
-            self._rest(state.count + 1)
-        self._own += _now() - now
+                self._settle(state.count)
+            else:
+                self._rest(state.count + 1)
 
     def _write_scalars(self, optimizer: Optimizer, state: OptimizerState) -> None:
         step = self.clock.steps
@@ -451,31 +479,25 @@ class Observer:
                 )
         self._trigger.learn(loss)
 
-    def _settle(self, step: int, now: float) -> None:
+    def _settle(self, step: int) -> None:
         """The run's own count has reached the step that was due: settle the accounts, decide what is due next."""
         if self._later:
             self._guard("record", self._later.poll)
         if self._validation.open:
             self._guard("validation", self._validation.end)
-        count = step - self._settled_step
-        seconds = now - self._settled_at - self._own
-        if seconds >= 0:  # NaN at the first step
-            self.budget.steps_taken(count, seconds)
-            self._rows.put(step, "step", "", step_time=seconds / count)
+        seconds = self._account.step_time(step)
+        if seconds is not None:
+            self._rows.put(step, "step", "", step_time=seconds)
+        now = _now()
         if now - self._last_flush > FLUSH_EVERY:
             self._flush(now, step)
         elif step & (step - 1) == 0:
             self._stride = self.budget.scalar_stride(step)
         if self._looking:
-            self.tell("look", means=self._gatherer.went_by, cost_s=round(self._own, 6), credit=self.budget.at_credit)
-            self.budget.look_taken(self._own + _now() - now)
-            self.budget.settled(0.0, count - 1)
-        else:
-            self.budget.settled(self._own + _now() - now, count - 1)
-        begin = _now()
+            cost = round(self._account.spent, 6)
+            self.tell("look", means=self._gatherer.went_by, cost_s=cost, credit=self.budget.at_credit)
+        self._account.settle(step, self._looking)
         self._arm(step + 1)
-        self._settled_step, self._settled_at = step, begin
-        self._own = _now() - begin  # on the next account
 
     def _flush(self, now: float, step: int) -> None:
         self._guard("record", self._rows.complete, step)
@@ -503,6 +525,7 @@ class Observer:
 
     def _rest(self, step: int) -> None:
         """Be idle until something is due, if nothing has to be followed from one step into the next."""
+        self._idle.until = self._due - 1
         self._set_idle(step < self._due and not self._nested and not self._probes)
 
     def _set_idle(self, idle: bool) -> None:
@@ -512,7 +535,6 @@ class Observer:
                 self.on_idle(idle)
 
     def _odd_loss(self, tensors: Any, value: float) -> None:
-        start = _now()
         self.budget.burst()
         self._due = self.clock.steps + 1
         if not math.isfinite(value) and not self._scene.nonfinite_told:
@@ -521,7 +543,6 @@ class Observer:
         affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
         if affordable and not self._looking and self._backwards == 1:
             self._gatherer.at_odd_loss(tensors)
-        self._own += _now() - start
 
     def _seek_culprit(self, tensors: Any, value: float) -> None:
         view = read_graph(roots_of(tensors))
@@ -535,11 +556,15 @@ class Observer:
         """Call ``function``; an exception of ours is told once and turns the signal off, the script goes on."""
         if signal in self._off:
             return None
+        outermost = self._account.open()
         try:
             return function(*args)
         except Exception as error:
             self._fail(signal, error)
             return None
+        finally:
+            if outermost:
+                self._account.close()
 
     def _fail(self, signal: str, error: Exception) -> None:
         if signal not in self._off:

@@ -22,8 +22,9 @@ from surefoot.observe.validation import wrap_eval
 class Listener(Protocol):
     """Who is told. Its methods never raise."""
 
-    idle: bool  # nothing but the end of steps is to be told just now
+    idle: bool  # nothing but the end of steps is to be told just now, and that to `tick`
     on_idle: Callable[[bool], None] | None  # to be called when `idle` changes
+    tick: Callable[[Optimizer, Any, Any], None]
 
     def before_backward(self, tensors: Any) -> None:
         """A backward begins."""
@@ -69,7 +70,8 @@ class Patches:
             listener.after_backward()
 
         _never_compile(backward, all_below=False)
-        for entry in (listener.before_backward, listener.after_backward, listener.before_step, listener.after_step):
+        entries = (listener.before_backward, listener.after_backward, listener.before_step, listener.after_step)
+        for entry in (*entries, listener.tick):
             _never_compile(entry, all_below=True)
         self._put(torch.autograd, "backward", backward)
 
@@ -90,9 +92,8 @@ class Patches:
         self._put(scaler, "step", step)
         self._put(torch.nn.Module, "eval", wrap_eval(torch.nn.Module.eval, listener.after_eval))
 
-        self._before_step = listener.before_step
-        self._post_hook = register_optimizer_step_post_hook(listener.after_step)
         self._pre_hook: Any = register_optimizer_step_pre_hook(listener.before_step)
+        self._post_hook: Any = register_optimizer_step_post_hook(listener.after_step)
         self._backward, self._bare_backward = backward, original
         self._listener = listener
         listener.on_idle = self._rest
@@ -103,17 +104,16 @@ class Patches:
 
     def _rest(self, idle: bool) -> None:
         """Step out of the way while the listener is idle: even a call that does nothing costs microseconds."""
+        here, there = (self._backward, self._bare_backward) if idle else (self._bare_backward, self._backward)
+        if torch.autograd.backward is here:  # else somebody patched it on top
+            torch.autograd.backward = there
+        # What the handles know of their hooks' places is used, for making new handles takes a dozen microseconds.
+        before, after = self._pre_hook.hooks_dict_ref(), self._post_hook.hooks_dict_ref()
         if idle:
-            if torch.autograd.backward is self._backward:
-                torch.autograd.backward = self._bare_backward
-            if self._pre_hook is not None:
-                self._pre_hook.remove()
-                self._pre_hook = None
+            before.pop(self._pre_hook.id, None)
         else:
-            if torch.autograd.backward is self._bare_backward:
-                torch.autograd.backward = self._backward
-            if self._pre_hook is None:
-                self._pre_hook = register_optimizer_step_pre_hook(self._before_step)
+            before[self._pre_hook.id] = self._listener.before_step
+        after[self._post_hook.id] = self._listener.tick if idle else self._listener.after_step
 
     def remove(self) -> None:
         """Restore what was patched, unless somebody patched it again on top."""
@@ -121,10 +121,9 @@ class Patches:
         for home, name, original, wrapper in reversed(self._restore):
             if getattr(home, name) is wrapper:
                 setattr(home, name, original)
-        for handle in (self._pre_hook, self._post_hook):
-            if handle is not None:
-                handle.remove()
-        self._restore, self._pre_hook = [], None
+        self._pre_hook.remove()
+        self._post_hook.remove()
+        self._restore = []
 
 
 def _never_compile(function: Any, all_below: bool) -> None:

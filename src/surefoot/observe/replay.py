@@ -148,6 +148,8 @@ class ForwardRecorder:
         self.forwards = []
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if torch.compiler.is_compiling():  # what is traced is the same as without us
+            return
         if len(self.forwards) < self._most and torch.is_grad_enabled():
             self._guard(self._name, self._begin, module, args, kwargs)
 
@@ -155,6 +157,8 @@ class ForwardRecorder:
         self.forwards.append(Forward(module, args, kwargs))
 
     def _after(self, module: nn.Module, args: Any, output: Any) -> None:
+        if torch.compiler.is_compiling():
+            return
         for forward in reversed(self.forwards):
             if forward.root is module and forward.outputs is None:
                 self._guard(self._name, forward.ended, output)

@@ -57,6 +57,7 @@ PER_OPTIMIZER = {
         "target_rms",
         "loss_expansion",
         "stale_loader_batches",
+        "stale_loader_asked",
         "label_runs",
         "label_runs_expected",
         "label_rising",
@@ -74,7 +75,11 @@ PER_OPTIMIZER = {
     "weights": ("weight_norm", "update_norm", "predicted_decrease", "nlm_alignment"),
     "wiring": ("stale_gradient_share",),
 }
-PER_RUN = {"step": ("step_time",), "wiring": ("missed_parameters",)}
+PER_RUN = {
+    "step": ("step_time",),
+    "wiring": ("missed_parameters",),
+    "rotation": ("rotation_turns", "rotation_coherence", "rotation_share", "rotation_growth", "rotation_balance"),
+}
 # Made when the records of several ranks are read, not while they run.
 PER_RANKS = {"replicas": ("replica_distance", "learning_rate_spread", "replica_rank")}
 PER_PLACE: dict[str, tuple[str, ...]] = {

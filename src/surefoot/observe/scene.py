@@ -25,6 +25,7 @@ class Scene:
     rows : told of layers and optimisers, which are the columns of its families
     tell : takes an event ``(kind, **data)``
     models, optimizers : keep to these; None takes whatever the script trains
+    first : the number of the first step
     """
 
     def __init__(
@@ -33,8 +34,9 @@ class Scene:
         tell: Callable[..., None],
         models: Sequence[nn.Module] | None,
         optimizers: Sequence[Optimizer] | None,
+        first: int = 1,
     ) -> None:
-        self.clock = Clock()
+        self.clock = Clock(first)
         self.models = Models()
         self.discovered = False
         self.checkpointing = False  # the graph of a checkpointed model can't be read without running its forward again
@@ -42,6 +44,7 @@ class Scene:
         self.skips: dict[str, Skips] = {}  # by optimiser
         self.schedulers: list[weakref.ref[Any]] = []
         self.loaders: list[weakref.ref[Any]] = []
+        self.tensors: list[weakref.ref[Tensor]] = []  # of data
         self.borrowing = False  # a gradient pass of ours is under way: hooks on tensors of the graph are not to mind it
         self.replicated: set[int] = set()  # ids of parameters that DistributedDataParallel keeps equal on all ranks
         self.nonfinite_told = False  # the first culprit was named; what follows are its consequences
@@ -129,6 +132,7 @@ class Scene:
             self.scaler = found.scalers[0]
         self.schedulers = [weakref.ref(s) for s in found.schedulers]
         self.loaders = [weakref.ref(loader) for loader in found.loaders]
+        self.tensors = [weakref.ref(tensor) for tensor in found.tensors]
         self.replicated = {
             id(p)
             for m in modules

@@ -117,6 +117,8 @@ def _verdict(page: _Page, record: Record) -> None:
     word = record.verdict if record.steps or record.findings else "no steps"
     page.line(" · ".join(facts), label=(word, STYLES.get(word, "bold")), column=9)
     page.line((f"{wording.ending(record)} · {wording.tally(record.findings)}", "dim"), indent=9)
+    for line in wording.applied(record):
+        page.line(("applied  ", "dim"), line, indent=9)
     if word == "no steps":
         page.line("No step was recorded, so there is nothing to judge.", indent=9)
     _loss(page, record)

@@ -143,7 +143,15 @@ def ending(record: Record) -> str:
 def command(record: Record) -> str:
     """The command line of the run, as a shell takes it."""
     argv = record.meta.get("argv") or record.diagnosis.get("argv") or []
-    return shlex.join(["surefoot", "run", record.script, *map(str, argv)])
+    remedies = [word for remedy in record.meta.get("apply") or () for word in ("--apply", str(remedy))]
+    return shlex.join(["surefoot", "run", *remedies, record.script, *map(str, argv)])
+
+
+def applied(record: Record) -> list[str]:
+    """What each remedy of ``--apply`` did, as far as it is recorded: one line a remedy."""
+    told = {str(event.data.get("id")): str(event.data.get("text")) for event in record.events("applied")}
+    ids = dict.fromkeys(str(event.data.get("id")) for event in record.events("apply"))
+    return [f"{id}: {told.get(id, 'did nothing so far')}" for id in ids]
 
 
 def tally(findings: Sequence[Finding]) -> str:

@@ -9,8 +9,8 @@ from types import FunctionType
 
 from surefoot.runs.schema import Remedy
 
-# What a remedy that a rule makes to measure is shown for: ten times too high or low, a thousand steps.
-_EXAMPLES = {"float": 10.0, "int": 1000}
+# What a remedy that a rule makes to measure is shown for: ten times too high or low, a thousand steps, a ReLU network.
+_EXAMPLES = {"float": 10.0, "int": 1000, "str": "relu"}
 
 
 @cache
@@ -25,6 +25,6 @@ def cures() -> dict[str, Remedy]:
             if isinstance(value, Remedy):
                 found.setdefault(value.name, value)
             elif isinstance(value, FunctionType) and value.__annotations__.get("return") == "Remedy":
-                made = value(10)
+                made = value(_EXAMPLES[next(iter(value.__annotations__.values()))])
                 found.setdefault(made.name, made)
     return found

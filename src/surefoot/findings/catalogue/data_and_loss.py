@@ -75,8 +75,11 @@ ENTRIES: tuple[Explanation, ...] = (
             "rows of its batch well. A curriculum's new stage does not come back with the next batch. Heavy-tailed "
             "targets raise what a constant scores, too."
         ),
-        remedies=("skip batches far off the run's past", "torch.nn.utils.clip_grad_norm_"),
-        severities="critical where the loss is lost after it or the data are not finite, else warning",
+        remedies=("surefoot.optim.BadBatchGate", "torch.nn.utils.clip_grad_norm_"),
+        severities=(
+            "critical where the loss is lost after it or the data are not finite, else warning; info where a remedy in "
+            "place has left the step out"
+        ),
     ),
     Explanation(
         id="opposing-outliers",
@@ -233,7 +236,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "has a low precision as well."
         ),
         remedies=("a slower generator",),
-        severities="critical where all samples are one (from step 300 on), warning from step 2,000 on, else info",
+        severities=(
+            "critical where all samples are one (from step 300 on); of a few kinds: warning once both players have moved "
+            "by ten times their own size and coverage has stopped to grow, else info"
+        ),
     ),
     Explanation(
         id="adversarial-rotation",
@@ -246,15 +252,22 @@ ENTRIES: tuple[Explanation, ...] = (
             "For min over φ, max over θ of E the step's Jacobian has eigenvalues 1 + h(−ε ± i): outside the unit "
             "circle as soon as h(1 + ε²) > 2ε, however small h. The drift of simultaneous steps raises the other "
             "player's gradient norm.\n"
-            "Judged: generated_move, how far the mean of the samples goes from look to look, in units of the data's "
-            "spread; coverage.\n"
-            "Threshold: median above 0.5 over six looks that are half of the run (two batches of 128 of one "
-            "distribution differ by √(2/128) = 0.125), with coverage below 0.3 at each."
+            "Judged: how the joint gradient (each player at unit size) turned over 16 looks: rotation_turns in the "
+            "plane that holds most of it, rotation_coherence = |Σ Δφ|/Σ |Δφ|, rotation_share of its energy in the plane, "
+            "rotation_growth. Threshold: a full turn, 0.9 in one direction, half of the energy, no shorter (0.8), both "
+            "players in it, at all looks of half of the run (noise does this once in a thousand looks; healthy games "
+            "turn for some looks before the players have found each other).\n"
+            "Or generated_move, how far the mean of the samples goes from look to look, in units of the data's spread: "
+            "median above 0.5 over six looks that are half of the run (two batches of 128 of one distribution differ "
+            "by √(2/128) = 0.125), with coverage below 0.3 at each."
         ),
         source="Rosca et al. 2021, Discretization Drift in Two-Player Games, arXiv 2105.13922",
         not_this="Samples that wander and cover the data all the same are an info.",
         remedies=("less momentum", "a slower generator"),
-        severities="warning where nothing is covered meanwhile (from step 2,000 on), else info",
+        severities=(
+            "warning where the data are not covered meanwhile; where the samples wander only, once both players have "
+            "moved by ten times their own size and coverage has stopped to grow; else info"
+        ),
     ),
     Explanation(
         id="posterior-collapse",

@@ -33,9 +33,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "down, unless the decay was beyond 2^-24 from the first look on."
         ),
         remedies=(
+            "surefoot.init.critical_",
             "torch.nn.ReLU in place of torch.nn.Sigmoid",
-            "torch.nn.init.orthogonal_",
-            "torch.nn.init.kaiming_normal_",
             "forget gates open at the start",
         ),
         severities="critical beyond 2^-24 in a run that learns nothing, else warning",
@@ -65,9 +64,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "first value."
         ),
         remedies=(
-            "torch.nn.init.kaiming_normal_",
-            "torch.nn.init.orthogonal_",
+            "surefoot.init.critical_",
+            "torch.nn.ReLU in place of torch.nn.Sigmoid",
             "torch.nn.utils.clip_grad_norm_",
+            "surefoot.optim.adaptive_clip_grad_",
         ),
         severities="critical where the loss is lost already or activations grow by 2^20, else warning",
     ),
@@ -94,7 +94,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "is no straight line. A deep network that learns all the same gets an info. An activation without a "
             "critical point, such as the sigmoid, is not cured by other weights: that is vanishing-gradient alone."
         ),
-        remedies=("torch.nn.init.kaiming_normal_", "torch.nn.init.orthogonal_"),
+        remedies=("surefoot.init.critical_",),
         severities="warning or critical with the vanishing or exploding gradient it is the start of, else info",
     ),
     Explanation(

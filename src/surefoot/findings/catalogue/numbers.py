@@ -99,7 +99,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Contrastive losses divide by a small temperature: large logits, but apart, not together. Pre-trained "
             "language models have log Z of tens: it does not grow fourfold in a fine-tune."
         ),
-        remedies=("z-loss", "weight decay"),
+        remedies=("surefoot.losses.z_loss", "weight decay"),
         severities="warning where rounding reaches a nat or the loss rises, else info",
     ),
     Explanation(

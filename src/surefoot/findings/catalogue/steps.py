@@ -27,7 +27,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "learns is left alone. Losses whose scale is not understood (returns, adversaries) need three times the "
             "highest of their first 16 values."
         ),
-        remedies=("lower learning rate", "surefoot.optim.SafeStep", "torch.nn.utils.clip_grad_norm_"),
+        remedies=(
+            "lower learning rate",
+            "surefoot.optim.SafeStep",
+            "torch.nn.utils.clip_grad_norm_",
+            "surefoot.optim.warmup_factor",
+        ),
         severities="critical with harm; warning for two looks with overshoot 2 or more while the loss does not go down",
     ),
     Explanation(

@@ -139,17 +139,19 @@ ENTRIES: tuple[Explanation, ...] = (
             "shuffling. The loss falls, for the model learns these few rows by heart, and nothing else."
         ),
         mathematics=(
-            "Judged: distinct_batches (sets of rows by their hashes) and stale_loader_batches, the length of a live "
-            "data loader that makes batches of this size.\n"
-            "Threshold: one batch at six looks over 64 steps, while the loader has two or more."
+            "Judged: distinct_batches (sets of rows by their hashes); stale_loader_batches, how many batches of this "
+            "size a live data loader has, or a tensor of which the rows are taken anew at each step (four at least); "
+            "stale_loader_asked, whether the loop asks for one: an iterator that is alive has given more, or the "
+            "loader's generator has drawn a seed (as it does when an iterator is begun) and the batch is a new tensor.\n"
+            "Threshold: one batch at six looks over 64 steps, while there are two or more."
         ),
         source="identity of rows; no matter of degree",
         not_this=(
-            "Full-batch training has no loader with more batches of that size. Several updates on one batch go on to "
-            "the next before 64 steps. A test that overfits one batch on purpose is just this: ignore it there."
+            "Full-batch training has no more batches of that size. Several updates on one batch go on to the next "
+            "before 64 steps. A batch that is taken once and kept, as in a test that overfits it on purpose, is an info."
         ),
         remedies=("one iterator over the loader",),
-        severities="warning",
+        severities="warning where the loop asks for batches, info where it keeps one",
     ),
     Explanation(
         id="eval-mode-training",

@@ -24,6 +24,7 @@ SMALLER_EPS = Remedy(
     name="smaller eps",
     why="below every gradient again, ε only guards against a division by zero (Wortsman et al. 2024, §3.4: 1e-15)",
     how='# after: optimizer\nfor group in optimizer.param_groups:\n    group["eps"] = 1e-15\n',
+    apply="adam-eps",
 )
 _LOOKS, _SPAN = 3, 32
 _KEPT = 40  # looks to go back: where every step is looked at, they span so much

@@ -6,7 +6,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Remedy
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _ROWS = 8  # labels a batch must have to say anything of their order
 _LOOKS = 4
@@ -114,19 +114,28 @@ def _returned(history: History) -> Sign | None:
 
 @rule("stale-batch", needs=("samples",))
 def stale_batch(history: History) -> Sign | None:
-    """At six looks over 64 steps the batch was one and the same, while a data loader that makes batches of this size
-    has more of them: warning. (A batch that is all the data there are has no such loader beside it.)"""
+    """At six looks over 64 steps the batch was one and the same, while there are more of this size. Warning where the
+    loop asks for a batch again and again (at two of the last four looks), and is given this one. Info where it keeps
+    the one that it has: that is how a model is tried on one batch, or trained on all that it is to be trained on."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
         steps, distinct = history.series("distinct_batches", name)
         steps, distinct = steps[np.isfinite(distinct)], distinct[np.isfinite(distinct)]
         if not waiting >= 2 or len(steps) < _STALE_LOOKS or steps[-1] - steps[0] < _STALE_STEPS or distinct[-1] != 1:
             continue
-        evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, waiting,
-                            "the data loader that makes batches of this size has so many")  # fmt: skip
-        cause = (
-            f"every step trains on the same batch: {len(steps)} looks over {steps[-1] - steps[0]} steps saw one, "
-            f"though the data loader has {waiting:.0f} (next(iter(loader)) inside the loop begins anew each time)."
+        _, asked = history.series("stale_loader_asked", name)
+        again = np.nansum(asked[-4:]) >= 2
+        evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, waiting, "so many of this size there are")
+        how = (
+            "though the loop takes a batch at every step (next(iter(loader)) begins anew each time, rows taken by the "
+            "same indices are the same rows, a loop variable may not be the one that the model is given)"
+            if again
+            else "which it keeps; if it is not meant to see these rows only, the loop over the others is missing"
         )
-        return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[0]), (LOOP_OVER_LOADER,))
+        cause = (
+            f"every step trains on the same batch: {len(steps)} looks over {steps[-1] - steps[0]} steps saw one of "
+            f"{waiting:.0f}, {how}."
+        )
+        severity: Severity = "warning" if again else "info"
+        return Sign(severity, cause, (evidence,), (name,) if name else (), int(steps[0]), (LOOP_OVER_LOADER,))
     return None

@@ -16,35 +16,48 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
+from surefoot.findings.levels import EARLY
+from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Severity
+from surefoot.findings.start import cures_of_start
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _FORWARD = 10.0  # bits over depth
 _BACKWARD = 6.0
 _ELASTIC = 300.0
 _JUMP = 100.0
-_CURES = (remedies.KAIMING, remedies.ORTHOGONAL, remedies.CLIP)
+_START = 4 * EARLY  # steps in which the start is judged: its harm shows by then
 
 
-@rule("exploding-gradient", needs=("gradients",))
+@rule("exploding-gradient", needs=("gradients", "events"))
 def exploding_gradient(history: History) -> Sign | None:
     """From the first look on: activations grow by 2¹⁰ over depth (and the first loss is ten times a constant's), or the
-    gradient grows by 2⁶ toward the input and elasticity is ≥ 300, or elasticity is ≥ 1000 and steps overshoot (twice,
-    or once tenfold: so no clipping), or the first loss is a thousand times a constant's at elasticity ≥ 100.
+    gradient grows by 2⁶ toward the input and elasticity is ≥ 300, or the first loss is a thousand times a constant's at
+    elasticity ≥ 100. After 16 losses, unless the loss has come back by then: elasticity is ≥ 1000 and steps overshoot
+    (twice, or once tenfold: so no clipping).
 
-    Later: the gradient is a hundred times its own median at two looks in a row, and steps overshoot.
+    Later: the gradient is a hundred times its own median, which is not zero, at two looks in a row, and steps overshoot.
 
     Warning; critical where the loss is already lost.
     """
-    looks = history.looks("gradient_norm")
-    return from_the_start(history) if looks <= 4 else _jump(history)
+    sign = from_the_start(history) if history.step <= _START or history.looks("gradient_norm") <= 4 else None
+    return _jump(history) if sign is None else sign
 
 
 def _harmed(history: History) -> bool:
     return any(
-        level.nonfinite_step is not None or (level.known and level.count >= 3 and level.recent > 2 * level.base)
+        level.nonfinite_step is not None
+        or (level.known and settled(history, level) and level.recent > 2 * level.base)
         for level in history.losses.values()
     )
+
+
+def _came_back(history: History, name: str) -> bool:
+    """The loss does not stand above where it began, or it is too early to tell."""
+    level = history.losses.get(name) or history.losses.get("")
+    if level is None or level.nonfinite_step is not None:
+        return False
+    return not settled(history, level) or not (level.recent > level.first or level.stuck)
 
 
 def from_the_start(history: History) -> Sign | None:
@@ -67,7 +80,8 @@ def from_the_start(history: History) -> Sign | None:
         over = [s for s in pace.first if s.elasticity >= 1000 and s.overshoot >= 1]
         level = history.losses.get(name)
         far_off = level is not None and level.first >= 1000 * level.constant > 0 and first.elasticity >= 100
-        if far_off or (first in over and (len(over) >= 2 or first.overshoot >= 10)):
+        overshoots = first in over and (len(over) >= 2 or first.overshoot >= 10)
+        if far_off or (overshoots and not _came_back(history, name)):
             evidence = Evidence("gradient_norm · weight_norm / loss", name, first.step, first.elasticity, 1000.0,
                                 "Euler's identity: of the order of the depth in a homogeneous network")  # fmt: skip
             cause = (
@@ -75,8 +89,12 @@ def from_the_start(history: History) -> Sign | None:
                 f"by {0.1 * first.elasticity:.3g} %, and the first step overshoots {first.overshoot:.3g} times."
             )
             where = (name,) if name else ()
-            return Sign("critical" if harmed else "warning", cause, (evidence,), where, first.step, _CURES)
+            return Sign("critical" if harmed else "warning", cause, (evidence,), where, first.step, _cures(history))
     return None
+
+
+def _cures(history: History) -> tuple[Remedy, ...]:
+    return (*cures_of_start(history), remedies.CLIP)
 
 
 def _level_start(history: History, name: str) -> int:
@@ -100,7 +118,7 @@ def _depth_sign(history: History, signal: str, grown: Profile, severity: Severit
         f"the initialisation explodes: the {what} grows by a factor {growth:.3g} with every layer toward the {toward}, "
         f"{float(2.0 ** abs(grown.bits)):.2g} in all."
     )
-    return Sign(severity, cause, evidence, grown.names[peak : peak + 1], first_step, _CURES)
+    return Sign(severity, cause, evidence, grown.names[peak : peak + 1], first_step, _cures(history))
 
 
 def _jump(history: History) -> Sign | None:
@@ -110,7 +128,7 @@ def _jump(history: History) -> Sign | None:
             continue
         last, past = strides[-2:], sorted(s.gradient_norm for s in strides[:-2])
         usual = past[len(past) // 2]
-        if min(s.gradient_norm for s in last) < _JUMP * usual or min(s.overshoot for s in last) < 1:
+        if not usual > 0 or min(s.gradient_norm for s in last) < _JUMP * usual or min(s.overshoot for s in last) < 1:
             continue
         level = history.losses.get(name)
         if level is not None and not level.stuck and level.recent < 0.5 * level.first:
@@ -121,5 +139,6 @@ def _jump(history: History) -> Sign | None:
             f"the gradient jumped to {last[-1].gradient_norm:.3g} at step {last[0].step}, from a median of {usual:.3g}."
         )
         severity: Severity = "critical" if _harmed(history) else "warning"
-        return Sign(severity, cause, (evidence,), (name,) if name else (), last[0].step, (remedies.CLIP,))
+        return Sign(severity, cause, (evidence,), (name,) if name else (), last[0].step,
+                        (remedies.CLIP, remedies.AGC))  # fmt: skip
     return None

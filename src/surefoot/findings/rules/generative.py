@@ -14,8 +14,14 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 4
+_WANDERS = 6
 _STEPS = 100  # any generator begins with samples that are all alike; so long it may stay so
-_SETTLED = 2000  # healthy games wander and cover little for hundreds of steps: before this it is told, not held against
+# Healthy games wander and cover little at first. It is held against a run once both players have moved by ten times
+# their own size in all (Σ ‖Δθ‖/‖θ‖, as for `stalled`: what was going to be learned at this rate has had its chance) and
+# the newest half of the looks covers no more than the looks before.
+_MOVED = 10.0
+_SAMPLES = 128  # of which coverage is measured, so that it is uncertain by √(c (1 − c)/128)
+_COHERENT, _TURNS, _IN_PLANE, _LASTS, _BOTH = 0.9, 1.0, 0.5, 0.8, 0.2
 _SPREAD = 0.1  # of the data's: less is one point in all but name
 _COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), whatever the distribution
 _MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
@@ -69,7 +75,8 @@ def mode_collapse(history: History) -> Sign | None:
 
     All alike: they spread less than a tenth as far as the data does, though their mean has moved by more than half of
     the data's spread (so that it is no generator that has not begun): critical. Of a few kinds: they come near less
-    than three tenths of the data while half of them at least are near some of it: warning from step 2,000 on.
+    than three tenths of the data while half of them at least are near some of it: warning once the game has had its chance (both players moved by ten times their
+    own size, and coverage has stopped to grow).
     """
     for name in history.wheres("generated_spread"):
         steps, spread = _measured(history, "generated_spread", name)
@@ -97,46 +104,92 @@ def mode_collapse(history: History) -> Sign | None:
                 f"the generator makes a few kinds of samples: {100 * np.median(precision[-_LOOKS:]):.0f} % of them "
                 f"are near some of the data, but they cover only {100 * np.median(coverage[-_LOOKS:]):.0f} % of it."
             )
-            grade: Severity = "warning" if history.step >= _SETTLED else "info"
+            grade: Severity = "warning" if _had_its_chance(history, coverage) else "info"
             return Sign(grade, cause, (evidence,), (name,) if name else (), began, (TWO_RATES,))
     return None
 
 
-@rule("adversarial-rotation", needs=("game",))
+@rule("adversarial-rotation", needs=("game", "rotation"))
 def adversarial_rotation(history: History) -> Sign | None:
-    """The generated samples wander about the data as one, and come no nearer to covering it.
+    """Two players go round and come no nearer. Either shows it:
 
-    Warning where over the last six looks, and over half of the run, their mean moved by more than half of the data's
-    spread between looks (half of the looks at least), and covered less than three tenths of it at each. Info before
-    step 2,000, and where it wanders and covers more.
+    * their gradients turn, for half of the run so far: over 16 looks the joint gradient makes a full turn or more, nine
+      tenths of its way in one direction, in a plane that holds half of its energy and that both players have a share
+      in, and it gets no shorter. Chance does this once in a thousand looks, a way downhill never;
+    * the generated samples wander about the data as one: over the last six looks, and over half of the run, their mean
+      moved by more than half of the data's spread between looks (half of the looks at least).
+
+    Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
+    the game has had its chance; or where coverage is not known), else info.
     """
-    for name in history.wheres("generated_move"):
-        steps, moves = _measured(history, "generated_move", name)
-        at, coverage = _measured(history, "coverage", name)
-        coverage = coverage[np.isin(at, steps)]
-        n = 6
-        if len(steps) < n or len(coverage) != len(steps) or steps[-1] != history.step or history.step < _STEPS:
-            continue
-        # of looks in a row (a burst) the moves are short: they are steps, not ways
-        far = [i for i in range(len(steps)) if i == 0 or steps[i] - steps[i - 1] >= max(8, history.step // 64)]
-        last = far[-n:]
-        if len(last) < n or 2 * steps[last[0]] > history.step:
-            continue
-        if not np.median(moves[last]) > _MOVE:
-            continue
-        settled = history.step >= _SETTLED
-        severity: Severity = "warning" if settled and (coverage[last] < _COVERAGE).all() else "info"
-        evidence = Evidence("generated_move", name, int(steps[last[-1]]), float(np.median(moves[last])), _MOVE,
-                            "that of a settled generator moves by √(2/128) = 0.125")  # fmt: skip
-        covered = Evidence("coverage", name, int(steps[last[-1]]), float(coverage[last].max()), _COVERAGE,
-                           "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
-        cause = (
-            f"the two players go in circles: between looks the generated samples move by {np.median(moves[last]):.2g} "
-            f"of the data's spread, and never cover more than {100 * coverage[last].max():.0f} % of the data."
-        )
-        where = (name,) if name else ()
-        return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), (NO_MOMENTUM, TWO_RATES))
+    for name in history.wheres("generated_move") or ("",):
+        sign = _turning(history, name) or _wandering(history, name)
+        if sign is not None:
+            return sign
     return None
+
+
+def _turning(history: History, name: str) -> Sign | None:
+    least = {"turns": _TURNS, "coherence": _COHERENT, "share": _IN_PLANE, "growth": _LASTS, "balance": _BOTH}
+    rows = {signal: history.series(f"rotation_{signal}") for signal in least}
+    steps, turns = rows["turns"]
+    if not len(steps) or steps[-1] != history.step or any(len(at) != len(steps) for at, _ in rows.values()):
+        return None
+    holds = np.all([values >= least[signal] for signal, (_, values) in rows.items()], axis=0)
+    # healthy games turn, too, before they have found each other: for some looks, and not for half of the run
+    began = _stretch(steps, holds)
+    if began is None:
+        return None
+    _, coverage = _measured(history, "coverage", name)
+    lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).all())
+    coherence, growth = float(rows["coherence"][1][-1]), float(rows["growth"][1][-1])
+    evidence = (
+        Evidence("rotation_turns", "", int(steps[-1]), float(turns[-1]), _TURNS,
+                 "a gradient that leads somewhere does not turn round (Rosca et al. 2021: interaction terms)"),
+        Evidence("rotation_coherence", "", int(steps[-1]), coherence, _COHERENT, "noise turns both ways"),
+        Evidence("rotation_growth", "", int(steps[-1]), growth, _LASTS, "a spiral inward gets shorter"),
+    )  # fmt: skip
+    cause = (
+        f"the two players go in circles: over the last 16 looks the gradient of both made {turns[-1]:.2g} turns, all in "
+        f"one direction, and became {growth:.2g} times as long: no step brings them nearer to an equilibrium."
+    )
+    severity: Severity = "warning" if lost else "info"
+    return Sign(severity, cause, evidence, (name,) if name else (), began, (NO_MOMENTUM, TWO_RATES))
+
+
+def _wandering(history: History, name: str) -> Sign | None:
+    steps, moves = _measured(history, "generated_move", name)
+    at, coverage = _measured(history, "coverage", name)
+    coverage = coverage[np.isin(at, steps)]
+    if len(steps) < _WANDERS or len(coverage) != len(steps) or steps[-1] != history.step or history.step < _STEPS:
+        return None
+    # of looks in a row (a burst) the moves are short: they are steps, not ways
+    far = [i for i in range(len(steps)) if i == 0 or steps[i] - steps[i - 1] >= max(8, history.step // 64)]
+    last = far[-_WANDERS:]
+    if len(last) < _WANDERS or 2 * steps[last[0]] > history.step or not np.median(moves[last]) > _MOVE:
+        return None
+    lost = (coverage[last] < _COVERAGE).all() and _had_its_chance(history, coverage)
+    evidence = Evidence("generated_move", name, int(steps[last[-1]]), float(np.median(moves[last])), _MOVE,
+                        "that of a settled generator moves by √(2/128) = 0.125")  # fmt: skip
+    covered = Evidence("coverage", name, int(steps[last[-1]]), float(coverage[last].max()), _COVERAGE,
+                       "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
+    cause = (
+        f"the two players go in circles: between looks the generated samples move by {np.median(moves[last]):.2g} "
+        f"of the data's spread, and never cover more than {100 * coverage[last].max():.0f} % of the data."
+    )
+    severity: Severity = "warning" if lost else "info"
+    where = (name,) if name else ()
+    return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), (NO_MOMENTUM, TWO_RATES))
+
+
+def _had_its_chance(history: History, coverage: np.ndarray) -> bool:
+    """Both players have moved far, and what the generated samples cover of the data has stopped to grow."""
+    moved = [pace.movement >= _MOVED for pace in history.paces.values()]
+    half = len(coverage) // 2
+    if not moved or not all(moved) or not half:
+        return False
+    before = max(float(coverage[:half].max()), 1 / _SAMPLES)
+    return bool(coverage[half:].max() <= before + 2 * np.sqrt(before * (1 - before) / _SAMPLES))
 
 
 @rule("posterior-collapse", needs=("latent",))

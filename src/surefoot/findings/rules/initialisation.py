@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefoot.findings import remedies
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.exploding import from_the_start
 from surefoot.findings.rules.vanishing import over_depth
-from surefoot.runs.schema import Evidence, Remedy
+from surefoot.findings.start import activation_of, cures_of_start
+from surefoot.runs.schema import Evidence
 
 # C_W at the critical point: 1/⟨σ'²⟩ there (Roberts, Yaida, Hanin 2022, ch. 5, solved for each).
 CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "elu": 1.0, "": 1.0}
@@ -28,10 +28,8 @@ def off_critical_initialisation(history: History) -> Sign | None:
     """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all: info. Warning or critical
     where it was the start of what ``vanishing-gradient`` or ``exploding-gradient`` now judges so."""
     told = history.events("initialisation")
-    if not told:
-        return None
-    activation = str(told[0].data.get("activation", ""))
-    if activation not in CRITICAL:
+    activation = activation_of(history)
+    if not told or activation not in CRITICAL:
         return None
     firsts = {signal: history.first_layers(signal)[:2] for signal in ("activation_rms", "gradient_rms")}
     start = {signal: p for signal, rows in firsts.items() if (p := _geometric(history, rows)) is not None}
@@ -78,10 +76,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
         cause += f" (weight variance times fan-in is {size:.3g}, critical is {CRITICAL[activation]:.4g})"
     severity = "info" if harm is None else harm.severity
     where = start[signal].names if harm is None else harm.where
-    cures: tuple[Remedy, ...] = (
-        (remedies.ORTHOGONAL,) if activation in ("tanh", "elu", "") else (remedies.KAIMING, remedies.ORTHOGONAL)
-    )
-    return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures)
+    return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures_of_start(history))
 
 
 def _geometric(history: History, rows: list) -> Profile | None:

@@ -20,8 +20,9 @@ import math
 
 from surefoot.findings import remedies
 from surefoot.findings.history import History
-from surefoot.findings.levels import LossLevel
+from surefoot.findings.levels import EARLY, LossLevel
 from surefoot.findings.pace import Pace, Stride
+from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Severity
 
@@ -34,11 +35,13 @@ _SHARP = (
     "sharpest curvature over what the optimizer can stand: beyond 1 it oscillates and grows (2/λ; Cohen et al. 2021)"
 )
 _FEW_LOOKS = 8
+_HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
 
 
-@rule("learning-rate-too-high", needs=("step", "weights"))
+@rule("learning-rate-too-high", needs=("step", "weights", "events"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Six ways to see it:
+    """Steps longer than the loss can repay, and a loss that pays for it. Six ways to see it, all but NaN from the 16th
+    loss on (or at the end of the run), for a jump at the very start may heal by itself:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
       two of the last looks had overshoot ≥ ½ or moved the weights by a tenth (or one did more than twice both):
@@ -50,8 +53,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
       and learned nothing since: only its steps can have done that: critical;
     * NaN right after such steps: critical;
     * stuck: the model has moved by more than its own size in 40 steps or more and scores no better than a constant,
-      after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of one tenth,
-      where half of a layer's units were lost since the start), and a bump of the loss or a level above a constant's:
+      after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of 3 %, where
+      half of a layer's units were lost since the start), and a bump of the loss or a level above a constant's:
       critical;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
@@ -59,7 +62,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
         pace = history.paces.get(name) or history.paces.get("")
         if pace is None or not pace.newest or not level.count:
             continue
-        if not (level.refreshed or level.nonfinite_step is not None or pace.newest[-1].step == history.step):
+        ended = bool(history.events("exit"))
+        if not (level.refreshed or ended or level.nonfinite_step is not None or pace.newest[-1].step == history.step):
             continue
         sign = _too_high(history, name, level, pace)
         if sign is not None:
@@ -79,6 +83,8 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
         near = [s for s in hard if s.step >= history.step - max(8, history.step // 2)]
         if near and not _was_well(level):
             return _high(name, history, level, near, "critical", "and then it was not finite any more")
+        return None
+    if not settled(history, level):
         return None
     base = level.base if known else level.early_high
     bound = base + 0.25 * abs(base) + 2 * level.noise if known else 3 * abs(base) + 2 * level.noise
@@ -105,8 +111,9 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     ):
         every = {s.step: s for s in (*pace.first, *pace.newest)}
         strong = [s for s in every.values() if s.overshoot >= 1 or s.rate >= 0.3]
-        mild = [s for s in every.values() if s.rate >= 0.1]
         crushed = _units_lost(history)
+        # where units were lost on the way, steps longer than any of a healthy run's are long enough
+        mild = [s for s in every.values() if s.rate >= (_HEALTHY if crushed else 0.1)]
         bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed else []
         if bad and (level.peak > 1.3 * level.base or level.low > level.constant):
             told = f"and after {level.steps} steps the loss {level.recent:.3g} is no better than a constant's"
@@ -162,7 +169,8 @@ def _high(
     cause = f"the learning rate{of} ({rate:.3g} at step {worst.step}) is too high: {what}, {outcome}."
     # the safe radius is that of a softmax cross-entropy; elsewhere the gradient can be bounded
     softmax = {"cross_entropy", "nll_loss", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
-    cures = (remedies.lower_rate(min(excess, 1e4)), remedies.SAFE_STEP if softmax else remedies.CLIP)
+    early = (remedies.WARM_UP,) if began <= EARLY else ()
+    cures = (remedies.lower_rate(min(excess, 1e4)), remedies.SAFE_STEP if softmax else remedies.CLIP, *early)
     return Sign(severity, cause, (evidence, loss, *sharp), (name,) if name else (), began, cures)
 
 

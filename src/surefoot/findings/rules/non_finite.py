@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from surefoot.findings import remedies
-from surefoot.findings.history import EventLike, History
+from surefoot.findings.history import EventLike, History, Layers
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Severity
 
@@ -32,7 +32,7 @@ def non_finite(history: History) -> Sign | None:
                 history, "critical" if certain else "warning", "loss", name, level.newest, level.nonfinite_step
             )
     weights = history.layers("weight_rms")
-    if weights is not None and weights.step == history.step:
+    if weights is not None and weights.step == history.step and _odd(weights, history.layers("update_rms")):
         update = history.layers("update_rms")
         # NaN in the record also says "not measured": believe it where the module's gradient is not finite either
         shares = history.layers("gradient_nonfinite")
@@ -51,6 +51,10 @@ def non_finite(history: History) -> Sign | None:
         bad = [n for n, v in zip(shares.names, shares.values, strict=True) if v > 0]
         return _sign(history, "info", "gradient", bad[0], float(np.nanmax(shares.values)), history.step, tuple(bad))
     return None
+
+
+def _odd(*several: Layers | None) -> bool:
+    return not all(layers is None or np.isfinite(layers.values).all() for layers in several)
 
 
 def _sign(

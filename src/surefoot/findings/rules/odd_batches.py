@@ -22,17 +22,16 @@ _AFTER = 3
 _ROWS = 8
 
 SKIP_BAD_BATCH = Remedy(
-    name="skip batches far off the run's past",
-    why="a batch whose loss is far above the median of the last ones costs nothing then but itself",
+    name="surefoot.optim.BadBatchGate",
+    why="a batch whose loss is far outside the run's past costs nothing then but itself",
     how=(
         "# replace: loss.backward()\n"
-        "past = globals().setdefault('past_losses', [])\n"
-        "value = loss.item()\n"
-        "usual = sorted(past[-64:])[len(past[-64:]) // 2] if past else value\n"
-        "past.append(value)\n"
-        "if len(past) < 16 or value <= 10 * abs(usual):\n"
+        "from surefoot.optim import BadBatchGate\n"
+        "gate = globals().setdefault('bad_batch_gate', BadBatchGate())\n"
+        "if gate.passes(loss=loss.item()):\n"
         "    loss.backward()\n"
     ),
+    apply="skip-bad-batch",
 )
 
 
@@ -41,16 +40,26 @@ def bad_batch(history: History) -> Sign | None:
     """A step with an odd loss whose inputs or targets are ten times those of any batch before; or half of whose rows
     score worse than a constant while the model is well on the batches right before and after: warning, critical where
     the loss is lost after it. Data that hold NaN or infinities: critical."""
-    broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input"]
+    skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
+    broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
     if broken:
         return _broken(broken[0])
     for event in reversed(history.events("odd_batch")[-3:]):
         if history.step - event.step > 64:
             break
+        if event.step in skips:
+            continue
         sign = _odd(history, event)
         if sign is not None:
             return sign
-    return None
+    return _left_out(list(skips.values())[-1]) if skips else None
+
+
+def _left_out(event: EventLike) -> Sign:
+    value, limit = float(event.data["value"]), float(event.data["limit"])
+    evidence = Evidence(str(event.data["signal"]), "", event.step, value, limit, "the past of the run's good steps")
+    cause = f"the batch of step {event.step} was bad, and its step was left out."
+    return Sign("info", cause, (evidence,), (), event.step)
 
 
 def _broken(event: EventLike) -> Sign:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefoot.findings.history import History
+from surefoot.findings.history import History, Layers
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -72,7 +72,7 @@ def frozen_parameters(history: History) -> Sign | None:
 
     Warning (critical where they are most of the model) if their optimiser never stepped, or all of it steps with a
     learning rate of 0, or a layer that runs has had a gradient of exactly zero at eight looks or more while others
-    have one; in all cases over 64 steps. Info where a learning rate of 0 spares some parameters only, and where
+    have one (or none has, and the loss is not 0); in all cases over 64 steps. Info where a learning rate of 0 spares some parameters only, and where
     parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
     """
     return _unchanged(history) or _zero_gradient(history) or _told_to(history)
@@ -120,7 +120,7 @@ def _zero_gradient(history: History) -> Sign | None:
         if v == 0 and called and all(c[n] == 1 for c in called):
             own = [r for r in rows if np.isfinite(r[n])]
             steps = {r.step for r in own}
-            others = all(bool((r.values > 0).any()) for r in own)
+            others = all(bool((r.values > 0).any()) for r in own) or _all_silent(history, own)
             if len(steps) >= _MANY_LOOKS and others and all(r[n] == 0 for r in own):
                 bad.append(n)
     if not bad:
@@ -128,12 +128,18 @@ def _zero_gradient(history: History) -> Sign | None:
     share = _share(history, bad, [1.0] * len(bad))
     severity: Severity = "critical" if share > 0.5 else "warning"
     evidence = tuple(
-        Evidence("gradient_rms", n, newest.step, 0.0, 0.0, "exactly zero since the first look, while others have one")
+        Evidence("gradient_rms", n, newest.step, 0.0, 0.0, "exactly zero at every look since the first")
         for n in bad[:4]
     )
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     cause = f"{shown}: the gradient has been exactly zero at every look: these layers run, and learn nothing."
     return Sign(severity, cause, evidence, tuple(bad), rows[0].step, ())
+
+
+def _all_silent(history: History, own: list[Layers]) -> bool:
+    """No layer at all has had a gradient since these have been there, though there is a loss to lower."""
+    silent = all(not bool((r.values > 0).any()) for r in own)
+    return silent and any(level.count and level.recent != 0 for level in history.losses.values())
 
 
 def _told_to(history: History) -> Sign | None:

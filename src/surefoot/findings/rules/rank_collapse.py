@@ -52,14 +52,15 @@ SMALL_BRANCHES = Remedy(
 @rule("rank-collapse", needs=("rank",))
 def rank_collapse(history: History) -> Sign | None:
     """Over the norms of a network 1 − cosine between tokens falls by 2⁻⁸, geometrically, to 2⁻¹⁰ or less, at three
-    looks in a row, while the loss learns nothing for 24 steps: warning; critical from 2⁻¹⁶ on."""
+    looks in a row, while the loss learns nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on."""
     recent = history.recent_layers("token_cosine", _LOOKS)
     if len(recent) < _LOOKS or recent[-1].step != history.step or np.all(np.isnan(recent[-1].values)):
         return None
     found = [_distances(history, layers) for layers in recent]
     if any(one is None or not _collapsed(one[1]) for one in found):
         return None
-    if not history.losses or not all(level.stuck and level.steps >= _STEPS for level in history.losses.values()):
+    stuck = history.losses and all(level.stuck and level.steps >= _STEPS for level in history.losses.values())
+    if not (stuck or history.inspected):
         return None
     assert found[-1] is not None
     names, distances = found[-1]
@@ -76,7 +77,7 @@ def rank_collapse(history: History) -> Sign | None:
     )  # fmt: skip
     cause = (
         f"the tokens of a sequence become one vector over depth: in {where} they differ by {left**0.5:.2g} of their "
-        f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}, and nothing is learned."
+        f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}{'' if history.inspected else ', and nothing is learned'}."
     )
     firsts = [_distances(history, layers) for layers in history.first_layers("token_cosine")]
     at_start = bool(firsts) and firsts[0] is not None and _collapsed(firsts[0][1])
@@ -87,11 +88,7 @@ def rank_collapse(history: History) -> Sign | None:
 def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.ndarray] | None:
     """1 − cosine in the norms, by depth: they are where the residual stream can be seen whole. An attention's own
     output is an average of all tokens, as it should be."""
-    kept = [
-        at
-        for at, (name, value) in enumerate(zip(layers.names, layers.values, strict=True))
-        if value == value and "norm" in str(history.module(name).get("type", "")).lower()
-    ]
+    kept = np.flatnonzero(history.of_type(layers.names, ("norm",)) & ~np.isnan(layers.values))
     if len(kept) < 4:
         return None
     return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)

@@ -23,11 +23,13 @@ STABLEMAX = Remedy(
     name="surefoot.losses.stablemax_cross_entropy",
     why="its tails are polynomial where the softmax's are exponential, so that no logit is absorbed",
     how="# after: loss\nfrom surefoot.losses import stablemax_cross_entropy\nloss_fn = stablemax_cross_entropy\n",
+    apply="stablemax",
 )
 ORTHOGONAL_GRAD = Remedy(
     name="surefoot.optim.OrthogonalGrad",
     why="takes out of each gradient its part along the weights, which only makes the logits grow",
     how=("# after: optimizer\nfrom surefoot.optim import OrthogonalGrad\noptimizer = OrthogonalGrad(optimizer)\n"),
+    apply="orthogonal-grad",
 )
 DOUBLE_SOFTMAX_PRECISION = Remedy(
     name="softmax in float64",
@@ -49,15 +51,15 @@ WEIGHT_DECAY = Remedy(
     ),
 )
 Z_LOSS = Remedy(
-    name="z-loss",
+    name="surefoot.losses.z_loss",
     why="1e-4 · mean(log Z)² holds the logits as a whole near 0, at next to no cost (Wortsman et al. 2024, §3.2)",
     how=(
         "# after: loss\n"
-        "import torch\n"
+        "from surefoot.losses import cross_entropy_with_z_loss\n"
         "def loss_fn(logits, targets):\n"
-        "    log_z = logits.float().logsumexp(-1)\n"
-        "    return torch.nn.functional.cross_entropy(logits.float(), targets) + 1e-4 * log_z.square().mean()\n"
+        "    return cross_entropy_with_z_loss(logits, targets).total\n"
     ),
+    apply="z-loss",
 )
 _LOOKS = 3
 _HALF, _NEARLY_ALL = 0.5, 0.9
@@ -81,6 +83,8 @@ class _Collapse:
 
 
 def _collapse(history: History, name: str) -> _Collapse | None:
+    if any(level.nonfinite_step is not None for level in history.losses.values()):
+        return None  # of NaN nothing was rounded
     steps, lost = _measured(history, "softmax_rounding_share", name)
     half = lost >= _HALF
     runs = [i for i in range(_LOOKS - 1, len(lost)) if half[i - _LOOKS + 1 : i + 1].all()]

@@ -34,7 +34,14 @@ def unsafe_step(history: History) -> Sign | None:
     four times what it ever was in the older half of the rows, or the readings of the steps right before (eight or more,
     the last at most two steps ago) were at most a quarter of it. Critical where the loss is then a quarter above the
     first loss (or a constant prediction's) beyond its noise.
+
+    Where no reading of r fell on it: a step whose rate was four times what it ever was in the older half of the rows,
+    and after which the three next losses are a quarter above, and above all of, the eight before it: warning, critical
+    with the same harm.
     """
+    sign = _leap(history)
+    if sign is not None:
+        return sign
     for name in history.wheres("safe_ratio"):
         level = history.losses.get(name) or history.losses.get("")
         now = history.value("safe_ratio", name, history.step)
@@ -49,6 +56,36 @@ def unsafe_step(history: History) -> Sign | None:
         if now >= INSIDE:
             median = float(np.median(history.series("safe_ratio", name)[1]))
             return _sign(history, name, (history.step, now, median), "info", "which healthy runs do, too")
+    return None
+
+
+def _leap(history: History) -> Sign | None:
+    """A step that only its rate and the loss after it tell of."""
+    for name, level in history.losses.items():
+        if level.negative or not level.newest > 1.25 * level.recent or level.newest_step != history.step:
+            continue  # the common case, and cheap
+        steps, losses = history.series("loss", name)
+        losses, steps = losses[np.isfinite(losses)][-12:], steps[np.isfinite(losses)][-12:]
+        if len(losses) < 12:
+            continue
+        before, after, at = losses[:9], losses[9:], int(steps[8])
+        usual = float(np.median(before))
+        jump = rate_jump(history, name, at)
+        if jump < JUMP or after.min() <= max(1.25 * usual, float(before.max())):
+            continue
+        rates = "the run's own history: the largest rate in the older half of the rows"
+        evidence = (
+            Evidence("learning_rate / its largest before", name, at, jump, JUMP, rates),
+            Evidence("loss", name, int(steps[-1]), float(after.min()), 1.25 * usual, "median of the nine losses before"),
+        )
+        of = f" of {name}" if name else ""
+        cause = (
+            f"step {at}{of} was taken with {jump:.3g} times the largest rate before, and the loss went from {usual:.3g} "
+            f"to {after.max():.3g}."
+        )
+        severity: Severity = "critical" if _harmed(level) else "warning"
+        cures = (remedies.SAFE_STEP, remedies.lower_rate(jump))
+        return Sign(severity, cause, evidence, (name,) if name else (), at, cures)
     return None
 
 

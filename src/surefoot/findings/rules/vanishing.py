@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefoot.findings import remedies
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History, Layers
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.recurrence import lost_in_time
+from surefoot.findings.start import cures_of_start
 from surefoot.runs.schema import Evidence, Severity
 
 _LOOKS = 3
@@ -34,7 +34,7 @@ _SOURCE = (
 def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
-    that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴.
+    that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴. Before any step the decay decides.
 
     Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
     lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``.
@@ -88,9 +88,8 @@ def over_depth(history: History) -> Sign | None:
         f"the gradient shrinks by a factor {2.0**newest.slope:.3g} with every layer toward the input: {first} gets "
         f"{ratio:.2g} of what {last} gets, too little to learn."
     )
-    cures = (remedies.RELU_FOR_SIGMOID, remedies.ORTHOGONAL, remedies.KAIMING)
     severity: Severity = "critical" if worst <= _ALL and not learned else "warning"
-    return Sign(severity, cause, tuple(evidence), where, began, cures)
+    return Sign(severity, cause, tuple(evidence), where, began, cures_of_start(history))
 
 
 def _from_the_start(history: History) -> bool:
@@ -100,7 +99,7 @@ def _from_the_start(history: History) -> bool:
 
 
 def _stuck_for(history: History, steps: int) -> bool:
-    return all(level.steps >= steps for level in history.losses.values())
+    return history.inspected or all(level.steps >= steps for level in history.losses.values())
 
 
 def _signal_lost(history: History, gradient: Profile) -> Sign | None:
@@ -127,7 +126,7 @@ def _signal_lost(history: History, gradient: Profile) -> Sign | None:
     firsts = history.first_layers("activation_rms")
     began = firsts[0].step if firsts else step
     severity: Severity = "critical" if rest <= _ALL else "warning"
-    return Sign(severity, cause, evidence, gradient.names[:-1], began, (remedies.KAIMING, remedies.ORTHOGONAL))
+    return Sign(severity, cause, evidence, gradient.names[:-1], began, cures_of_start(history))
 
 
 def _relative_updates(history: History) -> Layers | None:

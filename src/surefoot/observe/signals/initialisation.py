@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 
-_NODES = {
+ACTIVATION_NODES = {
     "ReluBackward0": "relu",
     "LeakyReluBackward0": "leaky_relu",
     "TanhBackward0": "tanh",
@@ -42,7 +42,7 @@ class Initialisation(Instrument):
         if self._told:
             return
         self._told = True
-        kinds = Counter(kind for node in view.nodes if (kind := _NODES.get(node.name())) is not None)
+        kinds = Counter(kind for node in view.nodes if (kind := ACTIVATION_NODES.get(node.name())) is not None)
         activation = kinds.most_common(1)[0][0] if kinds else ""
         sizes: dict[str, Tensor] = {}
         with torch.no_grad():

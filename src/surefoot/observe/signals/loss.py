@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surefoot.analysis.baselines import constant_binary_cross_entropy, constant_cross_entropy, constant_mse
+from surefoot.analysis.baselines import (
+    constant_binary_cross_entropy,
+    constant_cross_entropy,
+    constant_distance,
+    constant_mse,
+)
 from surefoot.observe.graph import LossSite, saved
 
 
@@ -35,4 +40,9 @@ def constant_loss(loss: LossSite) -> Tensor | None:
         return constant_binary_cross_entropy(targets)
     if loss.name == "mse_loss" and targets.dim() and targets.shape[0] > 1:
         return constant_mse(targets)
+    if loss.name == "smooth_l1_loss" and targets.dim() and targets.shape[0] > 1:
+        beta = float(loss.node._saved_beta)
+        return constant_distance(targets, beta) / (beta or 1.0)
+    if loss.name == "huber_loss" and targets.dim() and targets.shape[0] > 1:
+        return constant_distance(targets, float(loss.node._saved_delta))
     return None

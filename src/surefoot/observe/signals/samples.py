@@ -8,7 +8,6 @@ input, samples are counted without them.
 from __future__ import annotations
 
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -37,6 +36,7 @@ from surefoot.observe.graph import GraphView, LossSite, saved
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_sum import hand_written_expansion
 from surefoot.observe.signals.loss import constant_loss
+from surefoot.observe.signals.one_batch import OneBatch
 from surefoot.observe.signals.swings import Swings
 
 STALE_LOOKS = 4  # after so many looks at one and the same batch, it is asked where others might be
@@ -82,9 +82,10 @@ class Samples(Instrument):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._handles: list[Any] = []
-        self._input: tuple[Tensor, int] | None = None
+        self._input: tuple[Tensor, int, Tensor] | None = None  # numbers, their version, and the script's own object
         self._batch: _Batch | None = None
         self._past: dict[str, _Past] = {}
+        self._one_batch = OneBatch(tools)
 
     def prepare(self, roots: Sequence[nn.Module]) -> None:
         """See the first input of the step's first forward."""
@@ -96,7 +97,7 @@ class Samples(Instrument):
                 tensor = _first(args) if args else None
                 tensor = _first(kwargs) if tensor is None else tensor
                 if tensor is not None and tensor.dim() and tensor.numel():
-                    self._input = (tensor.detach(), tensor._version)
+                    self._input = (tensor.detach(), tensor._version, tensor)
 
         for root in roots:
             if not isinstance(root, torch.jit.ScriptModule):
@@ -111,6 +112,7 @@ class Samples(Instrument):
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Read the batch while its input and the loss's targets are there."""
         given, self._input = self._input, None
+        self._one_batch.meet(None if given is None else given[2])
         self._batch = self._read(view, roots, given)
 
     def at_odd_loss(self, view: GraphView, roots: Sequence[Tensor]) -> None:
@@ -139,7 +141,7 @@ class Samples(Instrument):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    def _read(self, view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int] | None) -> _Batch:
+    def _read(self, view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int, Tensor] | None) -> _Batch:
         batch = _Batch()
         checkpointing = self.tools.scene.checkpointing
         inputs = None
@@ -255,7 +257,7 @@ class Samples(Instrument):
         again, past.newest = whole == past.newest, whole
         past.looks += 1
         if len(past.batches) == 1 and past.looks >= STALE_LOOKS:
-            values["stale_loader_batches"] = float(_batches_waiting(self.tools.scene.loaders, batch.rows))
+            values |= self._one_batch.values(batch.rows, hashes)
         if losses is None:
             return values
         verdict = past.swings.add(step, hashes, losses, again)
@@ -319,20 +321,6 @@ def _order(past: _Past, labels: np.ndarray, whole: bool) -> dict[str, float]:
         "label_classes": float(order.classes),
         "label_classes_seen": float(len(counts)),
     }
-
-
-def _batches_waiting(loaders: Sequence[weakref.ref[Any]], rows: int) -> int:
-    """Batches of the largest live data loader that makes batches of this size; 0 if there is none."""
-    most = 0
-    for ref in loaders:
-        loader = ref()
-        if loader is None or loader.batch_size != rows:
-            continue
-        try:
-            most = max(most, len(loader))
-        except (TypeError, NotImplementedError):
-            continue  # an iterable data set without a length
-    return most
 
 
 def _first(value: Any, depth: int = 3) -> Tensor | None:

@@ -7,8 +7,7 @@ step. Nothing of the run is written to: weights are copies, buffers and random s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,33 +15,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.analysis.steps.taken import ratio_summary, step_ratios
-from surefoot.autodiff.jvp import Derivative, directional_derivative
-from surefoot.autodiff.kernels import differentiable_kernels
+from surefoot.autodiff.jvp import Derivative
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import GraphView, LossSite, Node, saved, shape_source
+from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
+from surefoot.observe.logit_site import LogitSite, find_logits
 from surefoot.observe.memory import fits
-from surefoot.observe.replay import Forward, ForwardRecorder
-from surefoot.optim.safe_radius import Link
+from surefoot.observe.replay import ForwardRecorder
 
 NAME = "safe step"
 COST = 4.0  # steps of the run's own that a reading takes, before one was measured
-# Of the update: where there is no forward mode, the displacement of the finite difference. A step of r = 1 moves
-# logits by about π, so that float32 leaves three digits.
-SHARE = 0.01
-# A replay runs other kernels than the script's forward did (and none of autocast's), so it agrees up to rounding.
-_AGREES, _AGREES_AUTOCAST = 1e-2, 0.1
-
-
-@dataclass
-class _Site:
-    """Where the logits are: which forward, which of its outputs, which dimension, and which rows count."""
-
-    forward: Forward
-    output: int
-    class_dim: int
-    link: Link
-    mask: Tensor | None
 
 
 class SafeStepReading(Instrument):
@@ -53,7 +35,7 @@ class SafeStepReading(Instrument):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._recorder = ForwardRecorder(tools.guard, NAME, most=4)
-        self._site: _Site | None = None
+        self._site: LogitSite | None = None
         self._before: list[tuple[str, Tensor, Tensor]] = []  # name, parameter, its value before the step
         self._seconds = 0.0
         self._means: Derivative = "jvp"
@@ -74,7 +56,7 @@ class SafeStepReading(Instrument):
         """Find the forward whose output the loss function got."""
         self._recorder.take_off()
         forwards = self._recorder.forwards
-        self._site = _find_site(view.loss, forwards) if view.loss is not None and view.complete else None
+        self._site = find_logits(view.loss, forwards) if view.loss is not None and view.complete else None
         self._recorder.forget()
         if self._site is not None:
             self._site.forward.let_go()
@@ -111,7 +93,7 @@ class SafeStepReading(Instrument):
         self._recorder.forget()
         self._site, self._before, self._seconds = None, [], 0.0
 
-    def _measure(self, site: _Site, before: list[tuple[str, Tensor, Tensor]], state: OptimizerState) -> None:
+    def _measure(self, site: LogitSite, before: list[tuple[str, Tensor, Tensor]], state: OptimizerState) -> None:
         forward = site.forward
         refusal = forward.refusal()
         if refusal is not None:
@@ -122,7 +104,7 @@ class SafeStepReading(Instrument):
         old = {name: value for name, _, value in before}
         update = {name: p.detach() - value for name, p, value in before}
         try:
-            logits, moved = self._derivative(site, old, update)
+            logits, moved, gap = site.derivative(old, update, self._means)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -132,31 +114,17 @@ class SafeStepReading(Instrument):
             self._means = "finite-difference"
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             self.tools.tell("derivative", reading=NAME, means=self._means, reason=reason)
-            logits, moved = self._derivative(site, old, update)
-        assert forward.outputs is not None
-        theirs = forward.outputs[site.output].movedim(site.class_dim, -1)
-        scale = theirs.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
-        gap = (logits - theirs).abs().amax() / scale
+            logits, moved, gap = site.derivative(old, update, self._means)
         largest, median = ratio_summary(step_ratios(logits, moved, site.link).reshape(-1), site.mask)
         squares = torch.stack([torch.linalg.vector_norm(u, dtype=torch.float32).square() for u in update.values()])
-        self._put(state.name, [largest, median, squares.sum().sqrt(), gap], forward.autocast[2], self._means)
+        self._put(state.name, [largest, median, squares.sum().sqrt(), gap], site.agreement, self._means)
 
-    def _derivative(
-        self, site: _Site, old: Mapping[str, Tensor], update: Mapping[str, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        def output(parameters: dict[str, Tensor]) -> Tensor:
-            return site.forward.again(parameters)[site.output]
-
-        with differentiable_kernels(site.forward.root):
-            value, moved, _ = directional_derivative(output, old, update, derivative=self._means, share=SHARE)
-        return value.movedim(site.class_dim, -1), moved.movedim(site.class_dim, -1)
-
-    def _put(self, where: str, numbers: list[Tensor], autocast: bool, means: str) -> None:
+    def _put(self, where: str, numbers: list[Tensor], agreement: float, means: str) -> None:
         step = self.tools.scene.clock.steps
 
         def write(found: list[np.ndarray]) -> None:
             largest, median, length, gap = map(float, found)
-            if gap > (_AGREES_AUTOCAST if autocast else _AGREES):
+            if gap > agreement:
                 self._refuse(f"its second run differs from the first by {gap:.2g} of the largest output")
                 return
             self.tools.rows.put(
@@ -176,56 +144,3 @@ class SafeStepReading(Instrument):
         if not self._refused:
             self._refused = True
             self.tools.tell("derivative", reading=NAME, means="none", reason=reason)
-
-
-def _find_site(loss: LossSite, forwards: Sequence[Forward]) -> _Site | None:
-    """The forward and output that are the loss function's input, up to its shape."""
-    link: Link
-    if loss.name in ("cross_entropy", "log_softmax"):
-        link = "softmax"
-    elif loss.name == "binary_cross_entropy_with_logits":
-        link = "sigmoid"
-    else:
-        return None
-    for forward in forwards:
-        for place, output in enumerate(forward.outputs or ()):
-            source: Node | None = shape_source(output.grad_fn)
-            if source is None or source is not loss.input_node or not output.is_floating_point():
-                continue
-            class_dim = _class_dim(loss, output)
-            if class_dim is None:
-                return None
-            rows = output.movedim(class_dim, -1).shape[:-1]
-            known, mask = _mask(loss, rows.numel())
-            return _Site(forward, place, class_dim, link, mask) if known else None
-    return None
-
-
-def _class_dim(loss: LossSite, output: Tensor) -> int | None:
-    if loss.name == "binary_cross_entropy_with_logits":
-        return -1 if output.dim() else None
-    log_probabilities = saved(loss.node, "self", "result")
-    if log_probabilities is None or not log_probabilities.dim():
-        return None
-    class_dim = 1 if loss.name == "cross_entropy" and log_probabilities.dim() > 1 else log_probabilities.dim() - 1
-    classes = log_probabilities.shape[class_dim]
-    if classes < 2:
-        return None
-    if output.shape == log_probabilities.shape:
-        return class_dim
-    fitting = [dim for dim, size in enumerate(output.shape) if size == classes]
-    return fitting[0] if len(fitting) == 1 else None
-
-
-def _mask(loss: LossSite, rows: int) -> tuple[bool, Tensor | None]:
-    """Whether it is known which rows count, and which do where not all do."""
-    targets = saved(loss.node, "target") if loss.name == "cross_entropy" else None
-    if targets is None or targets.is_floating_point():
-        return True, None
-    ignore = getattr(loss.node, "_saved_ignore_index", -100)
-    ignore = ignore - (1 << 64) if ignore >= 1 << 63 else ignore  # autograd stores it as an unsigned number
-    # rows of output and targets belong together only if there are as many; else none must be marked as ignored, which
-    # only padding uses: to look would mean to wait for the device
-    if targets.numel() == rows:
-        return True, (targets != ignore).reshape(-1)
-    return (bool((targets != ignore).all()), None) if targets.is_cpu else (False, None)

@@ -1,0 +1,167 @@
+"""``critical-init``: weights are drawn anew, at the critical point of the activation, before a model's first forward.
+
+Which activation, and how large the inputs are, a run of the model on the script's own first inputs tells, which leaves
+nothing behind. Where weights do not look as if they had just been drawn, nothing is done.
+"""
+
+from __future__ import annotations
+
+import weakref
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from surefoot.apply.cure import Cure, Desk
+from surefoot.apply.fresh import sign_of_training
+from surefoot.init.critical import InitPlan, critical_, dense_layers
+from surefoot.observe.data_sites import find_data
+from surefoot.observe.discover import census, find_models, unwrap
+from surefoot.observe.graph import GraphView, read_graph
+from surefoot.observe.replay import Forward
+from surefoot.observe.signals.initialisation import ACTIVATION_NODES
+
+Function = str | Callable[[Tensor], Tensor]
+
+
+class CriticalInit(Cure):
+    """Calls :func:`surefoot.init.critical_` on each model that the script's optimisers train."""
+
+    id = "critical-init"
+    wants_models = True
+
+    def __init__(self, desk: Desk, activation: str, gamma: float, input_rms: float | None) -> None:
+        super().__init__(desk)
+        self.activation, self.gamma, self.input_rms = activation, gamma, input_rms
+        self._hooks: dict[int, Any] = {}
+        self._met: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._stepped = False
+        self._done: list[str] = []
+        if desk.offset:
+            self.note("the run is continued, so its weights are trained; they stay")
+
+    def at_optimizer(self, optimizer: Optimizer) -> None:
+        """Wait for the first forward of each model that it trains."""
+        if self.desk.offset:
+            return
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        modules = census().modules if self.models is None else [m for top in self.models for m in top.modules()]
+        for root in find_models(modules, parameters).roots:
+            model = root.module()
+            if model is not None and model not in self._met:
+                self._met.add(model)
+                # hooks of a compiled model run outside of what is compiled; those of the model below would be traced
+                door = next((m for m in modules if m is not model and unwrap(m)[0] is model), model)
+                handle = door.register_forward_pre_hook(
+                    partial(self._at_forward, weakref.ref(model)), with_kwargs=True, prepend=True
+                )
+                self._hooks[id(model)] = handle
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """From here on weights are trained."""
+        self._stepped = True
+
+    def at_close(self) -> None:
+        """Take the hooks off; say so where no model was met."""
+        if self._hooks and self._stepped:
+            self.note("a model's forward is compiled, or was not met; it keeps its weights")
+        for handle in self._hooks.values():
+            handle.remove()
+        self._hooks.clear()
+        if not self._met and not self.desk.offset:
+            self.note("no model was found to be trained; nothing was changed")
+
+    def summary(self) -> str:
+        """What was drawn."""
+        return "; ".join(self._done) if self._done else "drew no weights"
+
+    def _at_forward(
+        self, ref: weakref.ref[nn.Module], door: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """A forward pre-hook."""
+        model = ref()
+        if torch.compiler.is_compiling() or model is None:
+            return
+        self._hooks.pop(id(model)).remove()
+        try:
+            self._draw(model, args, kwargs)
+        except Exception as error:
+            self.note(f"{type(model).__name__} keeps its weights: {' '.join(str(error).split())}")
+
+    def _draw(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        used = "a step was taken already" if self._stepped else sign_of_training(model)
+        if used is not None:
+            raise ValueError(f"{used}; only a model that was just drawn is drawn anew")
+        found, rms = self._tried(model, args, kwargs)
+        act: Function = found if self.activation == "auto" else self.activation
+        first = next((module.weight for _, module, _ in dense_layers(model)), None)
+        if first is None:
+            raise ValueError("it has no Linear or Conv layer")
+        generator = torch.Generator().manual_seed(_seed(first))
+        copies = _copies_of(model)
+        plan = critical_(model, act, self.gamma, self.input_rms or rms or 1.0, generator)
+        for other in copies:
+            other.load_state_dict(model.state_dict())
+        self._done.append(_told(model, act, plan))
+        self.act()
+
+    def _tried(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Function, float | None]:
+        """The model's commonest activation, and the size of what enters its first layer, from one run of it."""
+        if torch.is_inference_mode_enabled():
+            raise ValueError("its first forward is one of inference")
+        with torch.enable_grad():
+            outputs = [t for t in Forward(model, args, kwargs).again() if t.grad_fn is not None]
+            view = read_graph(outputs)
+        first = next((module.weight for _, module, _ in dense_layers(model)), None)
+        sizes = [float(s.data.detach().double().square().mean().sqrt()) for s in find_data(view)
+                 if s.weight is first and s.data.is_floating_point()]  # fmt: skip
+        return _activation(view), sizes[0] if sizes and 0 < sizes[0] < float("inf") else None
+
+
+def _activation(view: GraphView) -> Function:
+    """The activation that most nodes of a graph are of; "linear" where there is none."""
+    nodes = [(kind, node) for node in view.nodes if (kind := ACTIVATION_NODES.get(node.name())) is not None]
+    if not nodes:
+        return "linear"
+    kind = Counter(kind for kind, _ in nodes).most_common(1)[0][0]
+    node = next(node for k, node in nodes if k == kind)
+    if kind == "leaky_relu":
+        slope = float(getattr(node, "_saved_negative_slope", 0.01))
+        return lambda z: F.leaky_relu(z, slope)
+    if kind == "hardtanh":
+        raise ValueError("for hardtanh name an activation: it is linear near 0, as tanh is")
+    return kind
+
+
+def _seed(weight: Tensor) -> int:
+    """A seed that follows from the weights there were: of the script's own seed, and the same on all ranks."""
+    return zlib.crc32(weight.detach().float().cpu().contiguous().numpy().tobytes())
+
+
+def _copies_of(model: nn.Module) -> list[nn.Module]:
+    """Other models that hold the same numbers: targets and averages that the script copied from this one."""
+    mine = list(model.state_dict().values())
+    parts = {id(m) for m in model.modules()}
+    found = []
+    for other in census().modules:
+        if type(other) is type(model) and id(other) not in parts:
+            theirs = list(other.state_dict().values())
+            if len(mine) == len(theirs) and all(
+                a is not b and a.shape == b.shape and a.device == b.device and torch.equal(a, b)
+                for a, b in zip(mine, theirs, strict=True)
+            ):
+                found.append(other)
+    return found
+
+
+def _told(model: nn.Module, act: Function, plan: InitPlan) -> str:
+    point = plan.point
+    name = act if isinstance(act, str) else "leaky_relu"
+    layers = "1 layer" if len(plan.layers) == 1 else f"{len(plan.layers):,} layers"
+    return f"drew {layers} of {type(model).__name__} anew with C_W = {point.C_W:.4g}, C_b = {point.C_b:.4g} ({name})"

@@ -1,0 +1,125 @@
+"""What a remedy in a running script is made of: a cure, called at the moments of a training step.
+
+A cure puts a part of ``optim``, ``losses`` or ``init`` in place; it holds no formula. Its methods are guarded: an
+exception of ours turns this cure off, told once, and the script goes on without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where a cure tells what it did.
+
+    Attributes
+    ----------
+    tell : ``tell(kind, **data)`` records an event of the step under way; a ``note`` is told on stderr too
+    offset : steps of a continued run that were taken before this process
+    leave_out : the loss of the step under way is none of the run's, for the step is not taken
+    """
+
+    tell: Callable[..., None]
+    offset: int = 0
+    leave_out: Callable[[], None] = lambda: None
+
+
+class Cure:
+    """One remedy in place. What does not apply to it is left as it is.
+
+    Attributes
+    ----------
+    id : what ``--apply`` calls it
+    acted : steps (or calls) at which it changed something
+    compiled : it is part of compiled code, too, where nothing can be counted
+    stopped : why it is off, if it failed
+    models : the modules that are trained, where the user has named them
+    """
+
+    id: ClassVar[str]
+    wants_models: ClassVar[bool] = False
+    """Optimisers are told of when they are made (:meth:`at_optimizer`), before the first forward."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.acted = 0
+        self.compiled = False
+        self.stopped = ""
+        self.models: list[nn.Module] | None = None
+        self.noted: set[str] = set()
+
+    def at_optimizer(self, optimizer: Optimizer) -> None:
+        """An optimiser was made; its groups are complete."""
+
+    def at_backward(self, tensors: Any) -> None:
+        """A backward of the script's begins, from ``tensors``."""
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """An outermost step of an optimiser begins."""
+
+    def at_gradients(self, optimizer: Optimizer) -> None:
+        """The gradients of a step are complete: as it begins, or each time that its closure has computed them."""
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """The step is over, and nobody else has been told: it may still be amended."""
+
+    def restore(self, optimizer: Optimizer) -> None:
+        """Everybody has been told of the step: put back what was changed for its length."""
+
+    def cross_entropy(self, logits: Tensor, targets: Tensor, loss: Callable[[], Tensor], how: dict[str, Any]) -> Any:
+        """What ``F.cross_entropy`` is to give where gradients are asked for; ``loss()`` is torch's own."""
+        return loss()
+
+    def at_close(self) -> None:
+        """The run is over."""
+
+    def summary(self) -> str:
+        """What it did, as one sentence without a full stop."""
+        return "did nothing"
+
+    def act(self) -> None:
+        """It changed something at this step: told at the first, second, fourth, … of them, and at the end."""
+        if torch.compiler.is_compiling():
+            self.compiled = True
+            return
+        self.acted += 1
+        if self.acted & (self.acted - 1) == 0:
+            self.report()
+
+    @property
+    def in_compiled_code(self) -> str:
+        """To be added to what was counted."""
+        return ", and in compiled code" if self.compiled else ""
+
+    def report(self, step: int | None = None) -> None:
+        """Record what was done so far; of the step under way, or of ``step``."""
+        self.desk.tell("applied", at=step, id=self.id, text=self.told(), count=self.acted)
+
+    def told(self) -> str:
+        """What it did, and why it does no more if it does not."""
+        return f"{self.summary()}; it failed and was turned off ({self.stopped})" if self.stopped else self.summary()
+
+    def note(self, text: str) -> None:
+        """Tell something once, on stderr and in the record."""
+        if text not in self.noted:
+            self.noted.add(text)
+            self.desk.tell("note", text=f"{self.id}: {text}")
+
+
+def parameters_of(optimizer: Optimizer) -> list[Tensor]:
+    """The parameters of an optimiser that have a gradient."""
+    return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+
+
+def gradient_scale(optimizer: Optimizer) -> float:
+    """What gradients are still multiplied by inside a step: fused optimisers take a gradient scaler's factor out
+    themselves."""
+    scale = getattr(optimizer, "grad_scale", None)
+    return 1.0 if scale is None else float(scale)

@@ -1,0 +1,240 @@
+"""Puts cures in place: around optimisers' steps, before backwards, in ``F.cross_entropy``, where optimisers are made.
+
+Steps are met by PyTorch's global optimiser hooks. Ours stand outermost: what watches sees a step as the cure left it,
+with the rate that it was taken with, and a scheduler sees the rate that it wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.optimizer import (
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+from surefoot.apply.catalogue import KNOWN, Choice
+from surefoot.apply.cure import Cure, Desk
+from surefoot.observe.compiled import ByHand
+from surefoot.observe.discover import census
+from surefoot.observe.patches import closure_in, followed, with_closure
+
+
+def make(choice: Choice, desk: Desk) -> Cure:
+    """The cure that was asked for."""
+    home, _, name = KNOWN[choice.id].home.partition(":")
+    return getattr(import_module(f"surefoot.apply.{home}"), name)(desk, **dict(choice.settings))
+
+
+class Interposer:
+    """Cures in place until :meth:`remove`; in the order given at each moment of a step, and back when put back.
+
+    Parameters
+    ----------
+    choices : what to apply
+    desk : where cures tell what they did
+    follows : whether an optimiser is to be changed; by default all are
+    models : the modules that are trained, where that is known; else they are found from the optimisers
+    """
+
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        desk: Desk,
+        follows: Callable[[Optimizer], bool] = lambda _: True,
+        models: Sequence[nn.Module] | None = None,
+    ) -> None:
+        self._desk = desk
+        self._follows = follows
+        self.cures = [make(choice, desk) for choice in choices]
+        for cure in self.cures:
+            cure.models = None if models is None else list(models)
+        self._off: set[int] = set()  # ids of cures that failed
+        self._steps = 0
+        self._threads = threading.local()
+        self._patched: list[tuple[Any, str, Any, Any]] = []
+        for choice in choices:
+            desk.tell("apply", id=choice.id, settings=dict(choice.settings))
+        self._handles: list[Any] = [
+            register_optimizer_step_pre_hook(self._begin),
+            register_optimizer_step_post_hook(self._amend),
+            register_optimizer_step_post_hook(self._end),
+        ]
+        _to_the_front(_global_optimizer_pre_hooks, self._handles[0])
+        _to_the_front(_global_optimizer_post_hooks, self._handles[1])
+        if self._any("at_backward"):
+            self._put(torch.autograd, "backward", self._backward(torch.autograd.backward))
+        if self._any("cross_entropy"):
+            self._put(F, "cross_entropy", self._cross_entropy(F.cross_entropy))
+        if any(cure.wants_models for cure in self.cures):
+            self._put(Optimizer, "__init__", self._init(Optimizer.__init__))
+            for optimizer in census().optimizers:  # made before the cures came
+                self._met(optimizer)
+
+    def remove(self) -> None:
+        """Take everything away."""
+        for home, name, original, wrapper in reversed(self._patched):
+            if getattr(home, name) is wrapper:  # unless somebody patched it again on top
+                setattr(home, name, original)
+        for handle in self._handles:
+            handle.remove()
+        self._patched, self._handles = [], []
+
+    def close(self, step: int) -> None:
+        """The run is over with ``step``: take everything away, and record what was done."""
+        self.remove()
+        self._each("at_close")
+        if not self._steps:
+            for cure in self.cures:
+                if not cure.acted and not cure.noted and (_minds(cure, "at_gradients") or _minds(cure, "before_step")):
+                    cure.note("no optimiser's step was met (one inside compiled code is not); nothing was changed")
+        for cure in self.cures:
+            self._guard(cure, cure.report, step)
+
+    def summaries(self) -> dict[str, str]:
+        """What each cure did, by its id."""
+        return {cure.id: cure.told() for cure in self.cures}
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _any(self, moment: str) -> bool:
+        return any(_minds(cure, moment) for cure in self.cures)
+
+    def _each(self, moment: str, *args: Any, back: bool = False) -> None:
+        for cure in reversed(self.cures) if back else self.cures:
+            if id(cure) not in self._off:
+                self._guard(cure, getattr(cure, moment), *args)
+
+    def _guard(self, cure: Cure, function: Callable[..., Any], *args: Any) -> Any:
+        try:
+            return function(*args)
+        except Exception as error:
+            self._off.add(id(cure))
+            cure.stopped = " ".join(f"{type(error).__name__}: {error}".split())
+            self._desk.tell("note", text=f"{cure.id} is not applied any more: {cure.stopped}")
+            return None
+
+    @property
+    def _open(self) -> list[int]:
+        """Optimisers whose step is running in this thread, outermost first."""
+        stack: list[int] | None = getattr(self._threads, "open", None)
+        if stack is None:
+            stack = self._threads.open = []
+        return stack
+
+    def _begin(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        if torch.compiler.is_compiling() or not self._follows(optimizer):
+            return None
+        stack = self._open
+        if id(optimizer) in stack:  # its last step raised, so its end was never seen
+            outermost = stack[0] == id(optimizer)
+            del stack[stack.index(id(optimizer)) :]
+            if outermost:
+                self._each("restore", optimizer, back=True)
+        stack.append(id(optimizer))
+        if len(stack) > 1:
+            return None
+        self._steps += 1
+        self._each("before_step", optimizer)
+        closure = closure_in(args, kwargs)
+        if closure is not None:
+            at_gradients = functools.partial(self._each, "at_gradients", optimizer)
+            return with_closure(args, kwargs, followed(closure, at_gradients))
+        self._each("at_gradients", optimizer)
+        return None
+
+    def _amend(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not torch.compiler.is_compiling() and self._open[:1] == [id(optimizer)]:
+            self._each("after_step", optimizer, back=True)
+
+    def _end(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        stack = self._open
+        if torch.compiler.is_compiling() or id(optimizer) not in stack:
+            return
+        del stack[stack.index(id(optimizer)) :]
+        if not stack:
+            self._each("restore", optimizer, back=True)
+
+    def _met(self, optimizer: Optimizer) -> None:
+        if self._follows(optimizer) and not isinstance(optimizer, ByHand):
+            self._each("at_optimizer", optimizer)
+
+    def _put(self, home: Any, name: str, wrapper: Any) -> None:
+        self._patched.append((home, name, getattr(home, name), wrapper))
+        setattr(home, name, wrapper)
+
+    def _backward(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
+            if not torch.compiler.is_compiling():
+                self._each("at_backward", tensors)
+            original(tensors, *args, **kwargs)
+
+        return backward
+
+    def _init(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __init__(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            original(optimizer, *args, **kwargs)
+            self._met(optimizer)
+
+        return __init__
+
+    def _cross_entropy(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        cure = next(c for c in self.cures if _minds(c, "cross_entropy"))
+
+        @functools.wraps(original)
+        def cross_entropy(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+            named = dict(zip(_CROSS_ENTROPY[: len(args)], args, strict=False)) | kwargs
+            plain = functools.partial(original, input, target, *args, **kwargs)
+            legacy = named.get("size_average") is not None or named.get("reduce") is not None
+            inside = getattr(self._threads, "inside", False)  # a part of ours may call the function, too
+            if not _trains(input) or legacy or inside or id(cure) in self._off:
+                return plain()
+            how = {name: value for name, value in named.items() if name not in ("size_average", "reduce")}
+            if torch.compiler.is_compiling():
+                # What is compiled calls torch's function by its name: that is this one.
+                return cure.cross_entropy(input, target, functools.partial(_by_its_op, input, target, **how), how)
+            self._threads.inside = True
+            try:
+                value = self._guard(cure, cure.cross_entropy, input, target, plain, how)
+            finally:
+                self._threads.inside = False
+            return plain() if value is None else value  # and if it was the script's mistake, that tells it
+
+        return cross_entropy
+
+
+def _minds(cure: Cure, moment: str) -> bool:
+    return getattr(type(cure), moment) is not getattr(Cure, moment)
+
+
+def _to_the_front(hooks: Any, handle: Any) -> None:
+    hooks.move_to_end(handle.id, last=False)  # torch keeps its global hooks in an OrderedDict
+
+
+def _by_its_op(
+    logits: Any, targets: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:  # fmt: skip
+    """Torch's own cross-entropy, without its function of that name."""
+    number = {"none": 0, "mean": 1, "sum": 2}[reduction]
+    return torch.ops.aten.cross_entropy_loss(logits, targets, weight, number, ignore_index, label_smoothing)
+
+
+_CROSS_ENTROPY = ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing")
+
+
+def _trains(logits: Any) -> bool:
+    """Whether a gradient is asked for: a validation loss stays what it was, to be compared with other runs."""
+    return isinstance(logits, torch.Tensor) and torch.is_grad_enabled() and logits.requires_grad

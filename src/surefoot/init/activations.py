@@ -1,0 +1,56 @@
+"""Activations by name, module or function, as functions of float64 tensors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Activation = str | nn.Module | Callable[[Tensor], Tensor]
+"""A name of :data:`NAMED`, a module such as ``nn.GELU()``, or a function that acts on each entry."""
+
+NAMED: dict[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda z: z,
+    "relu": torch.relu,
+    "leaky_relu": F.leaky_relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": F.gelu,
+    "silu": F.silu,
+    "elu": F.elu,
+    "selu": F.selu,
+    "softplus": F.softplus,
+    "sin": torch.sin,
+    "erf": torch.erf,
+}
+
+
+def as_function(act: Activation) -> Callable[[Tensor], Tensor]:
+    """The activation as a function of float64 tensors; the caller's own module is left as it is.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    TypeError
+        If it can't be called.
+    """
+    if isinstance(act, str):
+        if act not in NAMED:
+            raise ValueError(f"act: got {act!r}; use one of {', '.join(NAMED)}, or a function of a tensor")
+        return NAMED[act]
+    if isinstance(act, nn.Module):
+        return copy.deepcopy(act).double().cpu().eval()
+    if not callable(act):
+        raise TypeError(f"act: got {type(act).__name__}; use a name, a module, or a function of a tensor")
+    return act
+
+
+def name_of(act: Activation) -> str:
+    """What to call it in messages."""
+    if isinstance(act, str):
+        return act
+    return type(act).__name__ if isinstance(act, nn.Module) else getattr(act, "__name__", repr(act))

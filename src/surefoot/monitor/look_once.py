@@ -1,0 +1,219 @@
+"""One forward and one backward of a model, watched, and no step: what ``surefoot inspect FILE.py:FUNCTION`` records."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from surefoot.analysis.curvature import HessianReport
+from surefoot.analysis.propagation import Chain, chain_report, path_depth
+from surefoot.monitor.inspect import Subject, loss_of
+from surefoot.monitor.session import Session
+from surefoot.monitor.synthetic import synthetic
+from surefoot.observe.compiled import ByHand
+from surefoot.observe.signals.activations import first_tensor
+from surefoot.observe.start import StartProbe
+
+SECONDS = 6.0  # of forward and backward; a batch that takes longer is cut
+_FIRST, _LEAST = 2, 2  # rows
+_CHEAP = 2e9  # parameters times rows, below which nothing is timed
+_ADAM_EPS, _HALF = 1e-8, 2.0**-24
+_MOST = 1 << 18  # elements of a gradient that are read
+
+
+def look(subject: Subject, folder: Path, target: str, options: list[str], seed: int = 0) -> Session:
+    """Watch one forward and backward of the subject as step 0; the session is open, for what else is to be recorded.
+
+    Raises
+    ------
+    ValueError
+        If the model can't be run, or its loss can't be differentiated; nothing is recorded then.
+    """
+    model = subject.model
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if not trained:
+        raise ValueError("TARGET: no parameter of the model requires a gradient, so there is nothing that could learn")
+    generator = torch.Generator().manual_seed(seed)
+    if subject.inputs is None:
+        inputs, told = synthetic(model, generator)
+    else:
+        inputs, told = subject.inputs, ""
+    torch.manual_seed(seed)  # of dropout
+    batch, cut = _affordable(model, inputs, subject.targets, sum(p.numel() for p in trained))
+    inputs, targets = batch
+    first = _root_of(model, inputs, targets, subject, generator)[0]
+    session = Session(folder, script=target, inspected=options, models=[model])
+    try:
+        begin = time.perf_counter()
+        session.observer.acquaint(first)
+        del first
+        with StartProbe(model) as probe:
+            roots, cotangents = _root_of(model, inputs, targets, subject, generator)
+            torch.autograd.backward(roots, cotangents)
+            stand_in = ByHand(trained)
+            session.observer.end_untaken(stand_in)
+        chain = chain_report(probe.layers)
+        facts: dict[str, Any] = {
+            "inputs": told,
+            "rows": cut,
+            "cotangent": cotangents[0] is not None,
+            "chain": None if chain is None else _plain(chain),
+            "layers": [asdict(layer) for layer in probe.layers],
+            "residual": probe.residual,
+            "path_depth": path_depth(list(probe.residual.values())),
+            "peak": probe.peak,
+            "peak_at": probe.peak_at,
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "seconds": time.perf_counter() - begin,
+        }
+        if cotangents[0] is None:
+            facts["gradients"] = _small_gradients(model)
+        session.event(0, "start", **facts)
+    except BaseException:
+        session.close(1, None, report=False)
+        raise
+    return session
+
+
+def add_curvature(session: Session, report: HessianReport) -> None:
+    """Put the Hessian's spectrum into the record."""
+    density = report.density
+    for key in ("grid", "density", "atoms"):
+        session.writer.blob(0, "hessian", key, np.asarray(getattr(density, key)))
+    session.event(0, "hessian", **_numbers(report))
+
+
+def _numbers(report: HessianReport) -> dict[str, Any]:
+    """The report's numbers, as they go to the record."""
+    ends = {
+        name: {"value": float(pairs.values[0]), "residual": float(pairs.residuals[0]), "converged": pairs.converged}
+        for name, pairs in (("largest", report.largest), ("smallest", report.smallest))
+    }
+    names = ("effective_rank", "outliers", "gap", "flat", "negative", "gradient_overlap", "gradient_norm", "parameters")
+    plain = {name: getattr(report, name) for name in (*names, "rows", "products", "seed")}
+    return ends | plain | {"k": len(report.largest.values), "trace": asdict(report.trace), "norm": asdict(report.norm)}
+
+
+def _call(model: torch.nn.Module, inputs: Any) -> Any:
+    try:
+        if isinstance(inputs, Mapping):
+            return model(**inputs)
+        return model(*inputs) if isinstance(inputs, tuple) else model(inputs)
+    except Exception as error:
+        raise ValueError(f"TARGET: the model can't be run on its inputs: {_first_line(error)}") from error
+
+
+def _root_of(
+    model: torch.nn.Module, inputs: Any, targets: Any, subject: Subject, generator: torch.Generator
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """Run the model; what a backward starts from, and with which gradient: a loss, or outputs and a random one."""
+    output = _call(model, inputs)
+    if targets is not None:
+        loss_fn = loss_of(subject)
+        try:
+            loss = loss_fn(*_matched(output, targets, subject))
+        except Exception as error:
+            raise ValueError(f"TARGET: the loss can't be computed: {_first_line(error)}") from error
+        if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.requires_grad:
+            raise ValueError("TARGET: the loss must be one number that depends on the model's parameters")
+        return [loss], [None]
+    tensor = first_tensor(output)
+    if tensor is None or not tensor.requires_grad:
+        raise ValueError(
+            f"TARGET: the model gives {type(output).__name__}, in which no tensor comes first that depends on its "
+            "parameters; return (model, inputs, targets, loss_fn)"
+        )
+    noise = torch.randn(tensor.shape, generator=generator).to(tensor)
+    return [tensor], [noise / max(1, tensor.shape[0] if tensor.dim() else 1)]
+
+
+def _matched(output: Any, targets: Any, subject: Subject) -> tuple[Any, Any]:
+    """Output and targets as the known losses take them: one row a token."""
+    if subject.loss_fn is None:
+        output = first_tensor(output)
+        if output is not None and not targets.is_floating_point() and output.dim() == targets.dim() + 1:
+            return output.reshape(-1, output.shape[-1]), targets.reshape(-1)
+    return output, targets
+
+
+def _affordable(model: torch.nn.Module, inputs: Any, targets: Any, parameters: int) -> tuple[tuple[Any, Any], str]:
+    """As many rows as can be looked at in a few seconds, and a sentence if those are not all."""
+    rows = _rows_of(inputs, targets)
+    if rows is None or rows <= _LEAST or parameters * rows < _CHEAP:
+        return (inputs, targets), ""
+    few = _cut(inputs, min(rows, _FIRST))
+    begin = time.perf_counter()
+    try:
+        with torch.no_grad():
+            _call(model, few)
+    except ValueError:  # rows that can't be taken apart
+        return (inputs, targets), ""
+    each = (time.perf_counter() - begin) / _FIRST
+    most = max(_LEAST, int(SECONDS / (4 * each)))  # two forwards, and a backward as dear
+    if most >= rows:
+        return (inputs, targets), ""
+    return (_cut(inputs, most), _cut(targets, most)), f"{most} of {rows} rows, for a look of a few seconds"
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value]
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return [t for part in parts for t in _tensors(part)]
+
+
+def _rows_of(*values: Any) -> int | None:
+    """The rows that all tensors share; None if they do not."""
+    sizes = {t.shape[0] if t.dim() else 0 for t in _tensors(values)}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _cut(value: Any, rows: int) -> Any:
+    if isinstance(value, Tensor):
+        return value[:rows]
+    if isinstance(value, Mapping):
+        return {key: _cut(part, rows) for key, part in value.items()}
+    return type(value)(_cut(part, rows) for part in value) if isinstance(value, list | tuple) else value
+
+
+def _plain(chain: Chain) -> dict[str, Any]:
+    """As it goes to the record."""
+    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(chain).items()}
+
+
+@torch.no_grad()
+def _small_gradients(model: torch.nn.Module) -> dict[str, Any]:
+    """How many tensors' gradients are below Adam's ε, and what share of elements float16 would flush to zero."""
+    below, flushed, count, smallest, smallest_at = [], 0.0, 0, math.inf, ""
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None or parameter.grad.is_sparse:
+            continue
+        size = parameter.grad.flatten()[:_MOST].abs().float()
+        if not bool((size > 0).any()):
+            continue
+        rms = float(size.square().mean().sqrt())
+        count += 1
+        flushed += float(((size > 0) & (size < _HALF)).sum() / (size > 0).sum())
+        if rms < _ADAM_EPS:
+            below.append(name)
+        if rms < smallest:
+            smallest, smallest_at = rms, name
+    return {
+        "tensors": count,
+        "below_eps": below,
+        "flushed": flushed / count if count else math.nan,
+        "smallest": smallest,
+        "smallest_at": smallest_at,
+    }
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
