@@ -440,3 +440,51 @@ def test_a_blow_up_before_the_first_look_is_still_the_rate() -> None:
     assert (found.rank, found.first_step, found.detected_step) == (1, 1, 17)
     spiky = [2.3, 2.2, 2.1, 2.0, 40.0, *falling(100, 2.0, 0.2)]  # one bad batch, and it learns
     assert train(spiky, looks=[10, 20, 30, 40], constant=LN10).loud() == []
+
+
+# --- stages and leaps --------------------------------------------------------------------------------------------
+
+
+def test_a_step_at_a_hundredfold_rate_is_found_by_its_rate_and_the_loss_after_it() -> None:
+    def rate(step: int) -> float:
+        return 0.5 if step == 41 else 5e-3
+
+    hurt = [*flat(41, 3.2, 0.05), 8.4, 7.3, 6.4, 5.6, 5.2, *flat(60, 3.2, 0.05)]
+    found = train(hurt, lr=rate, constant=3.4).findings()["unsafe-step"]
+    assert (found.first_step, found.detected_step, found.severity) == (41, 44, "warning")
+    unharmed = train(flat(100, 3.2, 0.05), lr=rate, constant=3.4)
+    restarted = train(hurt, lr=lambda s: 5e-3 if s % 20 == 1 else 1e-4, constant=3.4)
+    assert "unsafe-step" not in unharmed.findings() | restarted.findings()
+
+
+def test_a_stage_with_other_parameters_is_measured_against_its_own_beginning() -> None:
+    stream = train([*falling(200, 0.7, 0.01, 0.003), *falling(200, 5.5, 4.0, 0.1)], constant=0.693)
+    for step, parameters in ((1, 2545), (201, 780)):
+        stream.event(step, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": parameters}])
+    assert stream.loud() == []
+
+
+@pytest.mark.parametrize("began", [1, 101])
+def test_a_stage_in_which_no_layer_gets_a_gradient_is_frozen(began: int) -> None:
+    """Low-rank additions with both factors at zero: each waits for the other."""
+    stream = train(flat(300, 4.0, 0.2), constant=0.693)
+    for step in (1, began):
+        stream.event(step, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
+    steps = list(range(4, 300, 4))
+    layered(stream, "gradients", "gradient_rms", lambda s: [0.0 if s >= began else 1.0] * 8, steps)
+    layered(stream, "activations", "called", lambda s: [1.0] * 8, steps)
+    found = stream.findings()["frozen-parameters"]
+    assert found.severity == "critical" and found.first_step >= began
+    once = layered(train(flat(300, 4.0, 0.2), constant=0.693), "gradients", "gradient_rms",
+                   lambda s: [0.0 if s > 20 else 1.0] * 8, steps)  # fmt: skip
+    layered(once, "activations", "called", lambda s: [1.0] * 8, steps)
+    assert "frozen-parameters" not in once.findings()
+
+
+def test_nan_is_no_softmax_collapse() -> None:
+    stream = train([*falling(80), *[math.nan] * 200], constant=LN10)
+    for step in range(10, 280, 10):
+        share = 0.0 if step <= 80 else 1.0
+        stream.row(step, "logits", {("softmax_rounding_share", "cross_entropy"): share,
+                                    ("softmax_collapse_share", "cross_entropy"): 0.0})  # fmt: skip
+    assert "softmax-collapse" not in stream.findings()

@@ -103,8 +103,11 @@ def test_constant_loss_and_logits():
             "binary_cross_entropy_with_logits",
             -(1 / 6 * math.log(1 / 6) + 5 / 6 * math.log(5 / 6)),
         ),
+        # of 0 … 5 the best constant is 2.5: distances 2.5, 1.5, 0.5 twice each
+        (lambda z: F.smooth_l1_loss(z, torch.arange(6.0).view(6, 1)), "smooth_l1_loss", (2.0 + 1.0 + 0.125) / 3),
+        (lambda z: F.huber_loss(z, torch.arange(6.0).view(6, 1), delta=2.0), "huber_loss", (3.0 + 1.125 + 0.125) / 3),
     ],
-    ids=["mse", "bce"],
+    ids=["mse", "bce", "smooth_l1", "huber"],
 )
 def test_constant_loss_of_other_losses(loss_fn, name, expected):
     model = nn.Linear(2, 1)

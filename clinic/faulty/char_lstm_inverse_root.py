@@ -2,7 +2,7 @@
 
 condition: unsafe-step
 accepts: unsafe-step
-allows: loss-spike, learning-rate-too-high, divergence, saturated-units, exploding-gradient, scheduler-misuse, bptt-explosion
+allows: loss-spike, learning-rate-too-high, divergence, saturated-units, exploding-gradient, bptt-explosion
 metric: loss min
 """
 

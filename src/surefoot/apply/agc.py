@@ -18,7 +18,6 @@ class AdaptiveGradientClipping(Cure):
         super().__init__(desk)
         self.clip, self.eps = clip, eps
         self._clipped: torch.Tensor | None = None  # units, summed where they are: nothing waits for a device
-        self._steps = 0
 
     def at_gradients(self, optimizer: Optimizer) -> None:
         """Clip."""

@@ -13,7 +13,7 @@ from surefoot.findings import all_rules
 from surefoot.monitor.options import RunOptions
 from surefoot.monitor.ranks import rank, shared_folder, world_size
 from surefoot.monitor.session import Session, free_folder
-from surefoot.monitor.stop import tell_on_stderr
+from surefoot.monitor.stop import end_before_first_step, tell_on_stderr
 from surefoot.monitor.user_rules import load
 from surefoot.runs.store import record_path
 
@@ -69,8 +69,11 @@ def start(options: RunOptions) -> None:
         rules=options.rules,
         keep_samples=options.keep_samples,
         apply=options.apply,
+        inspected=("--at-init",) if options.at_init else None,
         started=begin,
     )
+    if options.at_init:
+        end_before_first_step(_session.observer)
     _options = options
     for note in notes:
         _session.event(0, "note", text=note)
@@ -132,7 +135,12 @@ def _finish(code: int | None, exception: str | None) -> None:
     session, options = _session, _options
     if session is None or options is None or session.closed:
         return
-    others = 0 if session.observer.clock.steps else _processes_started()
+    taken = session.observer.clock.steps
+    if options.at_init and taken < 0:
+        text = "the script ended before an optimizer of torch.optim was stepped: there was nothing to inspect"
+        session.event(0, "note", text=text)
+        tell_on_stderr(text)
+    others = 0 if taken > 0 or options.at_init else _processes_started()
     if others:
         text = (
             f"no optimiser stepped in this process, but it started {others} more: training in processes that a script "

@@ -29,6 +29,7 @@ class RunOptions:
     rules : modules or files (absolute) to import for the user's own rules
     keep_samples : store the few rows of the script's inputs that a finding may name
     apply : remedies to put in place
+    at_init : ``surefoot inspect --at-init``: look at the first step and end the script before it is taken
     """
 
     script: str
@@ -46,3 +47,4 @@ class RunOptions:
     rules: tuple[str, ...] = ()
     keep_samples: bool = False
     apply: tuple[Choice, ...] = ()
+    at_init: bool = False

@@ -1,4 +1,4 @@
-"""Ends a run at the end of a step, once something was found that it was told to stop on."""
+"""Ends a run: after a step, once something was found that it was told to stop on, or before its first step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from surefoot.observe.observer import Observer
+from surefoot.observe.patches import closure_in, followed, with_closure
 from surefoot.runs.schema import Finding
 
 EXIT_CODE = 3
@@ -99,6 +101,36 @@ class Stopper:
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
+
+
+class Inspected(SystemExit):
+    """Raised in the place of a run's first step: it was to be looked at and not taken. The process ends with code 0."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
+def end_before_first_step(observer: Observer) -> None:
+    """Let the first optimiser that is stepped end the run instead, once the look at that step is written.
+
+    Where the script catches that, each further step ends it again: none is ever taken. ``observer`` has its hooks
+    already, so that ours come after.
+    """
+
+    def end(optimizer: Any) -> None:
+        if observer.clock.steps < 0:
+            observer.end_untaken(optimizer)
+        raise Inspected
+
+    def before_step(optimizer: Any, args: Any, kwargs: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return None
+        closure = closure_in(args, kwargs)
+        if closure is not None:  # it computes the gradient
+            return with_closure(args, kwargs, followed(closure, partial(end, optimizer)))
+        end(optimizer)
+
+    register_optimizer_step_pre_hook(before_step)
 
 
 def exit_code(error: SystemExit) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 
 import torch
@@ -11,14 +10,12 @@ from torch import Tensor
 from surefoot.observe.discover import Models
 from surefoot.observe.graph import ACCUMULATE, GraphView, Node, has_memory
 
-MAX_ELEMENTS = 1 << 24  # of a tensor that the script holds, when one that is not finite is sought
 _OWN_OUTPUT = ("_saved_result", "_saved_output", "_saved_result1")
 
 
 @dataclass(frozen=True, slots=True)
 class Culprit:
-    """Where a non-finite number came from: ``kind`` is weight, input (data that the script holds), computed
-    input (what was made of finite data before the first layer), activation or loss."""
+    """Where a non-finite number came from: ``kind`` is weight, input, activation or loss."""
 
     kind: str
     where: str
@@ -63,21 +60,9 @@ def find_culprit(view: GraphView, models: Models, loss_value: str, read_saved: b
                 return Culprit("activation", layer_of.get(node, ""), _operation(node), value)
             source = _source(node, name)
             if source is None:
-                if _script_holds(value):
-                    return Culprit("input", layer_of.get(node, ""), _operation(node), value)
-                return Culprit("computed input", layer_of.get(node, ""), "", value)
+                return Culprit("input", layer_of.get(node, ""), _operation(node), value)
             return Culprit("activation", layer_of.get(source, ""), _operation(source), value)
     return Culprit("loss", "", "", loss_value)
-
-
-def _script_holds(value: str) -> bool:
-    """Some live tensor of data has such a value: a batch that is bad is there itself, not only what was made of it."""
-    for obj in gc.get_objects():
-        if type(obj) is Tensor and obj.is_floating_point() and obj.grad_fn is None and not obj.requires_grad:
-            if obj.is_cpu and obj.layout is torch.strided and 0 < obj.numel() <= MAX_ELEMENTS and has_memory(obj):
-                if what_is(obj) == value:
-                    return True
-    return False
 
 
 def _first_bad(node: Node) -> tuple[str, str] | None:

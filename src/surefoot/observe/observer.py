@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,24 +22,24 @@ from torch.optim import Optimizer
 from surefoot.observe.account import Account
 from surefoot.observe.budget import Budget
 from surefoot.observe.clock import Idle, OptimizerState
-from surefoot.observe.compiled import ByHand, Unseen
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.graph import read_graph, roots_of
+from surefoot.observe.home import Home
 from surefoot.observe.instrument import Tools
 from surefoot.observe.later import Later
 from surefoot.observe.patches import closure_in, followed, with_closure
 from surefoot.observe.rows import Rows, Sink
+from surefoot.observe.scalars import Scalars, as_text
 from surefoot.observe.scene import Scene
 from surefoot.observe.signals.loss import loss_tensor
 from surefoot.observe.signals.ranks import RankWeights
-from surefoot.observe.triggers import LossTrigger
+from surefoot.observe.untold import UntoldSteps
 from surefoot.observe.validation import Validation
 
 FLUSH_EVERY = 1.0  # seconds between commits; one costs a millisecond or two
 _OF_THE_LAST_STEP = ("look", "schedulers")  # events that are told when the step that they are of is over
 _now = time.perf_counter
-_thread = threading.get_ident
 _compiling = torch.compiler.is_compiling
 _task: Callable[[], int] = torch._C._current_graph_task_id  # of the backward that this thread is inside, or -1
 
@@ -86,7 +85,9 @@ class Observer:
         self._gatherer = Gatherer(tools, means)
         self._ranks = RankWeights(tools) if ranks else None
         self._probes = self._gatherer.probes
-        self._home: int | None = None  # the thread that trains
+        self._home = Home()
+        self._scalars = Scalars(tools, self._odd_loss)
+        self._untold = UntoldSteps(self._scene, self._home)
         self._validation = Validation(self._scene, self._rows, self._later, self._guard)
         self._off: set[str] = set()  # signals that failed once
 
@@ -101,23 +102,16 @@ class Observer:
         self.on_idle: Callable[[bool], None] | None = None
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
-        self._by_hand: ByHand | None = None  # kept alive while the run lasts
-        self._unseen: Unseen | None = None  # while no step was ever seen: how one that nobody tells of is found
         self._closure_ran = (
             False  # inside a step: its closure has given loss and gradient, what it computes now is more
         )
         self._main: OptimizerState | None = None  # whose count is the run's
-        self._trigger = LossTrigger()
         # since the last optimiser step
-        self._loss: float | None = None
-        self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
-        self._backwards = 0
-        self._spent = False  # an optimiser has stepped on them; another may step on the same ones
+        self._spent = False  # an optimiser has stepped on the scalars gathered; another may step on the same ones
         self._left_out = False  # a remedy keeps the step from changing anything
         self._may_skip = False  # a gradient scaler was asked to step, and no step has come of it so far
         self._count_before: int | None = None  # steps of the optimiser that it was asked to step
         self._last_flush = _now()
-        self._scalars = 0  # rows of scalars since the last flush
         self._arm(first)
 
     @property
@@ -150,38 +144,38 @@ class Observer:
 
     def before_backward(self, tensors: Any) -> None:
         """The script is about to run a backward."""
-        if self.idle or not self.on or self._elsewhere() or _task() != -1:
+        if self.idle or not self.on or self._home.elsewhere() or _task() != -1:
             return  # a backward inside another is a part of it (activation checkpointing)
         if self._closure_ran:
             return
         try:
             self._inner.clear()
-            if self._unseen is not None:
-                self._end_unseen_step()
+            if self._untold.sought:
+                self._end_untold_step()
             if self._may_skip or self._spent:
                 # what was gathered belongs to the steps that were taken since; if the scaler skipped the step, for some
                 # gradient was not finite, it belongs to none
-                self._loss, self._device_loss, self._backwards = None, None, 0
+                self._scalars.forget()
                 self._may_skip = self._spent = False
-            self._backwards += 1
+            self._scalars.backwards += 1
             if self._looking or self._probes:
                 # first, for it may find a scaler that the loss was multiplied by
                 self._guard("clock", self._look_at_backward, tensors)
             loss = loss_tensor(tensors)
             if loss is not None:
-                self._read_loss(loss)
+                self._scalars.read(loss)
         except Exception as error:
             self._fail("loss", error)
 
     def after_backward(self) -> None:
         """The script's backward is over."""
-        if not self.on or self._elsewhere() or _task() != -1:
+        if not self.on or self._home.elsewhere() or _task() != -1:
             return
         if self._inner:
             self._guard("clock", self._end_inner_steps)
             return
-        if self._unseen is not None or not self.clock.steps:
-            self._guard("clock", self._expect_unseen_step)
+        if self._untold.sought or not self.clock.steps:
+            self._guard("clock", self._expect_untold_step)
         for probe in self._probes.values():
             self._guard("wiring", probe.after_backward)
         if self._looking and not self.clock.inside_step:
@@ -189,30 +183,26 @@ class Observer:
 
     def before_clip(self, parameters: Any) -> None:
         """The script is about to clip gradients."""
-        if self._looking and self.on and not self.clock.inside_step and not self._elsewhere():
+        if self._looking and self.on and not self.clock.inside_step and not self._home.elsewhere():
             given = [parameters] if isinstance(parameters, Tensor) else parameters
             self._guard("gradients", self._gatherer.at_clip, given)
 
     def scaled_by(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler is about to step an optimiser."""
         if self._scene.scaler is None and scaler.is_enabled():
-            # met only now: what was read of this step was multiplied by its scale
-            if self._loss is not None:
-                self._loss /= float(scaler._scale)
-            elif self._device_loss is not None:
-                self._device_loss = self._device_loss / scaler._scale
+            self._scalars.scaled_by(scaler)
         self._scene.scaler = scaler
         self._may_skip = True
         self._count_before = None
         told = isinstance(optimizer, Optimizer) and getattr(type(optimizer).step, "hooked", False)
-        if told and self.on and not self._elsewhere() and self._scene.follows(optimizer):
+        if told and self.on and not self._home.elsewhere() and self._scene.follows(optimizer):
             state = self._guard("scaler", self._scene.state_of, optimizer)
             self._count_before = None if state is None else state.count
 
     def after_scaled(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler has stepped an optimiser, or skipped its step."""
         state = self.clock.known(optimizer)
-        if state is None or self._count_before is None or not self.on or self._elsewhere():
+        if state is None or self._count_before is None or not self.on or self._home.elsewhere():
             return
         if self._scene.skips_of(state).scaled(state.count == self._count_before):
             self._guard("scaler", self._tell_skips, scaler, state)
@@ -222,7 +212,7 @@ class Observer:
 
     def after_eval(self) -> None:
         """Some module was put into evaluation mode."""
-        if self.on and self._scene.discovered and _thread() == self._home:
+        if self.on and self._scene.discovered and self._home.known_here():
             self._guard("validation", self._validation.begin)
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
@@ -233,7 +223,7 @@ class Observer:
             if self._looking and not self.clock.inside_step:
                 self._guard("clock", self._look_at_inner_step, optimizer)
             return None
-        if not self._at_home():
+        if not self._home.here():
             return None
         if not self.clock.enter(optimizer):
             self._nested = True
@@ -250,7 +240,7 @@ class Observer:
 
     def _closure_gave(self, optimizer: Optimizer) -> None:
         """A step's closure has computed loss and gradient; where it is called again, the first is the step's."""
-        if self._closure_ran or not self.on or not self._at_home():
+        if self._closure_ran or not self.on or not self._home.here():
             return
         self._closure_ran = True
         if self._looking:
@@ -268,7 +258,7 @@ class Observer:
                     # after a second step within one backward, each has to be seen to tell how many count
                     self._nested = self._nested or id(optimizer) in self._inner
                     self._inner[id(optimizer)] = optimizer
-            elif self._at_home() and self.clock.leave(optimizer):
+            elif self._home.here() and self.clock.leave(optimizer):
                 self._end_step(optimizer)
         except Exception as error:
             self._fail("clock", error)
@@ -279,7 +269,7 @@ class Observer:
 
     def _other_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """While idle, an optimiser has stepped whose count is not the run's."""
-        if not self.on or not self._scene.follows(optimizer) or _task() != -1 or not self._at_home():
+        if not self.on or not self._scene.follows(optimizer) or _task() != -1 or not self._home.here():
             return
         try:
             state = self._scene.state_of(optimizer)
@@ -296,8 +286,7 @@ class Observer:
     def close(self) -> None:
         """Hand over what is gathered and leave no hook behind."""
         if self.on:
-            if self._unseen is not None:
-                self._guard("clock", self._end_unseen_step)
+            self._guard("clock", self._end_untold_step)
             self._guard("activations", self._gatherer.withdraw)
             self._gatherer.close()
             self._guard("validation", self._validation.end)
@@ -308,7 +297,7 @@ class Observer:
     def drop(self) -> None:
         """Stop at once, touching nothing."""
         self.on = False
-        self._by_hand = self._unseen = None
+        self._untold.forget()
         self._validation.take_off()
         self._set_idle(False)
 
@@ -319,19 +308,8 @@ class Observer:
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def _read_loss(self, loss: Tensor) -> None:
-        scale = self._scene.loss_scale()
-        if not loss.is_cpu or not self._later.immediate:
-            loss = loss.detach() if scale is None else loss.detach() / scale
-            self._device_loss = loss if self._device_loss is None else self._device_loss + loss
-            return
-        value = loss.item() if scale is None else loss.item() / (scale.item() or math.nan)
-        self._loss = value if self._loss is None else self._loss + value
-        if not value <= self._trigger.limit or value == math.inf:
-            self._guard("loss", self._odd_loss, loss, value)
-
     def _look_at_backward(self, tensors: Any) -> None:
-        if self._looking and self._backwards == 1:
+        if self._looking and self._scalars.backwards == 1:
             self._gatherer.at_backward(tensors)
         for probe in self._probes.values():
             self._guard("wiring", probe.before_backward)
@@ -351,56 +329,24 @@ class Observer:
 
     def _end_inner_steps(self) -> None:
         """A backward is over inside of which optimisers have stepped, one for each parameter, say: that is one step."""
-        self._at_home()
+        self._home.here()
         for optimizer in self._inner.values():
             self._scene.state_of(optimizer, in_backward=True)
         _, optimizer = self._inner.popitem()
         self._inner.clear()
         self._end_step(optimizer)
 
-    def _elsewhere(self) -> bool:
-        """Whether this is not the thread that trains, as far as that is known."""
-        return self._home is not None and _thread() != self._home
-
-    def _expect_unseen_step(self) -> None:
-        """A backward is over and no optimiser has ever told of a step: a compiled ``step()`` does not."""
-        if self.clock.inside_step:
-            return
-        known = self._unseen is not None and self._unseen.confirmed
-        self._unseen = Unseen(self.clock.optimizers, known)
-        if self._unseen.optimizer is None:
-            self._unseen = Unseen(self._without_optimizer(), known)
-        optimizer = self._unseen.optimizer
-        if known and self._looking and optimizer is not None:
+    def _expect_untold_step(self) -> None:
+        """A backward is over and no optimiser has ever told of a step."""
+        if not self.clock.inside_step and (optimizer := self._untold.expect()) is not None and self._looking:
             self._look_at_step(optimizer)
 
-    def _without_optimizer(self) -> list[Optimizer]:
-        """Who steps where no optimiser holds what has a gradient: whatever changes the weights by hand."""
-        owned = [p for o in self._scene.models.owned.values() if (p := o.ref()) is not None and p.grad is not None]
-        if not owned or not self._scene.any_optimizer:
-            return []
-        self._by_hand = ByHand(owned)
-        self._scene.state_of(self._by_hand)
-        return [self._by_hand]
-
-    def _end_unseen_step(self) -> None:
-        """Another backward begins, or the run is over: if weights have changed since the last one, that was a step."""
-        unseen = self._unseen
-        assert unseen is not None
-        if self.clock.steps and not unseen.confirmed:
-            self._unseen = None  # steps are told of after all
-        elif unseen.stepped() and (optimizer := unseen.optimizer) is not None and self._at_home():
-            self._nested = unseen.confirmed = True  # never idle: every backward has to be seen
+    def _end_untold_step(self) -> None:
+        """Another backward begins, or the run is over."""
+        optimizer = self._untold.ended()
+        if optimizer is not None:
+            self._nested = True  # never idle: every backward has to be seen
             self._end_step(optimizer)
-
-    def _at_home(self) -> bool:
-        """Whether this is the thread that trains."""
-        thread = _thread()
-        if thread != self._home:
-            if self._home is not None and any(t.ident == self._home for t in threading.enumerate()):
-                return False
-            self._home = thread
-        return True
 
     def _end_step(self, optimizer: Optimizer) -> None:
         """The slow path: something is due at the end of this step, or it is not the main optimiser's."""
@@ -419,7 +365,7 @@ class Observer:
         # another optimiser's step belongs to the step of the run that is under way
         read = self._looking or due or (not ticked and self.clock.steps + 1 >= self._due)
         if read and not self._left_out:
-            self._write_scalars(optimizer, state)
+            self._scalars.write(optimizer, state, self._gatherer.constant_loss)
         self._left_out = False
         if self._probes:
             probe = self._probes.pop(id(optimizer), None)
@@ -437,47 +383,6 @@ class Observer:
                 self._settle(state.count)
             else:
                 self._rest(state.count + 1)
-
-    def _write_scalars(self, optimizer: Optimizer, state: OptimizerState) -> None:
-        step = self.clock.steps
-        rate = optimizer.param_groups[0].get("lr", math.nan)
-        values = {"learning_rate": rate}
-        asked: dict[str, Tensor] = {}
-        if isinstance(rate, Tensor):
-            asked["learning_rate"] = rate
-        if self._loss is not None:
-            values["loss"] = self._loss
-            self._trigger.learn(self._loss / max(1, self._backwards))
-        elif self._device_loss is not None:
-            asked["loss"] = self._device_loss
-        if self._gatherer.constant_loss is not None:
-            asked["constant_loss"] = self._gatherer.constant_loss
-        self._scalars += 1
-        if not asked:
-            self._rows.put(step, "step", state.name, **values)
-            return
-        backwards = max(1, self._backwards)
-        self._rows.hold(step)
-
-        def write(found: list[np.ndarray]) -> None:
-            self._rows.release(step)
-            numbers = dict(zip(asked, map(float, found), strict=True))
-            self._rows.put(step, "step", state.name, **{**values, **numbers})
-            if "loss" in asked:
-                self._late_loss(step, numbers["loss"] / backwards)
-
-        self._later.ask(list(asked.values()), write)
-
-    def _late_loss(self, step: int, loss: float) -> None:
-        """A device's loss has come: the step it was of is over, so that no culprit can be sought any more."""
-        if not loss <= self._trigger.limit or loss == math.inf:
-            self.budget.burst()
-            if not math.isfinite(loss) and not self._scene.nonfinite_told:
-                self._scene.nonfinite_told = True
-                self._sink.event(
-                    self.clock.steps + 1, "nonfinite", kind="loss", where="", operation="", value=_text(loss)
-                )
-        self._trigger.learn(loss)
 
     def _settle(self, step: int) -> None:
         """The run's own count has reached the step that was due: settle the accounts, decide what is due next."""
@@ -503,8 +408,8 @@ class Observer:
         self._guard("record", self._rows.complete, step)
         self._guard("record", self._sink.flush)
         self._last_flush = _now()
-        self.budget.flushed(self._last_flush - now, self._scalars)
-        self._scalars = 0
+        self.budget.flushed(self._last_flush - now, self._scalars.rows)
+        self._scalars.rows = 0
         self._stride = self.budget.scalar_stride(step)
 
     def _arm(self, step: int) -> None:
@@ -541,13 +446,13 @@ class Observer:
             self._scene.nonfinite_told = True
             self._guard("culprit", self._seek_culprit, tensors, value)
         affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
-        if affordable and not self._looking and self._backwards == 1:
+        if affordable and not self._looking and self._scalars.backwards == 1:
             self._gatherer.at_odd_loss(tensors)
 
     def _seek_culprit(self, tensors: Any, value: float) -> None:
         view = read_graph(roots_of(tensors))
         self._scene.update(view.leaves)
-        culprit = find_culprit(view, self._scene.models, _text(value), read_saved=not self._scene.checkpointing)
+        culprit = find_culprit(view, self._scene.models, as_text(value), read_saved=not self._scene.checkpointing)
         self.tell("nonfinite", kind=culprit.kind, where=culprit.where, operation=culprit.operation, value=culprit.value)
 
     # -- never in the way --------------------------------------------------------------------------------------------
@@ -582,7 +487,3 @@ class Observer:
             self._sink.event(step, kind, **data)
         except Exception:
             self.on = False
-
-
-def _text(value: float) -> str:
-    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

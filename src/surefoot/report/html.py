@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surefoot import plots
-from surefoot.report import cards, curvature, families, figures, heatmaps, tables, wording
+from surefoot.report import cards, curvature, families, figures, heatmaps, inspection, tables, wording
 from surefoot.report.figures import Figure
 from surefoot.report.record import Record
 
@@ -72,12 +72,14 @@ def page(run: Run | Record) -> str:
     record = run if isinstance(run, Record) else Record(run)
     canvas = Canvas()
     place = canvas.place
+    flow = None if record.inspected else heatmaps.gradient_flow(record)  # a map of one column shows nothing
     sections = [
         ("findings", "Findings", cards.section(record, place)),
-        ("loss", "Loss", _loss(record, place)),
-        ("gradients", "Gradient flow", _map("gradients", "Gradient flow", FLOW, heatmaps.gradient_flow(record), place)),
+        ("start", "Start", inspection.section(record, place)),
+        ("loss", "Loss", "" if record.inspected else _loss(record, place)),
+        ("gradients", "Gradient flow", _map("gradients", "Gradient flow", FLOW, flow, place)),
         ("updates", "Updates", _map("updates", "Update over weight", RATIO, heatmaps.update_ratio(record), place)),
-        ("units", "Units", _units(record, place)),
+        ("units", "Units", "" if record.inspected else _units(record, place)),
         ("curvature", "Curvature", curvature.section(record, place)),
         ("signals", "Signals", families.section(record, place)),
         ("layers", "Layers", tables.layers(record)),
@@ -147,12 +149,13 @@ def _version(record: Record) -> str:
 
 
 def _word(record: Record) -> str:
-    return record.verdict if record.steps or record.findings else "no steps"
+    return record.verdict if record.judged else "no steps"
 
 
 def _verdict(record: Record) -> str:
     word = _word(record)
-    facts = [("Steps", f"{record.steps:,}"), ("Time of the steps", wording.duration(record))]
+    facts = [("Steps", "" if record.inspected else f"{record.steps:,}")]
+    facts.append(("Time of the steps", "" if record.inspected else wording.duration(record)))
     facts += [("Found", wording.tally(record.findings)), ("Loss", _loss_fact(record))]
     facts.append(("End", wording.ending(record).removeprefix("ended ")))
     facts.append(("Applied", "; ".join(wording.applied(record))))
@@ -169,14 +172,17 @@ def _verdict(record: Record) -> str:
 def _lead(record: Record) -> str:
     """The one sentence to read."""
     serious = [finding for finding in record.findings if finding.severity != "info"]
-    if not record.steps and not serious:
+    if not record.judged:
         return "No step was recorded, so there is nothing to judge."
+    if not serious and record.inspected:
+        return "Nothing that surefoot knows to look for is wrong with this start."
     if not serious:
         return "Nothing that surefoot knows to look for is wrong with this run."
     first = serious[0]
     link = f'<a href="#finding-{first.rank}">{escape(first.id)}</a>'
     place = f" in {escape(wording.places(first.where))}" if any(first.where) else ""
-    return f"Most probable root cause: {link}{place}, since step {first.first_step:,}."
+    since = "" if record.inspected else f", since step {first.first_step:,}"
+    return f"Most probable root cause: {link}{place}{since}."
 
 
 def _loss_fact(record: Record) -> str:

@@ -93,6 +93,16 @@ class Record:
         return max((int(steps[-1]) for _, steps, _ in self._groups), default=self.steps)
 
     @property
+    def inspected(self) -> bool:
+        """Whether this is no run but a look before the first step."""
+        return bool(self.meta.get("inspected"))
+
+    @property
+    def judged(self) -> bool:
+        """Whether there was anything to judge."""
+        return bool(self.steps or self.findings or self.inspected)
+
+    @property
     def verdict(self) -> str:
         """``failing``, ``warning`` or ``healthy``."""
         return verdict(self.findings)

@@ -15,7 +15,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from surefoot.report import wording
+from surefoot.report import inspection, wording
 from surefoot.report.record import Record
 from surefoot.runs.schema import Evidence, Finding, Remedy
 
@@ -111,17 +111,22 @@ class _Page:
 
 
 def _verdict(page: _Page, record: Record) -> None:
-    facts = [record.script, wording.count(record.steps, "step")]
-    if time := wording.duration(record):
+    facts = [record.script] if record.inspected else [record.script, wording.count(record.steps, "step")]
+    if not record.inspected and (time := wording.duration(record)):
         facts[-1] += f" in {time}"
-    word = record.verdict if record.steps or record.findings else "no steps"
+    word = record.verdict if record.judged else "no steps"
     page.line(" · ".join(facts), label=(word, STYLES.get(word, "bold")), column=9)
     page.line((f"{wording.ending(record)} · {wording.tally(record.findings)}", "dim"), indent=9)
     for line in wording.applied(record):
         page.line(("applied  ", "dim"), line, indent=9)
     if word == "no steps":
         page.line("No step was recorded, so there is nothing to judge.", indent=9)
-    _loss(page, record)
+    if told := inspection.facts(record):
+        page.blank()
+        for label, text in told:
+            page.line(text, label=(label, "dim"), column=13)
+    else:
+        _loss(page, record)
 
 
 def _loss(page: _Page, record: Record) -> None:

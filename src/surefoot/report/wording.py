@@ -133,6 +133,8 @@ def ending(record: Record) -> str:
     """How the run ended."""
     if not record.ended:
         return KILLED
+    if record.inspected and not (record.diagnosis.get("exit") or {}).get("exception"):
+        return "inspected before the first step"
     words = record.diagnosis.get("exit") or {}
     exception, code = words.get("exception"), words.get("code")
     if exception:
@@ -143,6 +145,8 @@ def ending(record: Record) -> str:
 def command(record: Record) -> str:
     """The command line of the run, as a shell takes it."""
     argv = record.meta.get("argv") or record.diagnosis.get("argv") or []
+    if record.inspected:
+        return shlex.join(["surefoot", "inspect", *(record.meta.get("options") or ()), record.script, *map(str, argv)])
     remedies = [word for remedy in record.meta.get("apply") or () for word in ("--apply", str(remedy))]
     return shlex.join(["surefoot", "run", *remedies, record.script, *map(str, argv)])
 

@@ -113,7 +113,10 @@ def _zero_gradient(history: History) -> Sign | None:
     newest = history.layers("gradient_rms")
     if newest is None or newest.step < _STEPS or not bool((newest.values == 0).any()):
         return None
+    found = history.events("modules")
+    since = found[-1].step if found else 0  # other layers may have had these names before
     rows = [*history.first_layers("gradient_rms"), *history.recent_layers("gradient_rms", 32)]
+    rows = [r for r in rows if r.step >= since]
     called = history.recent_layers("called", _LOOKS)
     bad = []
     for n, v in zip(newest.names, newest.values, strict=True):

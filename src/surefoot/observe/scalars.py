@@ -1,0 +1,104 @@
+"""The scalars of a step: its loss as the script computed it, its learning rate; and whether the loss is odd."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+from torch.optim import Optimizer
+
+from surefoot.observe.clock import OptimizerState
+from surefoot.observe.instrument import Tools
+from surefoot.observe.triggers import LossTrigger
+
+
+class Scalars:
+    """Adds up the losses of a step's backwards, and writes them with the rate once an optimiser steps on them.
+
+    Parameters
+    ----------
+    tools : rows, the gradient scaler, how numbers are got
+    odd : called with a loss and its value before its backward, where it is far above the run's past or not finite
+
+    Attributes
+    ----------
+    backwards : how many there were since the last step
+    rows : of scalars, written since this was set to 0
+    """
+
+    def __init__(self, tools: Tools, odd: Callable[[Tensor, float], None]) -> None:
+        self.backwards = 0
+        self.rows = 0
+        self._tools, self._odd = tools, odd
+        self._trigger = LossTrigger()
+        self._loss: float | None = None
+        self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
+
+    def forget(self) -> None:
+        """What was gathered belongs to no step that is still to come."""
+        self._loss, self._device_loss, self.backwards = None, None, 0
+
+    def read(self, loss: Tensor) -> None:
+        """Take in the loss of a backward that begins."""
+        scale = self._tools.scene.loss_scale()
+        if not loss.is_cpu or not self._tools.later.immediate:
+            loss = loss.detach() if scale is None else loss.detach() / scale
+            self._device_loss = loss if self._device_loss is None else self._device_loss + loss
+            return
+        value = loss.item() if scale is None else loss.item() / (scale.item() or math.nan)
+        self._loss = value if self._loss is None else self._loss + value
+        if not value <= self._trigger.limit or value == math.inf:
+            self._tools.guard("loss", self._odd, loss, value)
+
+    def scaled_by(self, scaler: Any) -> None:
+        """A gradient scaler is met only now: what was read of this step was multiplied by its scale."""
+        if self._loss is not None:
+            self._loss /= float(scaler._scale)
+        elif self._device_loss is not None:
+            self._device_loss = self._device_loss / scaler._scale
+
+    def write(self, optimizer: Optimizer, state: OptimizerState, constant_loss: Tensor | None) -> None:
+        """An optimiser has stepped on what was gathered."""
+        rows, step = self._tools.rows, self._tools.scene.clock.steps
+        rate = optimizer.param_groups[0].get("lr", math.nan)
+        values = {"learning_rate": rate}
+        asked: dict[str, Tensor] = {}
+        if isinstance(rate, Tensor):
+            asked["learning_rate"] = rate
+        if self._loss is not None:
+            values["loss"] = self._loss
+            self._trigger.learn(self._loss / max(1, self.backwards))
+        elif self._device_loss is not None:
+            asked["loss"] = self._device_loss
+        if constant_loss is not None:
+            asked["constant_loss"] = constant_loss
+        self.rows += 1
+        if not asked:
+            rows.put(step, "step", state.name, **values)
+            return
+        backwards = max(1, self.backwards)
+
+        def write(found: list[np.ndarray]) -> None:
+            numbers = dict(zip(asked, map(float, found), strict=True))
+            rows.put(step, "step", state.name, **{**values, **numbers})
+            if "loss" in asked:
+                self._late(numbers["loss"] / backwards)
+
+        self._tools.ask(step, list(asked.values()), write)
+
+    def _late(self, loss: float) -> None:
+        """A device's loss has come: the step it was of is over, so that no culprit can be sought any more."""
+        if not loss <= self._trigger.limit or loss == math.inf:
+            self._tools.budget.burst()
+            if not math.isfinite(loss) and not self._tools.scene.nonfinite_told:
+                self._tools.scene.nonfinite_told = True
+                self._tools.tell("nonfinite", kind="loss", where="", operation="", value=as_text(loss))
+        self._trigger.learn(loss)
+
+
+def as_text(value: float) -> str:
+    """How an event tells a loss that is not finite."""
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
