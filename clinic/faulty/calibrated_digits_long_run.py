@@ -31,15 +31,15 @@ model = nn.Sequential(
     nn.ReLU(),
     nn.Linear(128, 10, bias=False),
 )
-optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+optimizer = torch.optim.Adam(model.parameters(), lr=3e-2)
 
-for step in range(1, 601):
+for step in range(1, 501):
     log_probs = F.log_softmax(model(x[train]), dim=1)
     loss = F.nll_loss(log_probs, y[train])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    if step % 15 == 0:
+    if step % 12 == 0:
         with torch.no_grad():
             val_nll = F.nll_loss(F.log_softmax(model(x[val]), dim=1), y[val]).item()
         print(f"step {step}  loss {loss.item():.3e}  val_nll {val_nll:.4f}")

@@ -26,6 +26,7 @@ class Adder(nn.Module):
     def __init__(self, dim=64, width=128):
         super().__init__()
         self.embedding = nn.Embedding(modulus, dim)
+        nn.init.normal_(self.embedding.weight, std=0.1)
         self.hidden = nn.Linear(dim, width, bias=False)
         self.output = nn.Linear(width, modulus, bias=False)
 
@@ -34,7 +35,7 @@ class Adder(nn.Module):
 
 
 model = Adder()
-optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=1.0)
+optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2, weight_decay=1.0)
 
 for step in range(1, 1501):
     loss = F.cross_entropy(model(pairs[train]), sums[train])

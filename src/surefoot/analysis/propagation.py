@@ -21,6 +21,7 @@ from torch import Tensor
 from surefoot.init import CriticalPoint, critical_point, gaussian_moments, optimal_aspect_ratio
 from surefoot.init.activations import NAMED, Activation
 
+_LEAST = 3  # layers; two say little of what compounds
 _MORE: dict[str, Callable[[Tensor], Tensor]] = {"hardtanh": torch.nn.functional.hardtanh}
 
 
@@ -94,11 +95,11 @@ def longest_chain(layers: Sequence[DenseLayer]) -> list[DenseLayer]:
             chain = chain[1:]
         if len(chain) > len(best):
             best = chain
-    return best if len(best) > 1 else []
+    return best if len(best) >= _LEAST else []
 
 
 def chain_report(layers: Sequence[DenseLayer]) -> Chain | None:
-    """What theory says of the longest chain; None where no two layers follow each other so.
+    """What theory says of the longest chain; None where no three layers follow each other so.
 
     Source: arXiv 2106.10165, chapters 3 to 5, appendix A.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,8 +24,8 @@ from surefoot.observe.signals.activations import first_tensor
 from surefoot.observe.start import StartProbe
 
 SECONDS = 6.0  # of forward and backward; a batch that takes longer is cut
-_FIRST, _LEAST = 2, 2  # rows
-_CHEAP = 2e9  # parameters times rows, below which nothing is timed
+_FEW = 2  # rows of the first run, which tells what a row costs
+_CHEAP = 2e9  # parameters times numbers of the batch, below which nothing is timed
 _ADAM_EPS, _HALF = 1e-8, 2.0**-24
 _MOST = 1 << 18  # elements of a gradient that are read
 
@@ -47,16 +48,15 @@ def look(subject: Subject, folder: Path, target: str, options: list[str], seed: 
     else:
         inputs, told = subject.inputs, ""
     torch.manual_seed(seed)  # of dropout
-    batch, cut = _affordable(model, inputs, subject.targets, sum(p.numel() for p in trained))
+    first, batch, cut = _first_run(subject, inputs, generator)
     inputs, targets = batch
-    first = _root_of(model, inputs, targets, subject, generator)[0]
     session = Session(folder, script=target, inspected=options, models=[model])
     try:
         begin = time.perf_counter()
         session.observer.acquaint(first)
         del first
         with StartProbe(model) as probe:
-            roots, cotangents = _root_of(model, inputs, targets, subject, generator)
+            roots, cotangents = _root_of(subject, inputs, targets, generator)
             torch.autograd.backward(roots, cotangents)
             stand_in = ByHand(trained)
             session.observer.end_untaken(stand_in)
@@ -112,10 +112,10 @@ def _call(model: torch.nn.Module, inputs: Any) -> Any:
 
 
 def _root_of(
-    model: torch.nn.Module, inputs: Any, targets: Any, subject: Subject, generator: torch.Generator
+    subject: Subject, inputs: Any, targets: Any, generator: torch.Generator
 ) -> tuple[list[Tensor], list[Tensor | None]]:
     """Run the model; what a backward starts from, and with which gradient: a loss, or outputs and a random one."""
-    output = _call(model, inputs)
+    output = _call(subject.model, inputs)
     if targets is not None:
         loss_fn = loss_of(subject)
         try:
@@ -144,23 +144,24 @@ def _matched(output: Any, targets: Any, subject: Subject) -> tuple[Any, Any]:
     return output, targets
 
 
-def _affordable(model: torch.nn.Module, inputs: Any, targets: Any, parameters: int) -> tuple[tuple[Any, Any], str]:
-    """As many rows as can be looked at in a few seconds, and a sentence if those are not all."""
+def _first_run(
+    subject: Subject, inputs: Any, generator: torch.Generator
+) -> tuple[list[Tensor], tuple[Any, Any], str]:
+    """Roots of a first graph, inputs and targets of as many rows as a few seconds allow, and a sentence if not all."""
+    targets = subject.targets
     rows = _rows_of(inputs, targets)
-    if rows is None or rows <= _LEAST or parameters * rows < _CHEAP:
-        return (inputs, targets), ""
-    few = _cut(inputs, min(rows, _FIRST))
-    begin = time.perf_counter()
-    try:
-        with torch.no_grad():
-            _call(model, few)
-    except ValueError:  # rows that can't be taken apart
-        return (inputs, targets), ""
-    each = (time.perf_counter() - begin) / _FIRST
-    most = max(_LEAST, int(SECONDS / (4 * each)))  # two forwards, and a backward as dear
-    if most >= rows:
-        return (inputs, targets), ""
-    return (_cut(inputs, most), _cut(targets, most)), f"{most} of {rows} rows, for a look of a few seconds"
+    work = sum(p.numel() for p in subject.model.parameters()) * max((t.numel() for t in _tensors(inputs)), default=0)
+    if rows is not None and rows > _FEW and work > _CHEAP:
+        begin = time.perf_counter()
+        with suppress(ValueError):  # rows that can't be taken apart
+            roots, _ = _root_of(subject, _cut(inputs, _FEW), _cut(targets, _FEW), generator)
+            each = (time.perf_counter() - begin) / _FEW
+            most = max(_FEW, int(SECONDS / (3 * each)))  # a forward, and a backward twice as dear
+            if most >= rows:
+                return roots, (inputs, targets), ""
+            told = f"{most} of {rows} rows, for a look of a few seconds"
+            return roots, (_cut(inputs, most), _cut(targets, most)), told
+    return _root_of(subject, inputs, targets, generator)[0], (inputs, targets), ""
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -191,10 +192,13 @@ def _plain(chain: Chain) -> dict[str, Any]:
 
 @torch.no_grad()
 def _small_gradients(model: torch.nn.Module) -> dict[str, Any]:
-    """How many tensors' gradients are below Adam's ε, and what share of elements float16 would flush to zero."""
+    """How many weights' gradients are below Adam's ε, and what share of elements float16 would flush to zero.
+
+    Weights of two dimensions or more: a bias before a normalisation, say, has no gradient but rounding errors.
+    """
     below, flushed, count, smallest, smallest_at = [], 0.0, 0, math.inf, ""
     for name, parameter in model.named_parameters():
-        if parameter.grad is None or parameter.grad.is_sparse:
+        if parameter.dim() < 2 or parameter.grad is None or parameter.grad.is_sparse:
             continue
         size = parameter.grad.flatten()[:_MOST].abs().float()
         if not bool((size > 0).any()):

@@ -38,7 +38,7 @@ def synthetic(model: nn.Module, generator: torch.Generator) -> tuple[Tensor, str
             inputs = torch.randn(shape, generator=generator).to(dtype)
         try:
             with torch.no_grad():
-                model(inputs)
+                model(inputs[:2])
         except Exception as failed:  # the model's own
             error = failed
             tried.append(tuple(shape))

@@ -102,7 +102,7 @@ def _where_critical(activation: str, point: Mapping[str, Any]) -> str:
 def _criticality(start: Mapping[str, Any]) -> list[tuple[str, str]]:
     chain = start["chain"]
     if chain is None:
-        text = "no layers follow each other with an activation alone between, so that theory of chains has no say"
+        text = "no three layers follow each other with an activation alone between: theory of chains has no say"
         return [("criticality", text)]
     names, depth = chain["names"], len(chain["names"])
     weights = number(float(np.median(_floats(chain["C_W"])[1:])))
@@ -123,15 +123,15 @@ def _criticality(start: Mapping[str, Any]) -> list[tuple[str, str]]:
     ratio, optimum = _float(chain["ratio"]), _float(chain["optimum"])
     if math.isfinite(optimum):
         std = _float(chain["log_gradient_std"])
-        if ratio >= 1:
+        if ratio >= 1:  # where fluctuations no longer are a correction
             word = "too deep for its width: every seed is a network of its own"
-        elif ratio <= 4 * optimum:
-            word = "a depth that the width carries"
+        elif std < 1:
+            word = "the width carries it"
         else:
-            word = "deeper than is best for the width"
+            word = "deep for its width: seeds differ much"
         told.append(
-            ("depth", f"{word}: depth/width is {number(ratio)}, best {number(optimum)} for plain chains; "
-                      f"ln of the squared gradient varies by {number(std, 2)} over seeds at a critical start")
+            ("depth", f"{word}; depth/width is {number(ratio)}, best for a plain chain {number(optimum)}; over seeds of "
+                      f"a critical start ln of the squared gradient has a standard deviation of {number(std, 2)}")
         )  # fmt: skip
     return told
 

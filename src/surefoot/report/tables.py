@@ -143,7 +143,7 @@ def cost(record: Record) -> str:
         return ""
     parts = []
     steady, budget = overhead.get("steady"), overhead.get("budget")
-    if steady is not None:
+    if steady is not None and not record.inspected:
         text = f"{100 * float(steady):.2g} % of the time of the steps"
         if budget:
             width = min(float(steady) / float(budget), 1.0)

@@ -175,7 +175,7 @@ def cost(record: Record) -> list[str]:
     """What watching cost, in short parts: the steady share, the one-off seconds, the looks."""
     overhead: dict[str, Any] = record.diagnosis.get("overhead") or {}
     parts = []
-    if overhead.get("steady") is not None:
+    if overhead.get("steady") is not None and not record.inspected:
         text = f"{100 * float(overhead['steady']):.1f} % of step time"
         if overhead.get("budget") is not None:
             text += f" (budget {100 * float(overhead['budget']):g} %)"

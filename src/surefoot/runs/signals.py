@@ -257,8 +257,8 @@ _DATA = (
     Signal("loss_expansion", "samples", "optimizer", "1", "pairs compared per number given",
            "How many times more differences the loss takes than it has numbers: 1 is right, n is (n, 1) against (n,)."),
     Signal("stale_loader_batches", "samples", "optimizer", "batches", "batches that there are",
-           "While one batch alone was seen: how many the data loader has that makes batches of this size, or the tensor "
-           "of which its rows are taken anew at each step; 0 if none."),
+           "While one batch alone was seen: how many the data loader has that makes batches of this size, or the "
+           "tensor of which its rows are taken anew at each step; 0 if none."),
     Signal("stale_loader_asked", "samples", "optimizer", "1", "asked for a batch since the last look",
            "While one batch alone was seen: 1 where the loop asks for a batch again and again, 0 where it keeps one."),
     Signal("label_runs", "samples", "optimizer", "1", "neighbours with the same label",
@@ -316,8 +316,8 @@ _FIELDS = (
     Signal("discriminator_auc", "game", "model", "1", "discriminator: real above generated",
            "Probability that the discriminator scores a real sample above a generated one: ½ if it can't tell them."),
     Signal("rotation_turns", "rotation", "", "turns", "turns of the players' gradient",
-           "Over the last 16 looks at both of two players: full turns of their joint gradient (each at unit size) in the "
-           "plane where most of it lies; before clipping by the script's own loop, or after, as their steps find it."),
+           "Over the last 16 looks at both of two players: full turns of their joint gradient (each at unit size) in "
+           "the plane where most of it lies. After clipping: gradients are those that the optimizers' steps find."),
     Signal("rotation_coherence", "rotation", "", "1", "one way only",
            "|sum of the turns| over the sum of |turns|: 1 where the gradient only ever turned one way."),
     Signal("rotation_share", "rotation", "", "1", "share in the plane",

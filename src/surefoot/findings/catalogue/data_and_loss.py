@@ -237,8 +237,8 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         remedies=("a slower generator",),
         severities=(
-            "critical where all samples are one (from step 300 on); of a few kinds: warning once both players have moved "
-            "by ten times their own size and coverage has stopped to grow, else info"
+            "critical where all samples are one (from step 300 on); of a few kinds: warning once both players have "
+            "moved by ten times their own size and coverage has stopped to grow, else info"
         ),
     ),
     Explanation(
@@ -253,8 +253,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "circle as soon as h(1 + ε²) > 2ε, however small h. The drift of simultaneous steps raises the other "
             "player's gradient norm.\n"
             "Judged: how the joint gradient (each player at unit size) turned over 16 looks: rotation_turns in the "
-            "plane that holds most of it, rotation_coherence = |Σ Δφ|/Σ |Δφ|, rotation_share of its energy in the plane, "
-            "rotation_growth. Threshold: a full turn, 0.9 in one direction, half of the energy, no shorter (0.8), both "
+            "plane that holds most of it, rotation_coherence = |Σ Δφ|/Σ |Δφ|, rotation_share of its energy in the "
+            "plane, rotation_growth. Threshold: a full turn, 0.9 in one direction, half of the energy, no shorter "
+            "(0.8), both "
             "players in it, at all looks of half of the run (noise does this once in a thousand looks; healthy games "
             "turn for some looks before the players have found each other).\n"
             "Or generated_move, how far the mean of the samples goes from look to look, in units of the data's spread: "

@@ -54,7 +54,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "identity for homogeneous networks: 0.5 to 120 were measured).\n"
             "Threshold at the start: activations grow by 2^10 over depth and the first loss is ten times a "
             "constant's; or the gradient grows by 2^6 towards the input and elasticity is 300 or more; or elasticity "
-            "is 1000 or more and steps overshoot. Later: 100 times the median of the looks before, twice in a row, "
+            "is 1000 or more and steps overshoot (after 16 losses, unless the loss has come back by then). "
+            "Later: 100 times the median of the looks before, twice in a row, "
             "with steps that overshoot."
         ),
         source=f"{_PRINCIPLES}; the run's own history for a jump",

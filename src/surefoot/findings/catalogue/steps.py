@@ -33,7 +33,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "torch.nn.utils.clip_grad_norm_",
             "surefoot.optim.warmup_factor",
         ),
-        severities="critical with harm; warning for two looks with overshoot 2 or more while the loss does not go down",
+        severities=(
+            "critical with harm; warning for two looks with overshoot 2 or more while the loss does not go down; both "
+            "after 16 losses, for a jump of the first steps may heal by itself"
+        ),
     ),
     Explanation(
         id="learning-rate-too-low",

@@ -142,13 +142,13 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: distinct_batches (sets of rows by their hashes); stale_loader_batches, how many batches of this "
             "size a live data loader has, or a tensor of which the rows are taken anew at each step (four at least); "
             "stale_loader_asked, whether the loop asks for one: an iterator that is alive has given more, or the "
-            "loader's generator has drawn a seed (as it does when an iterator is begun) and the batch is a new tensor.\n"
+            "loader's generator has drawn a seed (as when an iterator is begun) and the batch is a new tensor.\n"
             "Threshold: one batch at six looks over 64 steps, while there are two or more."
         ),
         source="identity of rows; no matter of degree",
         not_this=(
             "Full-batch training has no more batches of that size. Several updates on one batch go on to the next "
-            "before 64 steps. A batch that is taken once and kept, as in a test that overfits it on purpose, is an info."
+            "before 64 steps. A batch that is taken once and kept, as in a test that overfits one, is an info."
         ),
         remedies=("one iterator over the loader",),
         severities="warning where the loop asks for batches, info where it keeps one",

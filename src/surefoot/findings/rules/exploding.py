@@ -26,6 +26,7 @@ _FORWARD = 10.0  # bits over depth
 _BACKWARD = 6.0
 _ELASTIC = 300.0
 _JUMP = 100.0
+_PATIENCE = 48  # steps, as for learning-rate-too-low: before, no loss has had the time to learn
 _START = 4 * EARLY  # steps in which the start is judged: its harm shows by then
 
 
@@ -36,7 +37,7 @@ def exploding_gradient(history: History) -> Sign | None:
     elasticity ≥ 100. After 16 losses, unless the loss has come back by then: elasticity is ≥ 1000 and steps overshoot
     (twice, or once tenfold: so no clipping).
 
-    Later: the gradient is a hundred times its own median, which is not zero, at two looks in a row, and steps overshoot.
+    Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot.
 
     Warning; critical where the loss is already lost.
     """
@@ -46,8 +47,7 @@ def exploding_gradient(history: History) -> Sign | None:
 
 def _harmed(history: History) -> bool:
     return any(
-        level.nonfinite_step is not None
-        or (level.known and settled(history, level) and level.recent > 2 * level.base)
+        level.nonfinite_step is not None or (level.known and settled(history, level) and level.recent > 2 * level.base)
         for level in history.losses.values()
     )
 
@@ -57,7 +57,8 @@ def _came_back(history: History, name: str) -> bool:
     level = history.losses.get(name) or history.losses.get("")
     if level is None or level.nonfinite_step is not None:
         return False
-    return not settled(history, level) or not (level.recent > level.first or level.stuck)
+    stuck = level.steps >= _PATIENCE and level.stuck
+    return not settled(history, level) or not (level.recent > level.first or stuck)
 
 
 def from_the_start(history: History) -> Sign | None:

@@ -75,8 +75,8 @@ def mode_collapse(history: History) -> Sign | None:
 
     All alike: they spread less than a tenth as far as the data does, though their mean has moved by more than half of
     the data's spread (so that it is no generator that has not begun): critical. Of a few kinds: they come near less
-    than three tenths of the data while half of them at least are near some of it: warning once the game has had its chance (both players moved by ten times their
-    own size, and coverage has stopped to grow).
+    than three tenths of the data while half of them at least are near some of it: warning once the game has had its
+    chance (both players moved by ten times their own size, and coverage has stopped to grow).
     """
     for name in history.wheres("generated_spread"):
         steps, spread = _measured(history, "generated_spread", name)
@@ -150,8 +150,8 @@ def _turning(history: History, name: str) -> Sign | None:
         Evidence("rotation_growth", "", int(steps[-1]), growth, _LASTS, "a spiral inward gets shorter"),
     )  # fmt: skip
     cause = (
-        f"the two players go in circles: over the last 16 looks the gradient of both made {turns[-1]:.2g} turns, all in "
-        f"one direction, and became {growth:.2g} times as long: no step brings them nearer to an equilibrium."
+        f"the two players go in circles: over the last 16 looks the gradient of both made {turns[-1]:.2g} turns, all "
+        f"in one direction, and became {growth:.2g} times as long: no step brings them nearer to an equilibrium."
     )
     severity: Severity = "warning" if lost else "info"
     return Sign(severity, cause, evidence, (name,) if name else (), began, (NO_MOMENTUM, TWO_RATES))

@@ -72,8 +72,9 @@ def frozen_parameters(history: History) -> Sign | None:
 
     Warning (critical where they are most of the model) if their optimiser never stepped, or all of it steps with a
     learning rate of 0, or a layer that runs has had a gradient of exactly zero at eight looks or more while others
-    have one (or none has, and the loss is not 0); in all cases over 64 steps. Info where a learning rate of 0 spares some parameters only, and where
-    parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
+    have one (or none has, and the loss is not 0); in all cases over 64 steps. Info where a learning rate of 0 spares
+    some parameters only, and where parameters that are held have ``requires_grad=False``: that is how a backbone is
+    frozen.
     """
     return _unchanged(history) or _zero_gradient(history) or _told_to(history)
 

@@ -76,12 +76,14 @@ def _leap(history: History) -> Sign | None:
         rates = "the run's own history: the largest rate in the older half of the rows"
         evidence = (
             Evidence("learning_rate / its largest before", name, at, jump, JUMP, rates),
-            Evidence("loss", name, int(steps[-1]), float(after.min()), 1.25 * usual, "median of the nine losses before"),
+            Evidence(
+                "loss", name, int(steps[-1]), float(after.min()), 1.25 * usual, "median of the nine losses before"
+            ),
         )
         of = f" of {name}" if name else ""
         cause = (
-            f"step {at}{of} was taken with {jump:.3g} times the largest rate before, and the loss went from {usual:.3g} "
-            f"to {after.max():.3g}."
+            f"step {at}{of} was taken with {jump:.3g} times the largest rate before, and the loss went from "
+            f"{usual:.3g} to {after.max():.3g}."
         )
         severity: Severity = "critical" if _harmed(level) else "warning"
         cures = (remedies.SAFE_STEP, remedies.lower_rate(jump))
