@@ -1,6 +1,7 @@
 """Ten natural models as PyTorch draws them, and some with a bad start: what ``surefoot inspect`` is tried on."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ def redraw(model, scale):
 
 def mlp(act, depth, width=64, inputs=32):
     sizes = [inputs] + [width] * depth
-    layers = [m for a, b in zip(sizes, sizes[1:]) for m in (nn.Linear(a, b), act())]
+    layers = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), act())]
     return nn.Sequential(*layers, nn.Linear(width, 10))
 
 
@@ -44,8 +45,15 @@ def tanh_mlp():
 
 def cnn():
     model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 16, 10),
+        nn.Conv2d(1, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(16, 16, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * 16, 10),
     )
     return model, numbers(16, 1, 8, 8), ids(10, 16)
 
@@ -61,8 +69,15 @@ class Block(nn.Module):
 
 
 def resnet():
-    model = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), *[Block(16) for _ in range(6)],
-                          nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, padding=1),
+        nn.BatchNorm2d(16),
+        nn.ReLU(),
+        *[Block(16) for _ in range(6)],
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 10),
+    )
     return model, numbers(16, 3, 12, 12), ids(10, 16)
 
 
@@ -245,3 +260,33 @@ ILL = {
     dead_relu: {"dead-units"},
     mixer: {"rank-collapse"},
 }
+
+
+def tiny():
+    return mlp(nn.Tanh, 3, 6, 5), numbers(20, 5), ids(10, 20)
+
+
+def two_inputs():
+    return GNN()
+
+
+def no_layer():
+    model = nn.Identity()
+    model.scale = nn.Parameter(torch.ones(1))
+    return model
+
+
+def wrong_shape():
+    return nn.Sequential(nn.Linear(4, 3), nn.Linear(5, 2))
+
+
+def frozen():
+    return mlp(nn.ReLU, 2).requires_grad_(False), numbers(8, 32)
+
+
+def wrong_inputs():
+    return mlp(nn.ReLU, 2), numbers(8, 31)
+
+
+def wrong_targets():
+    return mlp(nn.ReLU, 2), numbers(8, 32), ids(10, 7)

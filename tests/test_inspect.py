@@ -1,4 +1,4 @@
-"""``surefoot inspect --curvature``, as a user runs it."""
+"""``surefoot inspect --curvature`` and ``--checkpoint``, as a user runs them; test_inspect_start.py has the rest."""
 
 import json
 import re
@@ -92,7 +92,6 @@ class Evil(nn.Module):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["model.py:build"], "--curvature"),
         (["--curvature", "missing.py:build"], "no Python file"),
         (["--curvature", "model.py:make"], "no function 'make'; it has net, build"),
         (["--curvature", "model.py:nothing"], "must give a model"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,7 @@ def _matched(output: Any, targets: Any, subject: Subject) -> tuple[Any, Any]:
     return output, targets
 
 
-def _first_run(
-    subject: Subject, inputs: Any, generator: torch.Generator
-) -> tuple[list[Tensor], tuple[Any, Any], str]:
+def _first_run(subject: Subject, inputs: Any, generator: torch.Generator) -> tuple[list[Tensor], tuple[Any, Any], str]:
     """Roots of a first graph, inputs and targets of as many rows as a few seconds allow, and a sentence if not all."""
     targets = subject.targets
     rows = _rows_of(inputs, targets)

@@ -111,9 +111,7 @@ class Session:
         self.writer.flush()
         keep = self.writer.blob if keep_samples else None
         many, first = ranks.world_size() > 1, 1 if inspected is None else 0
-        self.observer = Observer(
-            self, self.budget, means, models, optimizers, ranks=many, keep=keep, first=first
-        )
+        self.observer = Observer(self, self.budget, means, models, optimizers, ranks=many, keep=keep, first=first)
         if inspected is not None:
             self.event(0, "inspected")
         self._logged = Logged(Later())

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
 
 from surefoot.observe.observer import Observer
 from surefoot.observe.patches import closure_in, followed, with_closure
@@ -110,11 +111,11 @@ class Inspected(SystemExit):
         super().__init__(0)
 
 
-def end_before_first_step(observer: Observer) -> None:
+def end_before_first_step(observer: Observer) -> RemovableHandle:
     """Let the first optimiser that is stepped end the run instead, once the look at that step is written.
 
     Where the script catches that, each further step ends it again: none is ever taken. ``observer`` has its hooks
-    already, so that ours come after.
+    already, so that ours come after. Returns what takes the hook away.
     """
 
     def end(optimizer: Any) -> None:
@@ -122,15 +123,16 @@ def end_before_first_step(observer: Observer) -> None:
             observer.end_untaken(optimizer)
         raise Inspected
 
-    def before_step(optimizer: Any, args: Any, kwargs: Any) -> Any:
+    def before_step(optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if torch.compiler.is_compiling():
             return None
         closure = closure_in(args, kwargs)
-        if closure is not None:  # it computes the gradient
-            return with_closure(args, kwargs, followed(closure, partial(end, optimizer)))
-        end(optimizer)
+        if closure is None:
+            end(optimizer)
+            return None
+        return with_closure(args, kwargs, followed(closure, partial(end, optimizer)))  # it computes the gradient
 
-    register_optimizer_step_pre_hook(before_step)
+    return register_optimizer_step_pre_hook(before_step)
 
 
 def exit_code(error: SystemExit) -> int:

@@ -1,5 +1,4 @@
-"""Inputs for a model that came without any: standard-normal numbers, or uniform ids, of the shape its first layer asks.
-"""
+"""Inputs for a model that came without any: normal numbers or uniform ids, of the shape its first layer asks."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ CREDIT_LOOKS = 8
 # What the looks that the opening still owes will take is kept for them; of the rest readings dearer than a look are
 # done, and what is left at the end is for steps that turn odd later.
 CREDIT_SECONDS = 0.5
+LOOKS_OWN = 0.3  # of them, what looks have whatever dear readings took: a first one may load much, and take longer
 # At step 4 a dear reading may take this share of that rest, so that each kind is done once before the dearest, at step
 # 8, takes what is left. Readings after a kind's first are due at steps 16, 64, 256, …: three of each in 200 steps.
 FIRST_SHARE = 1 / 4
@@ -140,7 +141,7 @@ class Budget:
             self.every is None
             and self.credit_looks < CREDIT_LOOKS
             and step & (step - 1) == 0
-            and self._left() >= self.look_cost
+            and self.look_cost <= max(self._left(), LOOKS_OWN - self._look_credit)
         )
 
     def _left(self) -> float:

@@ -51,8 +51,9 @@ class StartProbe:
     @property
     def residual(self) -> dict[str, float]:
         """Innermost blocks only: a stage of blocks adds to its input as well."""
-        names = self._residual
-        return {n: v for n, v in names.items() if not any(other.startswith(f"{n}.") or (not n and other) for other in names)}
+        names = list(self._residual)
+        outer = {n for n in names if any(other != n and (not n or other.startswith(f"{n}.")) for other in names)}
+        return {name: ratio for name, ratio in self._residual.items() if name not in outer}
 
     def __enter__(self) -> Self:
         for name, module in self._model.named_modules():

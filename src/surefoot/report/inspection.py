@@ -16,7 +16,7 @@ from surefoot.report.record import Record
 from surefoot.report.wording import number
 
 TEXT = (
-    "How signal and gradient change from layer to layer before any training. Theory (Roberts, Yaida, Hanin 2022) is for "
+    "How signal and gradient change from layer to layer before any training. Theory (Roberts, Yaida, Hanin 2022) is of "
     "layers that follow each other with an activation alone between; it starts from the first measured signal and the "
     "last measured gradient. At a critical start both lines are level."
 )
@@ -34,7 +34,9 @@ def section(record: Record, place: Place) -> str:
     charts = ""
     if start.get("layers"):
         drawn = [_figure(start, which) for which in ("forward", "backward")]
-        charts = "".join(f'<div class="panel">{place(figure, "")}</div><p></p>' for figure in drawn if figure is not None)
+        charts = "".join(
+            f'<div class="panel">{place(figure, "")}</div><p></p>' for figure in drawn if figure is not None
+        )
     return (
         f'<section id="start"><h2>Start</h2>{f"<p>{TEXT}</p>" if charts else ""}{charts}'
         f'<div class="panel"><table>{rows}</table></div></section>'
@@ -130,8 +132,8 @@ def _criticality(start: Mapping[str, Any]) -> list[tuple[str, str]]:
         else:
             word = "deep for its width: seeds differ much"
         told.append(
-            ("depth", f"{word}; depth/width is {number(ratio)}, best for a plain chain {number(optimum)}; over seeds of "
-                      f"a critical start ln of the squared gradient has a standard deviation of {number(std, 2)}")
+            ("depth", f"{word}; depth/width is {number(ratio)}, best for a plain chain {number(optimum)}; over seeds "
+                      f"of a critical start ln of the squared gradient has a standard deviation of {number(std, 2)}")
         )  # fmt: skip
     return told
 

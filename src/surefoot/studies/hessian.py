@@ -179,8 +179,8 @@ STUDY = Study(
         "Sizes of networks and the large-batch protocol are reconstructed; the abstract gives the claims.",
         "Gaussian clusters and handwritten digits in place of MNIST and CIFAR.",
         "Quadrature misses 0.03: a third of the spectrum lies within a thousandth of the largest eigenvalue from zero, "
-        "where sixty products place one node; up to half of such a node's share is the error. Counts beyond the bulk are "
-        "exact.",
+        "where sixty products place one node; up to half of such a node's share is the error. Counts beyond the bulk "
+        "are exact.",
         "Outliers are counted 40 steps in, at a moderate loss: later few samples dominate and the gap blurs.",
     ),
 )

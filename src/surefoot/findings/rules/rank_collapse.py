@@ -75,9 +75,10 @@ def rank_collapse(history: History) -> Sign | None:
         Evidence("1 − token_cosine, factor a layer", where, history.step, float(2.0**slope), 1.0,
                  "1 keeps the tokens apart; Dong, Cordonnier, Loukas 2021 for what a factor below 1 comes to"),
     )  # fmt: skip
+    harm = "" if history.inspected else ", and nothing is learned"
     cause = (
         f"the tokens of a sequence become one vector over depth: in {where} they differ by {left**0.5:.2g} of their "
-        f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}{'' if history.inspected else ', and nothing is learned'}."
+        f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}{harm}."
     )
     firsts = [_distances(history, layers) for layers in history.first_layers("token_cosine")]
     at_start = bool(firsts) and firsts[0] is not None and _collapsed(firsts[0][1])
@@ -97,5 +98,7 @@ def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.nd
 def _collapsed(distances: np.ndarray) -> bool:
     log2 = np.log2(distances)
     deep = float(np.min(log2[-max(1, len(log2) // 3) :]))
-    decay = theil_sen(log2) * (len(log2) - 1)
+    floor = np.flatnonzero(distances <= _FLOOR)
+    falling = log2[: max(2, floor[0] + 1)] if len(floor) else log2  # there nothing is left that could fall on
+    decay = theil_sen(falling) * (len(falling) - 1)
     return deep <= np.log2(_ALIKE) and deep - float(np.max(log2[: max(1, len(log2) // 3)])) <= _DECAY and decay <= -4
