@@ -15,7 +15,7 @@ _AT_INIT = typer.Option(
 _CURVATURE = typer.Option(False, "--curvature", help="Measure the Hessian of the loss, too.")
 _CHECKPOINT = typer.Option(None, "--checkpoint", metavar="FILE", help="Load this state dict into the model.")
 _OUT = typer.Option(None, "--out", metavar="DIR", help="The folder for record and report.  [default: surefoot-runs/…]")
-_SEED = typer.Option(0, "--seed", help="Of synthetic inputs, dropout and random vectors.")
+_SEED = typer.Option(0, "--seed", help="Of weights, synthetic inputs, dropout and random vectors.")
 
 
 def inspect(
@@ -46,6 +46,7 @@ def inspect(
     outliers, flat and downward directions, and how much of the gradient lies in
     the sharp ones. Takes some 400 products, each about two gradients dear.
     """
+    import torch
     from rich.console import Console
 
     from surefoot.monitor import inspect as monitor
@@ -57,6 +58,7 @@ def inspect(
     folder = out if out is not None else free_folder(Path("surefoot-runs"), target.partition(":")[0])
     if (folder / "run.sqlite").exists():
         raise ValueError(f"--out: {str(folder)!r} holds a record already; name a new folder")
+    torch.manual_seed(seed)
     subject = monitor.build(target, checkpoint)
     spectrum = monitor.curvature(subject, seed=seed) if curvature else None
     options = ["--curvature"] * curvature + (["--checkpoint", str(checkpoint)] if checkpoint is not None else [])

@@ -48,7 +48,7 @@ def card(record: Record, finding: Finding, place: Place | None, *, follows: bool
         f'<p class="when">{wording.since(finding, record.newest).capitalize()}{_because(record, finding)}</p>',
         _chips(finding),
     ]
-    if place is not None:
+    if place is not None and not record.inspected:  # one step makes no line
         drawn = 0
         # Where no piece of evidence is a recorded signal itself, the loss shows what happened.
         for signal in dict.fromkeys([*(proof.signal for proof in finding.evidence), "loss"]):

@@ -195,6 +195,8 @@ def _loss_fact(record: Record) -> str:
     if not measured.size:
         return ""
     best = float(np.min(measured, where=np.isfinite(measured), initial=math.inf))
+    if record.inspected:
+        return wording.number(measured[0])
     text = f"{wording.number(measured[0])} → {wording.number(measured[-1])}"
     told = not math.isfinite(best) or best == measured[-1]
     return text if told else f"{text}, best {wording.number(best)}"

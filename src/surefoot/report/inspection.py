@@ -49,14 +49,26 @@ def facts(record: Record) -> list[tuple[str, str]]:
         return []
     start = _start(record)
     if not start:
-        return _from_graph(record)
+        return _loss(record) + _from_graph(record)
     told = [("inputs", "; ".join(text for text in (start["inputs"], start["rows"]) if text))]
     if start["cotangent"]:
         told.append(("backward", "from random numbers at the output, for there are no targets: sizes are relative"))
+    told += _loss(record)
     told += _criticality(start)
     told.append(("residual", _residual(start)))
     told.append(("numbers", _numbers(start)))
     return [(label, text) for label, text in told if text]
+
+
+def _loss(record: Record) -> list[tuple[str, str]]:
+    signal = record.signal("loss")
+    if signal is None:
+        return []
+    return [
+        (f"loss {where}".rstrip(), number(value))
+        for where in signal.wheres
+        if not math.isnan(value := signal.last(where))
+    ]
 
 
 def _start(record: Record) -> Mapping[str, Any]:

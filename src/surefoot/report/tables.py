@@ -13,7 +13,7 @@ from surefoot.report.record import Record, Signal
 
 MAX_LAYERS = 1_000
 LABELS = {"cpus": "CPU cores", "pid": "Process", "world_size": "Processes in all"}
-META_SHOWN = ("schema", "script", "argv", "versions", "machine", "environment", "budget")
+META_SHOWN = ("schema", "script", "argv", "versions", "machine", "environment", "budget", "inspected", "options")
 
 
 def layers(record: Record) -> str:

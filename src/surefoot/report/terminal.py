@@ -181,7 +181,8 @@ def _finding(page: _Page, finding: Finding, consequences: Sequence[Finding], rec
         page.blank()
         page.line("what follows from it", indent=3)
     for consequence in consequences:
-        place = f"  {wording.places(consequence.where)} · since step {consequence.first_step:,}"
+        began = "at the start" if record.inspected else f"since step {consequence.first_step:,}"
+        place = f"  {wording.places(consequence.where)} · {began}"
         page.line(*_name(consequence), (place, "dim"), indent=5, label=(str(consequence.rank), "bold"), column=8)
         page.line(wording.sentence(consequence.cause), indent=8)
     _cures(page, finding.remedies)

@@ -82,6 +82,8 @@ def places(wheres: Sequence[str]) -> str:
 
 def since(finding: Finding, end: int) -> str:
     """When a finding began, was detected and last held, in a record whose newest row is of step ``end``."""
+    if not finding.last_step:
+        return "at the start"
     text = f"since step {finding.first_step:,}"
     if finding.detected_step != finding.first_step:
         text += f", detected at {finding.detected_step:,}"
