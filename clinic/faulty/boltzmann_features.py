@@ -1,7 +1,7 @@
 """A network learns how much of a mixture of gases sits in each of six energy levels, given temperature and energies.
 
 condition: non-finite
-accepts: non-finite
+accepts: non-finite, bad-batch
 metric: loss min
 """
 

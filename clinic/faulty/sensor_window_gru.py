@@ -1,7 +1,7 @@
 """A GRU tells which of three machines a window of a sensor's readings comes from; each window is standardised.
 
 condition: non-finite
-accepts: non-finite
+accepts: non-finite, bad-batch
 metric: accuracy max
 """
 
