@@ -21,7 +21,7 @@ images = images.float() / 16
 order = torch.randperm(len(images))
 images = images[order]
 
-model = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10))
+model = nn.Sequential(nn.Linear(64, 3), nn.ReLU(), nn.Linear(3, 10))
 optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
 loss_fn = nn.CrossEntropyLoss()
 
