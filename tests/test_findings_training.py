@@ -160,7 +160,7 @@ FAULTY: dict[str, tuple[str, Callable[[], nn.Module], Make, dict]] = {
     "adam-x300": ("learning-rate-too-high", mlp, lambda p: Adam(p, 0.9), {}),
     "sgd-x100": ("learning-rate-too-high", mlp, lambda p: SGD(p, 20.0), {}),
     "cnn-momentum-x100": ("learning-rate-too-high", cnn, lambda p: SGD(p, 3.0, momentum=0.9), {"steps": 60}),
-    "late-jump": ("learning-rate-too-high", mlp, lambda p: Adam(p, 1e-3), {"rate": lambda s: 1.0 if s > 60 else 1e-3}),
+    "late-jump": ("unsafe-step", mlp, lambda p: Adam(p, 1e-3), {"rate": lambda s: 1.0 if s > 60 else 1e-3}),
     "adam-x1e-4": ("learning-rate-too-low", mlp, lambda p: Adam(p, 3e-7), {}),
     "sgd-x1e-4": ("learning-rate-too-low", mlp, lambda p: SGD(p, 2e-5), {}),
     "sigmoid-20": ("vanishing-gradient", lambda: mlp(nn.Sigmoid, 20), lambda p: SGD(p, 0.1), {"steps": 60}),

@@ -98,7 +98,7 @@ class Observer:
         self._stride = 1
         self.idle = False
         self._idle = Idle(self._wake, self._other_step)
-        self.tick = self._idle.tick
+        self.tick: Callable[[Optimizer, Any, Any], None] = self._idle.tick
         self.on_idle: Callable[[bool], None] | None = None
         self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way

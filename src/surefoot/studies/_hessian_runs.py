@@ -151,11 +151,10 @@ def basins(seed: int, large_steps: int = 600, small_steps: int = 4000) -> Basins
     further = small(model)
     same = small(mlp(sizes, seed, torch.float32))
     other = small(mlp(sizes, seed + 1000, torch.float32))
-    paths = [
-        linear_path(model, a, b, F.cross_entropy, (x, y), n=11)
-        for a, b in ((large, further), (large, same), (same, other))
-    ]
+    pairs = ((large, further), (large, same), (same, other))
+    onward, beside, apart = (linear_path(model, a, b, F.cross_entropy, (x, y), n=11) for a, b in pairs)
     test = (data.x_test, data.y_test)
     ends = linear_path(model, large, further, F.cross_entropy, test, n=2).accuracy
     assert ends is not None
-    return Basins(*paths, float(paths[0].loss[0]), float(paths[0].loss[-1]), (float(ends[0]), float(ends[1])))
+    losses = float(onward.loss[0]), float(onward.loss[-1])
+    return Basins(onward, beside, apart, *losses, (float(ends[0]), float(ends[1])))
