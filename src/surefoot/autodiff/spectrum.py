@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -70,30 +70,31 @@ class SpectralDensity:
 
     def plot(self) -> go.Figure:
         """Density on a logarithmic axis, with the outliers as marks on it."""
-        floor = float(self.density.max()) * 1e-7
-        traces = [
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "x": self.grid.tolist(),
-                "y": np.maximum(self.density, floor).tolist(),
-                "name": "density",
-            }
-        ]
-        if len(self.atoms):
-            at = np.log10(np.abs(self.atoms) + _LOG_FLOOR) if self.log else self.atoms
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "x": at.tolist(),
-                    "y": [floor * 3] * len(at),
-                    "marker": {"symbol": "line-ns-open", "size": 12},
-                    "name": f"{len(at)} outliers",
-                }
-            )
+        at = np.log10(np.abs(self.atoms) + _LOG_FLOOR) if self.log else self.atoms
+        traces = density_traces(self.grid, self.density, at, f"{len(at)} outliers")
         x = f"log₁₀(|λ| + {_LOG_FLOOR:g})" if self.log else "eigenvalue λ"
         return figure(traces, title="Spectral density", x=x, y="density", log_y=True)
+
+
+def density_traces(grid: np.ndarray, density: np.ndarray, atoms: np.ndarray, name: str) -> list[dict[str, Any]]:
+    """A density as a line for a logarithmic axis, and what was found exactly as marks near its foot."""
+    floor = float(density.max()) * 1e-7
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": grid.tolist(),
+        "y": np.maximum(density, floor).tolist(),
+        "name": "density",
+    }
+    marks = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": atoms.tolist(),
+        "y": [floor * 3] * len(atoms),
+        "marker": {"symbol": "line-ns-open", "size": 12},
+        "name": name,
+    }
+    return [line, marks] if len(atoms) else [line]
 
 
 def spectral_density(

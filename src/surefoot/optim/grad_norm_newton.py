@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from surefoot.autodiff.composite import graph_hessian, graph_hessian_matrix, graph_sandwich
 from surefoot.autodiff.kernels import differentiable_kernels
+from surefoot.autodiff.operator import CallableOperator
 from surefoot.autodiff.parameters import flatten, one_number, unflatten
 from surefoot.solvers.gradient_normalized import search
 from surefoot.solvers.shifted import Curvature, LowRank, Metric
@@ -200,9 +201,7 @@ class GradNormNewton(Optimizer):
         product = _sandwich(loss, outputs, parameters, fisher)
         if free:
             return slope, product
-        unit = torch.eye(size, dtype=slope.dtype, device=slope.device)
-        matrix = torch.stack([product(row) for row in unit])
-        return slope, (matrix + matrix.T) / 2
+        return slope, CallableOperator(product, size, slope.dtype, slope.device).dense(force=True)
 
 
 def _put(parameters: Sequence[Tensor], vector: Tensor) -> None:

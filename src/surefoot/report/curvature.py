@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.autodiff.spectrum import density_traces
 from surefoot.report.cards import Place
 from surefoot.report.record import Record
 from surefoot.report.wording import number
@@ -57,26 +58,11 @@ def _facts(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _figure(found: dict[str, np.ndarray]) -> dict[str, Any]:
-    density = found["density"]
-    floor = float(density.max()) * 1e-7
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": found["grid"].tolist(),
-        "y": np.maximum(density, floor).tolist(),
-        "name": "density",
-    }
-    marks = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": found["atoms"].tolist(),
-        "y": [floor * 3] * len(found["atoms"]),
-        "marker": {"symbol": "line-ns-open", "size": 12},
-        "name": f"{len(found['atoms'])} found exactly",
-    }
+    name = f"{len(found['atoms'])} found exactly"
+    traces = density_traces(found["grid"], found["density"], found["atoms"], name)
     layout = {
         "height": 320,
         "xaxis": {"title": {"text": "eigenvalue"}},
         "yaxis": {"title": {"text": "density"}, "type": "log"},
     }
-    return {"data": [line, marks], "layout": layout}
+    return {"data": traces, "layout": layout}

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from surefoot.analysis.collapse.anchored import Features, Labels, Weight, checked_labels, class_means, one_hot
+from surefoot.analysis.collapse.anchored import Features, Labels, Weight, checked_labels, class_means, one_hot, traces
 
 LARGEST_DENSE = 4000
 _TOL = 1e-12
@@ -201,13 +201,11 @@ class Spread:
 
 def spread(features: Features, labels: Labels, weight: Weight) -> Spread:
     """Where the spread within classes lies."""
-    means = class_means(features, labels)
-    rest = features - means[:, labels]
+    total, between = traces(features, labels)
+    rest = features - class_means(features, labels)[:, labels]
     basis = torch.linalg.svd(weight, full_matrices=False)
     kept = basis.Vh[1e-10 * basis.S.max() < basis.S]
     inside = float((kept @ rest).square().sum()) / features.shape[1]
-    total = float(rest.square().sum()) / features.shape[1]
-    between = float((means - means.mean(dim=1, keepdim=True)).square().sum()) / means.shape[1]
     return Spread(inside, max(0.0, total - inside), between)
 
 

@@ -13,7 +13,6 @@ eigenpairs (λ, u), and steps of length h:
 from __future__ import annotations
 
 import cmath
-import math
 from collections.abc import Callable
 from typing import Literal
 
@@ -21,24 +20,11 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from surefoot.analysis.steps.edge import alpha_pf
+
 Order = Literal["ngf", "igr", "third", "pf"]
 Function = Callable[[Float[Tensor, " n"]], Float[Tensor, ""]]
 Field = Callable[[Tensor], Tensor]
-_SERIES, _SINGULAR = 1e-3, 1e-12
-
-
-def alpha_pf(z: float | complex) -> complex:
-    """α(z) = log(1 − z)/z: −1 at 0; complex for z > 1, its real part negative below 2, zero at 2, positive beyond.
-
-    At z = 1 the step lands on the minimum of its direction at once; there it is cut at |1 − z| = 1e-12.
-    """
-    z = complex(z)
-    if abs(z) < _SERIES:
-        return -(1 + z / 2 + z**2 / 3 + z**3 / 4)
-    away = 1 - z
-    if abs(away) < _SINGULAR:
-        away = complex(math.copysign(_SINGULAR, away.real or 1.0))
-    return cmath.log(away) / z
 
 
 def principal_flow(gradient: Float[Tensor, " n"], hessian: Float[Tensor, "n n"], h: float) -> Complex[Tensor, " n"]:

@@ -6,6 +6,7 @@ Dherin, arXiv 2302.01952 (2023) for how the loss changes along the sharpest dire
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Sequence
 
@@ -15,6 +16,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.optim.stability import preconditioner, stability_limit
+
+_SERIES, _SINGULAR = 1e-3, 1e-12
 
 
 def edge_scale(
@@ -61,6 +64,20 @@ def edge_scale(
     return torch.cat([pieces[id(p)].to(device) for p in parameters]), limit.value, limit.preconditioned
 
 
+def alpha_pf(z: float | complex) -> complex:
+    """α(z) = log(1 − z)/z: −1 at 0; complex for z > 1, its real part negative below 2, zero at 2, positive beyond.
+
+    At z = 1 the step lands on the minimum of its direction at once; there it is cut at |1 − z| = 1e-12.
+    """
+    z = complex(z)
+    if abs(z) < _SERIES:
+        return -(1 + z / 2 + z**2 / 3 + z**3 / 4)
+    away = 1 - z
+    if abs(away) < _SINGULAR:
+        away = complex(math.copysign(_SINGULAR, away.real or 1.0))
+    return cmath.log(away) / z
+
+
 def principal_flow_rate(scaled_curvature: float, share: float) -> float:
     """What the principal flow says of the loss along one eigenvector: > 0 if a step raises it there.
 
@@ -72,7 +89,4 @@ def principal_flow_rate(scaled_curvature: float, share: float) -> float:
     scaled_curvature : hλ, learning rate times eigenvalue (twice the coefficient of gradient descent)
     share : |g·u|/|g|
     """
-    if abs(scaled_curvature) < 1e-6:
-        return -(share**2) * (1 + scaled_curvature / 2)
-    distance = max(abs(1 - scaled_curvature), 1e-12)  # at 1 the step lands on the floor of the valley
-    return math.log(distance) / scaled_curvature * share**2
+    return alpha_pf(scaled_curvature).real * share**2
