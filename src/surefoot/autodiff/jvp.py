@@ -16,7 +16,7 @@ import torch.autograd.forward_ad as forward_ad
 from torch import Tensor, nn
 
 from surefoot.autodiff.kernels import differentiable_kernels
-from surefoot.autodiff.parameters import call_with
+from surefoot.autodiff.parameters import call_with, modes_kept
 
 Derivative = Literal["auto", "jvp", "finite-difference"]
 Mode = Literal["eval", "train"]
@@ -167,19 +167,14 @@ def functional(
         nonlocal start
         buffers = {name: buffer.detach().clone() for name, buffer in root.named_buffers()}
         devices = sorted({p.device.index or 0 for p in root.parameters() if p.device.type == "cuda"})
-        training = [(module, module.training) for module in root.modules()]
-        with differentiable_kernels(root), torch.random.fork_rng(devices):
+        with differentiable_kernels(root), torch.random.fork_rng(devices), modes_kept(root) as modules:
             if mode == "train":
                 start = start or _random_state(devices)
                 _set_random_state(start)
-            try:
-                if mode == "eval":
-                    for module, _ in training:
-                        module.training = False
-                return call_with(root, {**parameters, **buffers}, args, kwargs)
-            finally:
-                for module, was in training:
-                    module.training = was
+            else:
+                for module in modules:
+                    module.training = False
+            return call_with(root, {**parameters, **buffers}, args, kwargs)
 
     return call
 

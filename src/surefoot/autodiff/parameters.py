@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -48,6 +49,17 @@ def unflatten(vector: Float[Tensor, " parameters"], like: Sequence[Tensor]) -> l
         raise ValueError(f"vector: has shape {tuple(vector.shape)}; must be ({sum(sizes)},), one value a parameter")
     pieces = vector.split(sizes)
     return [v.reshape(p.shape).to(p) for v, p in zip(pieces, like, strict=True)]
+
+
+@contextlib.contextmanager
+def modes_kept(model: nn.Module) -> Iterator[list[nn.Module]]:
+    """The model's modules, each of which is back in the mode that it was in afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield [module for module, _ in modes]
+    finally:
+        for module, mode in modes:
+            module.training = mode
 
 
 def call_with(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from surefoot.analysis.collapse.anchored import optimal_classifier
 from surefoot.analysis.collapse.metrics import collapse_state, compute, update
 from surefoot.analysis.collapse.perturbation import Spread, effective_beta, spread
+from surefoot.autodiff.parameters import modes_kept
 from surefoot.plots import figure
 
 if TYPE_CHECKING:
@@ -86,16 +87,13 @@ def depthwise_collapse(
         return keep
 
     handles = [modules[name].register_forward_hook(keeper(name)) for name in layers]
-    modes = [(module, module.training) for module in model.modules()]
     try:
-        model.eval()
-        with torch.no_grad():
+        with modes_kept(model), torch.no_grad():
+            model.eval()
             model(inputs)
     finally:
         for handle in handles:
             handle.remove()
-        for module, mode in modes:
-            module.training = mode
     rows: list[LayerCollapse] = []
     for name in layers:
         if name not in outputs:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from surefoot.autodiff.parameters import LossFunction, call_with, checked, one_number
+from surefoot.autodiff.parameters import LossFunction, call_with, checked, modes_kept, one_number
 from surefoot.plots import figure
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ def _mixed(a: Tensor, b: Tensor, t: float) -> Tensor:
 
 
 def _outputs(model: nn.Module, point: dict[str, Tensor], inputs: Tensor, batch_statistics: bool) -> Tensor:
-    modes = [(module, module.training) for module in model.modules()]
-    try:
-        for module, _ in modes:
+    with modes_kept(model) as modules:
+        for module in modules:
             module.training = batch_statistics and isinstance(module, nn.modules.batchnorm._BatchNorm)
         return call_with(model, point, (inputs,))
-    finally:
-        for module, mode in modes:
-            module.training = mode
