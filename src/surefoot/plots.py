@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
@@ -129,3 +131,24 @@ def javascript() -> str:
     from plotly.offline import get_plotlyjs
 
     return get_plotlyjs()
+
+
+def density_traces(grid: np.ndarray, density: np.ndarray, atoms: np.ndarray, name: str) -> list[dict[str, Any]]:
+    """A density as a line for a logarithmic axis, and what was found exactly as marks near its foot."""
+    floor = float(density.max()) * 1e-7
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": grid.tolist(),
+        "y": np.maximum(density, floor).tolist(),
+        "name": "density",
+    }
+    marks = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": atoms.tolist(),
+        "y": [floor * 3] * len(atoms),
+        "marker": {"symbol": "line-ns-open", "size": 12},
+        "name": name,
+    }
+    return [line, marks] if len(atoms) else [line]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from surefoot.autodiff.lanczos import extreme_eigenpairs, krylov, ritz
 from surefoot.autodiff.operator import SymmetricOperator
-from surefoot.plots import figure
+from surefoot.plots import density_traces, figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -74,27 +74,6 @@ class SpectralDensity:
         traces = density_traces(self.grid, self.density, at, f"{len(at)} outliers")
         x = f"log₁₀(|λ| + {_LOG_FLOOR:g})" if self.log else "eigenvalue λ"
         return figure(traces, title="Spectral density", x=x, y="density", log_y=True)
-
-
-def density_traces(grid: np.ndarray, density: np.ndarray, atoms: np.ndarray, name: str) -> list[dict[str, Any]]:
-    """A density as a line for a logarithmic axis, and what was found exactly as marks near its foot."""
-    floor = float(density.max()) * 1e-7
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": grid.tolist(),
-        "y": np.maximum(density, floor).tolist(),
-        "name": "density",
-    }
-    marks = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": atoms.tolist(),
-        "y": [floor * 3] * len(atoms),
-        "marker": {"symbol": "line-ns-open", "size": 12},
-        "name": name,
-    }
-    return [line, marks] if len(atoms) else [line]
 
 
 def spectral_density(

@@ -133,6 +133,7 @@ EFFECTS: dict[str, frozenset[str]] = {
     ),
     "low-precision-underflow": frozenset(
         {
+            "frozen-parameters",
             "vanishing-gradient",
             "learning-rate-too-low",
             "output-logit-divergence",

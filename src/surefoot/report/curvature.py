@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.autodiff.spectrum import density_traces
+from surefoot.plots import density_traces
 from surefoot.report.cards import Place
 from surefoot.report.record import Record
 from surefoot.report.wording import number
