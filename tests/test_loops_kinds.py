@@ -30,9 +30,9 @@ LAYERS = {
     "frozen": ["stem", "head"],
     "tied": ["embed", "mix"],
 }
-# In a compiled region nothing is hooked; what is borrowed there is what autograd saved.
+# In a compiled region nothing is hooked; what is borrowed there is what autograd saved. A model that is compiled as a
+# whole, and called through what torch.compile returned, is replayed.
 FEWER_ACTIVATIONS = {
-    "compiled": [],
     "compiled in place": ["0", "2"],
     "compiled function": [],
     "compiled whole step": [],

@@ -126,6 +126,28 @@ class TestBudget:
             budget.steps_taken(1, 1e-5)
         assert looked == [1, 2, 4]  # the first is apart, and a fourth would not fit
 
+    def test_a_busy_machine_costs_no_look_of_the_opening(self):
+        budget, looked = Budget(), []
+        for step in range(1, 300):
+            if budget.allows(step):
+                looked.append(step)
+                budget.look_taken(0.5, work=5e-3)
+            budget.steps_taken(1, 1e-5)
+        assert looked == [1, 2, 4, 8, 16, 32, 64, 128]
+        assert budget.credit_spent == 4.0  # told as it was
+
+    @given(step=st.floats(1e-4, 1.0), work=st.floats(1e-5, 0.1), load=st.floats(1.0, 30.0))
+    def test_what_is_charged_to_the_run_is_time_as_it_sees_it(self, step, work, load):
+        budget, spent = Budget(0.02), 0.0
+        for number in range(1, 1000):
+            if budget.allows(number):
+                credit = budget.at_credit
+                budget.look_taken(load * work, work)
+                spent += 0 if credit else load * work
+            budget.steps_taken(1, load * step)
+        # the last look may have taken longer than one was expected to
+        assert spent <= 0.02 * budget.elapsed + load * work
+
     def test_each_dear_reading_is_done_once_before_the_dearest_and_again_at_every_fourth_doubling(self):
         budget, done = Budget(), {"curvature": [], "terms": [], "rank": []}
         costs = {"curvature": 0.15, "terms": 0.02, "rank": 1e-4}
@@ -506,6 +528,7 @@ class TestNeverInTheWay:
         assert compiled == 1  # no hook made it compile again
         assert not seen.of("note")
         assert len(seen.signal("gradient_norm")) == 5
+        assert list(seen.signal("activation_rms", "2")) == [2, 3, 4, 5]  # replayed eagerly, once the model is known
 
     def test_scripted_models_run(self):
         scripted = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1)))

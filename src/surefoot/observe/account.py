@@ -10,6 +10,7 @@ from surefoot.observe.budget import Budget
 # Seconds that the steps after a look cost more than others: the look has pushed their code and data out of the caches.
 AFTER_LOOK = 5e-4
 _now = time.perf_counter
+_work_now = time.thread_time
 
 
 class Account:
@@ -19,12 +20,13 @@ class Account:
     of ours called from a pass of ours) is charged with it.
     """
 
-    __slots__ = ("_budget", "_settled_at", "_settled_step", "_since", "_spent")
+    __slots__ = ("_budget", "_settled_at", "_settled_step", "_since", "_spent", "_work", "_work_since")
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._spent = 0.0
         self._since = 0.0  # when it was opened; 0 while it is closed
+        self._work = self._work_since = 0.0  # the same in processor time of this thread
         self._settled_at = math.nan
         self._settled_step = 0
 
@@ -32,12 +34,13 @@ class Account:
         """Work of ours begins; whether it is outermost."""
         if self._since:
             return False
-        self._since = _now()
+        self._since, self._work_since = _now(), _work_now()
         return True
 
     def close(self) -> None:
         """The outermost work is over."""
         self._spent += _now() - self._since
+        self._work += _work_now() - self._work_since
         self._since = 0.0
 
     @property
@@ -61,10 +64,12 @@ class Account:
         """Charge the budget with what was spent; what comes from now on is spent on the next step."""
         idle_steps = step - self._settled_step - 1
         if looked:
-            self._budget.look_taken(self.spent + AFTER_LOOK)
+            work = self._work + _work_now() - self._work_since
+            self._budget.look_taken(self.spent + AFTER_LOOK, None if self._budget.waits else work + AFTER_LOOK)
             self._budget.settled(0.0, idle_steps)
         else:
             self._budget.settled(self.spent, idle_steps)
-        self._spent = 0.0
-        self._since = self._settled_at = _now()
+        self._spent = self._work = 0.0
+        self._since, self._work_since = _now(), _work_now()
+        self._settled_at = self._since
         self._settled_step = step

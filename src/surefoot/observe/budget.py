@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Collection
 
 CREDIT_LOOKS = 8
@@ -33,6 +34,8 @@ IDLE_STEP = 4e-6
 DUE_STEP = 1.5e-4
 FLUSH = 2e-3  # seconds of a flush that do not depend on how much it commits
 OPENING_ROWS = 64  # rows of scalars an octave of steps has at least, on credit: a run shows most in its beginning
+# Where a thread's own processor time is coarse (15 ms on Windows), it can't tell what a look takes.
+_FINE = time.get_clock_info("thread_time").resolution <= 1e-6
 
 
 class Budget:
@@ -43,6 +46,13 @@ class Budget:
     fraction : share of elapsed step time that watching may cost
     every : look at every ``every``-th step whatever it costs (for tests and the curious)
     without : dear readings that are not to be done at all
+
+    Notes
+    -----
+    What is charged to the run (``spent`` against ``elapsed``) is time as the run sees it, so the promise holds on any
+    machine. The opening credit, and what a look is expected to take, is work: processor time of the watching thread.
+    Other processes that want the same cores lengthen a look, and the run's own steps as much; they must not leave the
+    run with fewer looks, or what is found would depend on who else is there.
     """
 
     def __init__(self, fraction: float = 0.02, every: int | None = None, without: Collection[str] = ()) -> None:
@@ -54,7 +64,8 @@ class Budget:
         self.credit_spent = 0.0
         self.credit_looks = 0
         self.at_credit = False  # the look under way, or the last one, is on credit
-        self.look_cost = 0.0  # seconds that a look is expected to take
+        self.waits = not _FINE  # a look may wait for a device: only a clock on the wall knows how long it takes
+        self.look_cost = 0.0  # seconds of work that a look is expected to take
         self.step_time = 0.0  # running mean of the run's own step, seconds
         self.scalar_cost = DUE_STEP
         self.opening = True  # the scalars are read more often than the budget alone would have it
@@ -67,6 +78,10 @@ class Budget:
         self._odd = False  # the look is on credit because something odd was seen
         self._dear_now = 0.0  # seconds of dear readings since the last look was accounted for
         self._idle = 0.0  # the part of `spent` that no decision can save
+
+    def now(self) -> float:
+        """The clock for work of ours."""
+        return time.perf_counter() if self.waits else time.thread_time()
 
     @property
     def steady(self) -> float:
@@ -98,7 +113,7 @@ class Budget:
         return spent + cost <= part and self.spent + self._dear_now + cost <= allowance
 
     def dear_taken(self, name: str, seconds: float) -> None:
-        """The dear reading ``name`` took ``seconds``."""
+        """The dear reading ``name`` took ``seconds`` of :meth:`now`."""
         self._dear_now += seconds
         if self.at_credit:
             self._dear_credit.setdefault(name, []).append(seconds)
@@ -108,15 +123,15 @@ class Budget:
         # the first time loads and compiles: believe in less after it
         self._dear_cost[name] = seconds if before is None or seconds > before else before + (seconds - before) * 0.5
 
-    def look_taken(self, seconds: float) -> None:
-        """A look cost ``seconds``, dear readings included."""
+    def look_taken(self, seconds: float, work: float | None = None) -> None:
+        """A look cost ``seconds``, dear readings included, and ``work`` seconds of :meth:`now` (None: as many)."""
         dear, self._dear_now = self._dear_now, 0.0
         if self.at_credit:
             self.credit_spent += seconds
             self.credit_looks += not self._odd
         else:
             self.spent += seconds
-        seconds = max(0.0, seconds - dear)
+        seconds = max(0.0, (seconds if work is None else work) - dear)
         # the first look also finds the models, once; after that: quick to believe in dear looks, slow in cheap ones
         if self.credit_looks == 1 and self.at_credit:
             return

@@ -57,6 +57,7 @@ class Root:
     name: str
     module: weakref.ref[nn.Module]
     compiled: bool = False
+    wrapper: weakref.ref[nn.Module] | None = None  # what ``torch.compile`` made of it, which the script calls
 
 
 @dataclass(slots=True)
@@ -178,13 +179,13 @@ def find_models(
     every = [m for m in modules if "_parameters" in m.__dict__]
     children = {id(c) for m in every for c in m._modules.values() if c is not None}
     tops: list[nn.Module] = []
-    compiled: set[int] = set()
+    compiled: dict[int, weakref.ref[nn.Module] | None] = {}  # id of a model → its wrapper
     for module in every:
         if id(module) in children:
             continue
         below, is_compiled = unwrap(module)
         if is_compiled:
-            compiled.add(id(below))
+            compiled[id(below)] = weakref.ref(module) if getattr(module, "_orig_mod", None) is below else None
         if all(below is not top for top in tops) and any(
             id(p) in wanted or id(p) in shard_of for p in below.parameters()
         ):
@@ -212,7 +213,7 @@ def find_models(
                 found.owned[id(parameter)] = Owned(weakref.ref(parameter), layer, full)
             found.layers.append(layer)
         if fresh:
-            found.roots.append(Root(prefix, weakref.ref(top), id(top) in compiled))
+            found.roots.append(Root(prefix, weakref.ref(top), id(top) in compiled, compiled.get(id(top))))
     for number, parameter in enumerate(p for p in parameters if id(p) not in found.owned):
         name = _global_name(parameter) or f"parameter.{number}"
         layer = Layer(name, "Parameter", parameter.numel(), None)

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from surefoot.observe.activation_look import ActivationLook
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.compiled import anything_compiled, eager_modules
-from surefoot.observe.graph import GraphView, LossSite, read_graph, roots_of
+from surefoot.observe.graph import LossSite, read_graph, roots_of
 from surefoot.observe.instrument import Instrument, Tools
-from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
-from surefoot.observe.signals.activations import ActivationReader
 from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.attention import AttentionLogits
 from surefoot.observe.signals.clipping import ClipRatio
@@ -45,7 +42,6 @@ from surefoot.observe.signals.surrogates import Surrogates
 from surefoot.observe.signals.weights import Snapshot
 from surefoot.observe.signals.wiring import MissedParameters, StaleProbe
 
-MEANS = ("hooks", "borrow", "replay")
 # In the order in which they are called at each moment of a step.
 INSTRUMENTS: tuple[type[Instrument], ...] = (
     AttentionLogits,
@@ -97,21 +93,13 @@ class Gatherer:
     """
 
     def __init__(self, tools: Tools, means: str | None) -> None:
-        self.looks = dict.fromkeys(MEANS, 0)
         self.probes: dict[int, StaleProbe] = {}
-        self.went_by = ""  # the means that this look's activations came by
+        self.activations = ActivationLook(tools, means)
         self._tools = tools
         self._scene, self._rows, self._later = tools.scene, tools.rows, tools.later
         self._tell, self._guard = tools.tell, tools.guard
-        self._means = means
         self._instruments = [make(tools) for make in INSTRUMENTS]
-        self._activations = ActivationReader()
-        self._hooks = Hooks(tools.guard)
-        self._replay = Replay(tools.guard)
-        self._replay_refused = False
-        self._reader: ModuleReader | None = None
         self._missed = MissedParameters()
-        self._eager_modules: list[weakref.ref[nn.Module]] = []
         self._look = _Look()
 
     @property
@@ -121,35 +109,17 @@ class Gatherer:
 
     def prepare(self) -> None:
         """A step that will be looked at is about to begin: put on what its forward needs."""
-        self.went_by = ""
-        if not self._scene.discovered:
-            return
-        roots = self._scene.roots()
-        means, compiled = self._means, anything_compiled()
-        if means is None:
-            means = "hooks" if roots and (not compiled or self._eager()) else "borrow"
-        if means == "hooks" and not compiled:
+        self.activations.prepare()
+        if self.activations.may_hook:
+            roots = self._scene.roots()
             for instrument in self._instruments:
                 self._guard(instrument.name, instrument.prepare, roots)
-        if means == "replay" and (self._replay_refused or not roots):
-            return
-        self._activations.begin(knows_called=means != "borrow" and not compiled)
-        if means != "borrow":
-            self._reader = ModuleReader(self._scene.models, self._activations)
-            if means == "hooks":
-                self._hooks.put_on(roots, self._reader, self._eager() if compiled else None)
-            else:
-                self._replay.put_on(roots[0])
-        self.went_by = means
 
     def withdraw(self) -> None:
         """Take off everything that was put on."""
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.withdraw)
-        if self._reader is not None:
-            self._hooks.take_off()
-            self._replay.take_off()
-            self._reader = None
+        self.activations.withdraw()
 
     def at_backward(self, tensors: Any) -> None:
         """The first backward of the step begins: the graph is complete, the weights are what the forward used."""
@@ -160,11 +130,7 @@ class Gatherer:
         if not view.complete:
             view.sites.clear()  # what comes before and after an activation is not known
         self._guard("discovery", self._scene.update, view.leaves)
-        if anything_compiled():
-            self._eager_modules = [weakref.ref(m) for m in eager_modules(self._scene.roots(), view)]
-        if self._reader is not None and self._replay.ready:
-            self._guard("replay", self._run_replay, self._reader)
-        self._guard("activations", self._read_activations, view)
+        self.activations.at_backward(view)
         if view.loss is not None:
             self._guard("logits", self._read_loss_site, view.loss)
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
@@ -212,10 +178,7 @@ class Gatherer:
             self._guard("weights", self._write_weights, look.snapshot, state, step)
         if look.logits is not None:
             self._guard("logits", self._write_logits, *look.logits, step)
-        if not self._activations.empty:
-            self._guard("activations", self._write_activations, step)
-            if self.went_by:
-                self.looks[self.went_by] += 1
+        self._guard("activations", self.activations.at_step_end, step)
         if look.missing is not None:
             self._rows.put(step, "wiring", "", missed_parameters=float(len(look.missing)))
             if look.missing:
@@ -237,38 +200,10 @@ class Gatherer:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _eager(self) -> list[nn.Module]:
-        """Where a part of the run is compiled: the modules that are known to run outside of it."""
-        return [m for ref in self._eager_modules if (m := ref()) is not None]
-
-    def _run_replay(self, reader: ModuleReader) -> None:
-        refused = self._replay.run(reader)
-        if refused is not None:
-            self._replay_refused = True
-            self.went_by = ""
-            self._activations.begin(knows_called=False)
-            self._tell("note", text=f"replay is off: {refused}")
-
-    def _read_activations(self, view: GraphView) -> None:
-        scene = self._scene
-        if self._reader is not None and self._reader.saved_hooks_seen:
-            scene.checkpointing = True
-        if not self.went_by and self._means in (None, "borrow"):
-            self.went_by = "borrow"
-            self._activations.begin(knows_called=False)
-        if scene.checkpointing or self._means in ("hooks", "replay"):
-            return
-        if self.went_by == "hooks":
-            # only activations that are plain functions are left for the graph to show
-            seen = self._activations.with_activation
-            borrow(view, scene.models, self._activations, seen, self._activations.with_output)
-        else:
-            borrow(view, scene.models, self._activations, set(), set())
-
     def _read_loss_site(self, loss: LossSite) -> None:
         made_by = loss.input_node
-        seen = [o for o in (*self._hooks.outputs, self._hooks.newest) if o is not None]
-        output = next((o for o in seen if made_by is not None and o.grad_fn is made_by), None)
+        outputs = self.activations.outputs()
+        output = next((o for o in outputs if made_by is not None and o.grad_fn is made_by), None)
         self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
         self._look.constant_loss = constant_loss(loss)
 
@@ -335,10 +270,6 @@ class Gatherer:
             )
 
         self._tools.ask(step, (), write)
-
-    def _write_activations(self, step: int) -> None:
-        values = self._activations.finish(self._scene.layer_names(), self._later)
-        self._tools.ask(step, (), lambda _: self._rows.put_layers(step, "activations", **values))
 
     def _write_logits(self, name: str, values: dict[str, Tensor | float], step: int) -> None:
         asked = {signal: value for signal, value in values.items() if isinstance(value, Tensor)}

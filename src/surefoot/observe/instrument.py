@@ -6,7 +6,6 @@ its methods is guarded: an exception turns this instrument off, told once, and n
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,11 +74,11 @@ class Tools:
     @contextmanager
     def spending(self, name: str) -> Iterator[None]:
         """Account for the time of what :meth:`affords` allowed."""
-        begin = time.perf_counter()
+        begin = self.budget.now()
         try:
             yield
         finally:
-            self.budget.dear_taken(name, time.perf_counter() - begin)
+            self.budget.dear_taken(name, self.budget.now() - begin)
 
 
 class Instrument:

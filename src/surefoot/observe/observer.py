@@ -117,7 +117,7 @@ class Observer:
     @property
     def looks(self) -> dict[str, int]:
         """How many looks at activations went by each means."""
-        return self._gatherer.looks
+        return self._gatherer.activations.looks
 
     def follows(self, optimizer: Optimizer) -> bool:
         """Whether this optimiser's steps count."""
@@ -400,7 +400,7 @@ class Observer:
             self._stride = self.budget.scalar_stride(step)
         if self._looking:
             cost = round(self._account.spent, 6)
-            self.tell("look", means=self._gatherer.went_by, cost_s=cost, credit=self.budget.at_credit)
+            self.tell("look", means=self._gatherer.activations.went_by, cost_s=cost, credit=self.budget.at_credit)
         self._account.settle(step, self._looking)
         self._arm(step + 1)
 

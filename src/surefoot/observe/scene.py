@@ -39,6 +39,7 @@ class Scene:
         self.clock = Clock(first)
         self.models = Models()
         self.discovered = False
+        self.on_accelerator = False  # some parameter is not on the CPU
         self.checkpointing = False  # the graph of a checkpointed model can't be read without running its forward again
         self.scaler: Any = None
         self.skips: dict[str, Skips] = {}  # by optimiser
@@ -67,6 +68,10 @@ class Scene:
     def roots(self) -> list[nn.Module]:
         """The live models that run eagerly."""
         return [m for r in self.models.roots if not r.compiled and (m := r.module()) is not None]
+
+    def wrappers(self) -> list[nn.Module]:
+        """What ``torch.compile`` made of live models, each the outermost module that the script calls."""
+        return [m for r in self.models.roots if r.wrapper is not None and (m := r.wrapper()) is not None]
 
     def layer_names(self) -> list[str]:
         """Names of the layers in order of execution."""
@@ -150,6 +155,7 @@ class Scene:
         self._shard_of = {id(whole): (weakref.ref(whole), id(shard)) for whole, shard in gathered}
         whole = {id(w): s for w, s in gathered}
         known = list({id(p): p for p in (whole.get(id(p), p) for p in (*wanted, *parameters))}.values())
+        self.on_accelerator = not all(p.is_cpu for p in known)
         self.models = find_models(modules, known, gathered)
         first_use: dict[str, int] = {}
         for place, leaf in enumerate(leaves):

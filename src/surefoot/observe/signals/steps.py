@@ -6,7 +6,6 @@ step. Nothing of the run is written to: weights are copies, buffers and random s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -65,13 +64,13 @@ class SafeStepReading(Instrument):
         """Copy the weights that are about to change."""
         if self._site is None or self._before:
             return
-        begin = time.perf_counter()
+        begin = self.tools.budget.now()
         held = {id(p) for group in optimizer.param_groups for p in group["params"] if p.requires_grad}
         named = [(name, p) for name, p in self._site.forward.root.named_parameters() if id(p) in held]
         plain = all(type(p) in (nn.Parameter, Tensor) for _, p in named)  # no shards
         if named and plain and fits([p for _, p in named], copies=4):
             self._before = [(name, p, p.detach().clone()) for name, p in named]
-        self._seconds += time.perf_counter() - begin
+        self._seconds += self.tools.budget.now() - begin
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Measure the step."""
@@ -80,11 +79,11 @@ class SafeStepReading(Instrument):
         if site is None or not before or id(before[0][1]) not in held:
             return
         self._before = []
-        begin = time.perf_counter()
+        begin = self.tools.budget.now()
         try:
             self._measure(site, before, state)
         finally:
-            self.tools.budget.dear_taken(NAME, self._seconds + time.perf_counter() - begin)
+            self.tools.budget.dear_taken(NAME, self._seconds + self.tools.budget.now() - begin)
             self._clear()
 
     # ----------------------------------------------------------------------------------------------------------------
