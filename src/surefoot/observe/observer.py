@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,13 +20,15 @@ from torch.optim import Optimizer
 
 from surefoot.observe.account import Account
 from surefoot.observe.budget import Budget
-from surefoot.observe.clock import Idle, OptimizerState
+from surefoot.observe.clock import Clock, OptimizerState
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.graph import read_graph, roots_of
+from surefoot.observe.guard import Guard
 from surefoot.observe.home import Home
 from surefoot.observe.instrument import Tools
 from surefoot.observe.later import Later
+from surefoot.observe.pace import Pace
 from surefoot.observe.patches import closure_in, followed, with_closure
 from surefoot.observe.rows import Rows, Sink
 from surefoot.observe.scalars import Scalars, as_text
@@ -38,7 +39,6 @@ from surefoot.observe.untold import UntoldSteps
 from surefoot.observe.validation import Validation
 
 FLUSH_EVERY = 1.0  # seconds between commits; one costs a millisecond or two
-_OF_THE_LAST_STEP = ("look", "schedulers")  # events that are told when the step that they are of is over
 _now = time.perf_counter
 _compiling = torch.compiler.is_compiling
 _task: Callable[[], int] = torch._C._current_graph_task_id  # of the backward that this thread is inside, or -1
@@ -75,11 +75,12 @@ class Observer:
     ) -> None:
         self.budget = budget
         self._account = Account(budget)
-        self.on = True
         self._sink = sink
         self._rows = Rows(sink)
-        self._scene = Scene(self._rows, self.tell, models, optimizers, first)
-        self.clock = self._scene.clock
+        self.clock = Clock(first)
+        self._guard = Guard(self._account, self.clock, sink)
+        self.tell = self._guard.tell
+        self._scene = Scene(self._rows, self.tell, self.clock, models, optimizers)
         self._later = later if later is not None else Later()
         tools = Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard, keep)
         self._gatherer = Gatherer(tools, means)
@@ -89,30 +90,36 @@ class Observer:
         self._scalars = Scalars(tools, self._odd_loss)
         self._untold = UntoldSteps(self._scene, self._home)
         self._validation = Validation(self._scene, self._rows, self._later, self._guard)
-        self._off: set[str] = set()  # signals that failed once
-
-        self._looking = False  # at the step that is under way
-        # Scalars are read, and accounts settled, at every `_stride`-th step: at the end of step `_due`. Until then the
-        # observer is idle: it counts steps and does nothing else.
-        self._due = first
-        self._stride = 1
-        self.idle = False
-        self._idle = Idle(self._wake, self._other_step)
-        self.tick: Callable[[Optimizer, Any, Any], None] = self._idle.tick
-        self.on_idle: Callable[[bool], None] | None = None
-        self._nested = False  # some optimiser steps another: every begin and end must be seen to tell which counts
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
-        self._closure_ran = (
-            False  # inside a step: its closure has given loss and gradient, what it computes now is more
-        )
-        self._main: OptimizerState | None = None  # whose count is the run's
+        self._closure_ran = False  # inside a step: its closure gave loss and gradient, what it computes now is more
         # since the last optimiser step
         self._spent = False  # an optimiser has stepped on the scalars gathered; another may step on the same ones
         self._left_out = False  # a remedy keeps the step from changing anything
         self._may_skip = False  # a gradient scaler was asked to step, and no step has come of it so far
         self._count_before: int | None = None  # steps of the optimiser that it was asked to step
         self._last_flush = _now()
-        self._arm(first)
+        self._pace = Pace(budget, self.clock, self._gatherer, self._guard, self._other_step)
+        self.tick = self._pace.tick
+        self._pace.arm(first)
+
+    @property
+    def on(self) -> bool:
+        """Whether the run is still watched."""
+        return self._guard.on
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing but steps is counted just now."""
+        return self._pace.idle
+
+    @property
+    def on_idle(self) -> Callable[[bool], None] | None:
+        """Called when ``idle`` changes."""
+        return self._pace.on_idle
+
+    @on_idle.setter
+    def on_idle(self, told: Callable[[bool], None] | None) -> None:
+        self._pace.on_idle = told
 
     @property
     def looks(self) -> dict[str, int]:
@@ -130,7 +137,7 @@ class Observer:
     def acquaint(self, tensors: Any) -> None:
         """Get to know the models behind ``tensors`` before a step is under way, so that its first forward is read."""
         self._guard("discovery", lambda: self._scene.update(read_graph(roots_of(tensors)).leaves))
-        self._arm(self.clock.steps + 1)
+        self._pace.arm(self.clock.steps + 1)
 
     def end_untaken(self, optimizer: Optimizer) -> None:
         """The step that has begun, or was about to, is not taken: write what the look has seen up to here."""
@@ -158,14 +165,14 @@ class Observer:
                 self._scalars.forget()
                 self._may_skip = self._spent = False
             self._scalars.backwards += 1
-            if self._looking or self._probes:
+            if self._pace.looking or self._probes:
                 # first, for it may find a scaler that the loss was multiplied by
                 self._guard("clock", self._look_at_backward, tensors)
             loss = loss_tensor(tensors)
             if loss is not None:
                 self._scalars.read(loss)
         except Exception as error:
-            self._fail("loss", error)
+            self._guard.failed("loss", error)
 
     def after_backward(self) -> None:
         """The script's backward is over."""
@@ -178,12 +185,12 @@ class Observer:
             self._guard("clock", self._expect_untold_step)
         for probe in self._probes.values():
             self._guard("wiring", probe.after_backward)
-        if self._looking and not self.clock.inside_step:
+        if self._pace.looking and not self.clock.inside_step:
             self._guard("clock", self._gatherer.at_backward_end)
 
     def before_clip(self, parameters: Any) -> None:
         """The script is about to clip gradients."""
-        if self._looking and self.on and not self.clock.inside_step and not self._home.elsewhere():
+        if self._pace.looking and self.on and not self.clock.inside_step and not self._home.elsewhere():
             given = [parameters] if isinstance(parameters, Tensor) else parameters
             self._guard("gradients", self._gatherer.at_clip, given)
 
@@ -220,13 +227,13 @@ class Observer:
         if _compiling() or self.idle or not self.on or not self._scene.follows(optimizer):
             return None
         if _task() != -1:
-            if self._looking and not self.clock.inside_step:
+            if self._pace.looking and not self.clock.inside_step:
                 self._guard("clock", self._look_at_inner_step, optimizer)
             return None
         if not self._home.here():
             return None
         if not self.clock.enter(optimizer):
-            self._nested = True
+            self._pace.nested = True
             return None
         self._closure_ran = False
         if self._ranks is not None and not self.clock.steps:
@@ -234,7 +241,7 @@ class Observer:
         given = closure_in(args, kwargs)
         if given is not None:
             return with_closure(args, kwargs, followed(given, functools.partial(self._closure_gave, optimizer)))
-        if self._looking:
+        if self._pace.looking:
             self._guard("clock", self._look_at_step, optimizer)
         return None
 
@@ -243,7 +250,7 @@ class Observer:
         if self._closure_ran or not self.on or not self._home.here():
             return
         self._closure_ran = True
-        if self._looking:
+        if self._pace.looking:
             self._guard("clock", self._look_at_step, optimizer)
 
     def after_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -256,16 +263,12 @@ class Observer:
             if _task() != -1:
                 if not self.clock.inside_step:
                     # after a second step within one backward, each has to be seen to tell how many count
-                    self._nested = self._nested or id(optimizer) in self._inner
+                    self._pace.nested = self._pace.nested or id(optimizer) in self._inner
                     self._inner[id(optimizer)] = optimizer
             elif self._home.here() and self.clock.leave(optimizer):
                 self._end_step(optimizer)
         except Exception as error:
-            self._fail("clock", error)
-
-    def _wake(self) -> None:
-        """Something is due at the end of the step that begins now."""
-        self._set_idle(False)
+            self._guard.failed("clock", error)
 
     def _other_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """While idle, an optimiser has stepped whose count is not the run's."""
@@ -274,14 +277,10 @@ class Observer:
         try:
             state = self._scene.state_of(optimizer)
             if self.clock.tick(state):
-                self._lead(optimizer, state)
-                self._set_idle(self.clock.steps + 1 < self._due)
+                self._pace.lead(optimizer, state)
+                self._pace.set_idle(self.clock.steps + 1 < self._pace.due)
         except Exception as error:
-            self._fail("clock", error)
-
-    def _lead(self, optimizer: Optimizer, state: OptimizerState) -> None:
-        self._main = state
-        self._idle.follow(optimizer, state)
+            self._guard.failed("clock", error)
 
     def close(self) -> None:
         """Hand over what is gathered and leave no hook behind."""
@@ -296,10 +295,10 @@ class Observer:
 
     def drop(self) -> None:
         """Stop at once, touching nothing."""
-        self.on = False
+        self._guard.on = False
         self._untold.forget()
         self._validation.take_off()
-        self._set_idle(False)
+        self._pace.set_idle(False)
 
     def catch_up(self) -> None:
         """Hand over all steps but the newest, which may still grow."""
@@ -309,7 +308,7 @@ class Observer:
     # -- one step ----------------------------------------------------------------------------------------------------
 
     def _look_at_backward(self, tensors: Any) -> None:
-        if self._looking and self._scalars.backwards == 1:
+        if self._pace.looking and self._scalars.backwards == 1:
             self._gatherer.at_backward(tensors)
         for probe in self._probes.values():
             self._guard("wiring", probe.before_backward)
@@ -338,14 +337,14 @@ class Observer:
 
     def _expect_untold_step(self) -> None:
         """A backward is over and no optimiser has ever told of a step."""
-        if not self.clock.inside_step and (optimizer := self._untold.expect()) is not None and self._looking:
+        if not self.clock.inside_step and (optimizer := self._untold.expect()) is not None and self._pace.looking:
             self._look_at_step(optimizer)
 
     def _end_untold_step(self) -> None:
         """Another backward begins, or the run is over."""
         optimizer = self._untold.ended()
         if optimizer is not None:
-            self._nested = True  # never idle: every backward has to be seen
+            self._pace.nested = True  # never idle: every backward has to be seen
             self._end_step(optimizer)
 
     def _end_step(self, optimizer: Optimizer) -> None:
@@ -361,9 +360,9 @@ class Observer:
         self._may_skip = self._closure_ran = False
         state = self.clock.known(optimizer) or self._scene.state_of(optimizer)
         ticked = self.clock.tick(state)
-        due = self.clock.steps >= self._due
+        due = self.clock.steps >= self._pace.due
         # another optimiser's step belongs to the step of the run that is under way
-        read = self._looking or due or (not ticked and self.clock.steps + 1 >= self._due)
+        read = self._pace.looking or due or (not ticked and self.clock.steps + 1 >= self._pace.due)
         if read and not self._left_out:
             self._scalars.write(optimizer, state, self._gatherer.constant_loss)
         self._left_out = False
@@ -371,18 +370,17 @@ class Observer:
             probe = self._probes.pop(id(optimizer), None)
             if probe is not None:
                 self._guard("wiring", self._gatherer.harvest, probe, state)
-        if self._looking:
+        if self._pace.looking:
             self._gatherer.at_step_end(optimizer, state)
         self._spent = True
         if ticked:
             if due and self._ranks is not None:
                 self._guard("ranks", self._ranks.at_step_end, state.count)
-            if state is not self._main:
-                self._lead(optimizer, state)
+            self._pace.lead(optimizer, state)
             if due:
                 self._settle(state.count)
             else:
-                self._rest(state.count + 1)
+                self._pace.rest(state.count + 1)
 
     def _settle(self, step: int) -> None:
         """The run's own count has reached the step that was due: settle the accounts, decide what is due next."""
@@ -397,12 +395,12 @@ class Observer:
         if now - self._last_flush > FLUSH_EVERY:
             self._flush(now, step)
         elif step & (step - 1) == 0:
-            self._stride = self.budget.scalar_stride(step)
-        if self._looking:
+            self._pace.spread(step)
+        if self._pace.looking:
             cost = round(self._account.spent, 6)
             self.tell("look", means=self._gatherer.activations.went_by, cost_s=cost, credit=self.budget.at_credit)
-        self._account.settle(step, self._looking)
-        self._arm(step + 1)
+        self._account.settle(step, self._pace.looking)
+        self._pace.arm(step + 1)
 
     def _flush(self, now: float, step: int) -> None:
         self._guard("record", self._rows.complete, step)
@@ -410,43 +408,16 @@ class Observer:
         self._last_flush = _now()
         self.budget.flushed(self._last_flush - now, self._scalars.rows)
         self._scalars.rows = 0
-        self._stride = self.budget.scalar_stride(step)
-
-    def _arm(self, step: int) -> None:
-        """Decide whether ``step`` is looked at, and at the end of which step something is due."""
-        if self._looking:
-            self._guard("activations", self._gatherer.withdraw)
-        self._looking = self.budget.allows(step)
-        if self._looking:
-            self._guard("activations", self._gatherer.prepare)
-            self._due = step
-        else:
-            # the last step before a multiple of the stride, or before the next look that the opening owes
-            self._due = (step + self._stride) // self._stride * self._stride - 1
-            opening = 1 << step.bit_length()
-            if self.budget.on_credit(opening):
-                self._due = min(self._due, opening - 1)
-        self._rest(step)
-
-    def _rest(self, step: int) -> None:
-        """Be idle until something is due, if nothing has to be followed from one step into the next."""
-        self._idle.until = self._due - 1
-        self._set_idle(step < self._due and not self._nested and not self._probes)
-
-    def _set_idle(self, idle: bool) -> None:
-        if idle != self.idle:
-            self.idle = idle
-            if self.on_idle is not None:
-                self.on_idle(idle)
+        self._pace.spread(step)
 
     def _odd_loss(self, tensors: Any, value: float) -> None:
         self.budget.burst()
-        self._due = self.clock.steps + 1
+        self._pace.due = self.clock.steps + 1
         if not math.isfinite(value) and not self._scene.nonfinite_told:
             self._scene.nonfinite_told = True
             self._guard("culprit", self._seek_culprit, tensors, value)
         affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
-        if affordable and not self._looking and self._scalars.backwards == 1:
+        if affordable and not self._pace.looking and self._scalars.backwards == 1:
             self._gatherer.at_odd_loss(tensors)
 
     def _seek_culprit(self, tensors: Any, value: float) -> None:
@@ -454,36 +425,3 @@ class Observer:
         self._scene.update(view.leaves)
         culprit = find_culprit(view, self._scene.models, as_text(value), read_saved=not self._scene.checkpointing)
         self.tell("nonfinite", kind=culprit.kind, where=culprit.where, operation=culprit.operation, value=culprit.value)
-
-    # -- never in the way --------------------------------------------------------------------------------------------
-
-    def _guard(self, signal: str, function: Callable[..., Any], *args: Any) -> Any:
-        """Call ``function``; an exception of ours is told once and turns the signal off, the script goes on."""
-        if signal in self._off:
-            return None
-        outermost = self._account.open()
-        try:
-            return function(*args)
-        except Exception as error:
-            self._fail(signal, error)
-            return None
-        finally:
-            if outermost:
-                self._account.close()
-
-    def _fail(self, signal: str, error: Exception) -> None:
-        if signal not in self._off:
-            self._off.add(signal)
-            self.tell("note", text=f"{signal} is off: {type(error).__name__}: {error}")
-        if signal in ("clock", "loss"):  # nothing can be said without them
-            self.on = False
-
-    def tell(self, kind: str, /, *, at: int | None = None, **data: Any) -> None:
-        """An event of the step that is under way, or of step ``at``; a note is told on stderr too."""
-        step = self.clock.steps + (kind not in _OF_THE_LAST_STEP) if at is None else at
-        if kind == "note":
-            print(f"surefoot: {data['text']}; the run goes on", file=sys.stderr)
-        try:
-            self._sink.event(step, kind, **data)
-        except Exception:
-            self.on = False

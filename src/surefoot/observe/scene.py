@@ -24,19 +24,19 @@ class Scene:
     ----------
     rows : told of layers and optimisers, which are the columns of its families
     tell : takes an event ``(kind, **data)``
+    clock : counts for the optimisers that are met
     models, optimizers : keep to these; None takes whatever the script trains
-    first : the number of the first step
     """
 
     def __init__(
         self,
         rows: Rows,
         tell: Callable[..., None],
+        clock: Clock,
         models: Sequence[nn.Module] | None,
         optimizers: Sequence[Optimizer] | None,
-        first: int = 1,
     ) -> None:
-        self.clock = Clock(first)
+        self.clock = clock
         self.models = Models()
         self.discovered = False
         self.on_accelerator = False  # some parameter is not on the CPU
