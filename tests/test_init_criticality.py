@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from surefoot.init import (
     pair_kernel,
     variance_chain,
 )
+from surefoot.init.skips import Modes, mixed_growth, next_modes
 
 GRID = np.logspace(-4, 4, 33)
 
@@ -147,6 +149,19 @@ def test_kinked_at_zero() -> None:
     assert elu.kind == selu.kind == "k_star_zero" and math.isnan(elu.a1) and math.isnan(selu.a1)
 
 
+def test_linear_near_zero() -> None:
+    # Up to some |z| they are scale-invariant, and lose signal beyond: no power law, and no fixed point but 0.
+    for act, C_W in (("hardtanh", 1.0), (F.relu6, 2.0)):
+        point = critical_point(act)
+        assert (point.kind, point.C_b, point.K_star) == ("k_star_zero", 0.0, 0.0)
+        assert pytest.approx(C_W, rel=1e-12) == point.C_W and math.isnan(point.a1) and math.isnan(point.p_perp)
+
+
+def test_one_derivative_is_enough() -> None:
+    point = critical_point(lambda z: 3 * F.hardsigmoid(z) - 1.5)  # PyTorch has no second derivative of it
+    assert point.kind == "k_star_zero" and pytest.approx(4.0) == point.C_W and math.isnan(point.a1)
+
+
 @pytest.mark.parametrize("act", ["sigmoid", "softplus", lambda z: torch.relu(z) ** 2])
 def test_no_criticality(act) -> None:
     point = critical_point(act)
@@ -159,12 +174,15 @@ def test_residual_points() -> None:
         plain, skip = critical_point(act), critical_point(act, 0.5)
         assert pytest.approx(0.75 * plain.C_W) == skip.C_W and skip.C_b == pytest.approx(0.75 * plain.C_b)
     assert critical_point("tanh", 0.5).nu == pytest.approx(0.625)
-    assert critical_point("relu", 0.9).nu == pytest.approx(0.7961)
+    assert critical_point("linear", 0.5).nu == pytest.approx(0.75 * (0.75 * 2 + 1))
+    relu = critical_point("relu", 0.9)  # the book's 0.7961, and what it lacks
+    assert relu.nu - mixed_growth("relu", 1.0, relu.C_W, 0.9) == pytest.approx(0.7961)
+    slope = np.diff(kernel_flow("relu", 0.0, relu.C_W, 80, 1.0, 0.9).V)
+    assert slope[0] == pytest.approx(0.7961) and slope[-1] == pytest.approx(relu.nu, rel=1e-3)
     point = critical_point("gelu", 0.9)
     flow = kernel_flow("gelu", point.C_b, point.C_W, 6, point.K_star, gamma=0.9)
     np.testing.assert_allclose(flow.K, point.K_star, rtol=1e-9)
     np.testing.assert_allclose(flow.chi_par, 1, rtol=1e-9)
-    assert flow.V[-1] / point.K_star**2 == pytest.approx(5 * point.nu, rel=1e-9)
     with pytest.raises(ValueError, match="gamma"):
         critical_point("relu", 1.0)
 
@@ -214,6 +232,14 @@ def test_angle_of_relu() -> None:
     assert pair_kernel("relu", np.array([[1.0, 0.5], [0.5, 1.0]]), 0.0, 2.0)[0, 1] == pytest.approx(0.608997781)
 
 
+def test_small_angles_of_relu_fall_as_three_pi_over_the_layer() -> None:
+    angles, covariance = [0.02], np.array([[1.0, math.cos(0.02)], [math.cos(0.02), 1.0]])
+    for _ in range(4):
+        covariance = pair_kernel("relu", covariance, 0.0, 2.0)
+        angles.append(math.acos(covariance[0, 1] / covariance[0, 0]))
+    np.testing.assert_allclose(np.diff(1 / np.array(angles)), 1 / (3 * math.pi), rtol=0.01)
+
+
 @pytest.mark.parametrize("rho", [0.3, 0.9, 0.999])
 def test_two_inputs_of_sine(rho: float) -> None:
     # ⟨sin a sin b⟩ = exp(−(A+B)/2) sinh(c)
@@ -229,6 +255,7 @@ def test_two_inputs_of_sine(rho: float) -> None:
         ({"K1": 0.0}, "K1"),
         ({"C_W": -1.0}, "C_W"),
         ({"width": [3, 3]}, "width: got 2 numbers; use one for each of the 4"),
+        ({"width": [3, 3, 3, 5], "gamma": 0.5}, "are of one width"),
         ({"lambda_b": [1.0]}, "lambda_b"),
     ],
 )
@@ -266,6 +293,39 @@ def test_chain_agrees_with_networks_and_flow() -> None:
     flow = kernel_flow("tanh", 0.0, 1.0, 6, 1.0)
     np.testing.assert_allclose(q.mean(0).numpy(), flow.K + flow.G1 / 32, rtol=0.02)
     np.testing.assert_allclose(32 * q.var(0).numpy(), 2 * flow.K**2 + flow.V, rtol=0.15)
+
+
+def test_chains_with_skips_are_networks_with_skips() -> None:
+    gamma, width, depth, nets = 0.7, 16, 4, 20_000
+    C_W, generator = critical_point("relu", gamma).C_W, torch.Generator().manual_seed(4)
+    z = torch.randn(nets, width, 1, generator=generator)
+    for _ in range(depth - 1):
+        weight = torch.randn(nets, width, width, generator=generator) * math.sqrt(C_W / width)
+        z = weight @ z.relu() + gamma * z
+    q, chain = z.square().mean((1, 2)), variance_chain("relu", width, depth, nets, gamma=gamma, generator=generator)
+    assert float(q.mean()) == pytest.approx(float(chain[:, -1].mean()), rel=0.03)
+    assert float(q.var()) == pytest.approx(float(chain[:, -1].var()), rel=0.15)
+
+
+@pytest.mark.parametrize("act", ["relu", "tanh"])
+def test_networks_with_skips_fluctuate_as_predicted(act: str) -> None:
+    gamma, width, depth = 0.7, 256, 5
+    q = variance_chain(act, width, depth, 12_000, gamma=gamma, generator=torch.Generator().manual_seed(5))
+    point = critical_point(act, gamma)
+    flow = kernel_flow(act, point.C_b, point.C_W, depth, 1.0, gamma)
+    np.testing.assert_allclose(width * q.var(0).numpy(), 2 * flow.K**2 + flow.V, rtol=0.07)
+    np.testing.assert_allclose(q.mean(0).numpy(), flow.K + flow.G1 / width, rtol=0.01)
+    if act == "relu":  # the book's slope is half of it
+        book = 0.51 * (0.51 * 5 + 4 * 0.49)
+        assert width * float(q.var(0)[-1]) > 1.3 * (2 + 4 * book)
+
+
+def test_modes_without_skips_are_the_vertex() -> None:
+    flow, modes = kernel_flow("tanh", 0.0, 1.0, 8, 1.0), Modes()
+    for K, K_next in pairwise(flow.K):
+        modes = next_modes(modes, "tanh", K, K_next, 1.0, 0.0)
+    assert modes.vertex(flow.K[-1]) == pytest.approx(flow.V[-1], rel=1e-9)
+    assert modes.correction(flow.K[-1]) == pytest.approx(flow.G1[-1], rel=1e-9)
 
 
 def test_measured_flow_is_the_predicted_one() -> None:

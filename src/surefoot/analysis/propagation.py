@@ -10,19 +10,16 @@ arXiv 2106.10165, chapters 3 to 5 (kernel, criticality), appendix A (optimal asp
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from surefoot.init import CriticalPoint, critical_point, gaussian_moments, optimal_aspect_ratio
 from surefoot.init.activations import NAMED, Activation
 
 _LEAST = 3  # layers; two say little of what compounds
-_MORE: dict[str, Callable[[Tensor], Tensor]] = {"hardtanh": torch.nn.functional.hardtanh}
 
 
 @dataclass
@@ -37,6 +34,7 @@ class DenseLayer:
     forward : root mean square of the output
     backward : norm of the loss's gradient at the output, over the whole batch; NaN if it did not come
     source, activation : the layer whose output, through this activation ("" for none), is its input; None if unknown
+    boost : by what dropout before it multiplies the mean square of its input, 1/(1 − p)
     """
 
     name: str
@@ -47,6 +45,7 @@ class DenseLayer:
     backward: float = math.nan
     source: str | None = None
     activation: str = ""
+    boost: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Chain:
     forward, forward_theory : root mean square of the preactivations; theory starts from the first measured one
     backward, backward_theory : norm of the gradient at them; theory starts from the last measured one
     chi_par, chi_perp : susceptibilities from each layer to the next, at the measured variance
-    C_W, C_b : of the layers; those of the second to the last make the chain
+    C_W, C_b : of the layers, the former times what dropout adds; those of the second to the last make the chain
     point : where the activation would be critical; of kind ``"none"`` if nowhere
     ratio, optimum : Σ 1/width over the hidden layers, and the ratio that is best (NaN if unknown)
     log_gradient_std : predicted standard deviation, over seeds, of ln of the squared gradient
@@ -98,8 +97,10 @@ def longest_chain(layers: Sequence[DenseLayer]) -> list[DenseLayer]:
     return best if len(best) >= _LEAST else []
 
 
-def chain_report(layers: Sequence[DenseLayer]) -> Chain | None:
+def chain_report(layers: Sequence[DenseLayer], activations: Mapping[str, Activation] | None = None) -> Chain | None:
     """What theory says of the longest chain; None where no three layers follow each other so.
+
+    ``activations`` are those that the layers have by a name of their own.
 
     Source: arXiv 2106.10165, chapters 3 to 5, appendix A.
     """
@@ -107,9 +108,9 @@ def chain_report(layers: Sequence[DenseLayer]) -> Chain | None:
     if not chain:
         return None
     name = chain[1].activation or "linear"
-    act: Activation = NAMED[name] if name in NAMED else _MORE[name]
+    act: Activation = NAMED[name] if name in NAMED else (activations or {})[name]
     depth = len(chain)
-    C_W, C_b = np.array([x.C_W for x in chain]), np.array([x.C_b for x in chain])
+    C_W, C_b = np.array([x.C_W * x.boost for x in chain]), np.array([x.C_b for x in chain])
     forward = np.array([x.forward for x in chain])
     backward = np.array([x.backward for x in chain])
     variance = np.full(depth, np.nan)
@@ -121,7 +122,10 @@ def chain_report(layers: Sequence[DenseLayer]) -> Chain | None:
     with np.errstate(divide="ignore", invalid="ignore"):
         passed = np.append(np.cumsum(np.log(_moments(act, variance[:-1])[1] * C_W[1:])[::-1])[::-1], 0.0)
         backward_theory = backward[-1] * np.exp(passed / 2)
-    point = critical_point(name if name in NAMED else act)
+    try:
+        point = critical_point(name if name in NAMED else act)
+    except ValueError:  # it overflows at the large variances that are searched
+        point = CriticalPoint("none")
     ratio = float(sum(1 / x.width for x in chain[:-1]))
     known = math.isfinite(point.nu)
     optimum = optimal_aspect_ratio(act, chain[-1].width) if known else math.nan
@@ -143,14 +147,3 @@ def _moments(act: Activation, K: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
             return found[0], found[1], found[2]
         found[:, good] = moments.square, moments.slope_square, moments.radial
     return found[0], found[1], found[2]
-
-
-def path_depth(ratios: Sequence[float]) -> float:
-    """Mean number of blocks on a path through a residual stack, S = Σ ‖F(x)‖/‖x‖, where S is small; at most their
-    number.
-
-    To first order a stack is its blocks in parallel; the weight of paths through k blocks is near S^k/k!, as in a
-    Poisson distribution of mean S (Bermeitinger, Hrycej, Handschuh 2023, arXiv 2309.08414, for the expansion; the
-    distribution is derived from it).
-    """
-    return min(float(sum(ratios)), float(len(ratios)))

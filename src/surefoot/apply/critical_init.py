@@ -9,12 +9,10 @@ from __future__ import annotations
 import weakref
 import zlib
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -27,7 +25,7 @@ from surefoot.observe.graph import GraphView, read_graph
 from surefoot.observe.replay import Forward
 from surefoot.observe.signals.initialisation import ACTIVATION_NODES
 
-Function = str | Callable[[Tensor], Tensor]
+Function = str | nn.Module
 
 
 class CriticalInit(Cure):
@@ -133,9 +131,10 @@ def _activation(view: GraphView) -> Function:
     node = next(node for k, node in nodes if k == kind)
     if kind == "leaky_relu":
         slope = float(getattr(node, "_saved_negative_slope", 0.01))
-        return lambda z: F.leaky_relu(z, slope)
-    if kind == "hardtanh":
-        raise ValueError("for hardtanh name an activation: it is linear near 0, as tanh is")
+        return nn.LeakyReLU(slope)
+    if kind == "hardtanh":  # ReLU6, too
+        low, high = (float(getattr(node, f"_saved_{end}_val", usual)) for end, usual in (("min", -1.0), ("max", 1.0)))
+        return nn.Hardtanh(low, high)
     return kind
 
 
@@ -162,6 +161,6 @@ def _copies_of(model: nn.Module) -> list[nn.Module]:
 
 def _told(model: nn.Module, act: Function, plan: InitPlan) -> str:
     point = plan.point
-    name = act if isinstance(act, str) else "leaky_relu"
+    name = act if isinstance(act, str) else repr(act)
     layers = "1 layer" if len(plan.layers) == 1 else f"{len(plan.layers):,} layers"
     return f"drew {layers} of {type(model).__name__} anew with C_W = {point.C_W:.4g}, C_b = {point.C_b:.4g} ({name})"

@@ -19,17 +19,22 @@ NAMED: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
     "gelu": F.gelu,
+    "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"),
     "silu": F.silu,
+    "mish": F.mish,
+    "hardswish": F.hardswish,
     "elu": F.elu,
     "selu": F.selu,
     "softplus": F.softplus,
+    "softsign": F.softsign,
+    "hardtanh": F.hardtanh,
     "sin": torch.sin,
     "erf": torch.erf,
 }
 
 
 def as_function(act: Activation) -> Callable[[Tensor], Tensor]:
-    """The activation as a function of float64 tensors; the caller's own module is left as it is.
+    """The activation as a function of float64 tensors; the caller's own module is left as it is, and its hooks silent.
 
     Raises
     ------
@@ -43,7 +48,11 @@ def as_function(act: Activation) -> Callable[[Tensor], Tensor]:
             raise ValueError(f"act: got {act!r}; use one of {', '.join(NAMED)}, or a function of a tensor")
         return NAMED[act]
     if isinstance(act, nn.Module):
-        return copy.deepcopy(act).double().cpu().eval()
+        module = copy.deepcopy(act).double().cpu().eval()
+        for part in module.modules():
+            part._forward_hooks.clear()
+            part._forward_pre_hooks.clear()
+        return module
     if not callable(act):
         raise TypeError(f"act: got {type(act).__name__}; use a name, a module, or a function of a tensor")
     return act

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from surefoot.init.activations import Activation, as_function
 from surefoot.init.moments import gaussian_moments
+from surefoot.init.skips import mixed_growth
 
 Kind = Literal["scale_invariant", "k_star_zero", "half_stable", "none"]
 Side = Literal["both", "above", "below"]
@@ -43,8 +45,9 @@ class CriticalPoint:
         and all numbers are NaN
     C_b, C_W : variance of a bias, and of a weight times its fan-in
     K_star : the fixed point; NaN where every K is one
-    nu : growth per layer, times width, of the relative variance of a squared preactivation over networks
-    a1 : of K' = K + a1 K² + … near 0 (class ``k_star_zero``); NaN at a kink
+    nu : growth per layer, times width, of the relative variance of a squared preactivation over networks; with a skip
+        connection more than the book's where the activation is not odd, see :mod:`surefoot.init.skips`
+    a1 : of K' = K + a1 K² + … near 0 (class ``k_star_zero``); NaN at a kink, and where K falls faster or slower
     p_perp : χ_⊥ → 1 − p_perp/depth (class ``k_star_zero``)
     side : from where the fixed point attracts K
     gamma : factor of the skip connection
@@ -79,7 +82,7 @@ def critical_point(
     """
     check_gamma(gamma)
     named = isinstance(act, str) and derivative is None
-    return _with_skip(_named_point(act) if named else _plain_point(act, derivative), gamma)
+    return _with_skip(_named_point(act) if named else _plain_point(act, derivative), act, gamma)
 
 
 @cache
@@ -90,7 +93,9 @@ def _named_point(act: str) -> CriticalPoint:
 def _plain_point(act: Activation, derivative: Callable[[Tensor], Tensor] | None) -> CriticalPoint:
     grid = gaussian_moments(act, _GRID, derivative)
     difference = grid.radial - grid.slope_square
-    if bool((np.abs(difference) <= _SAME * grid.slope_square).all()) and grid.slope_square.min() > 0:
+    # What is linear on each side of 0 up to some |z|, as relu6 is, has none but rounding errors at small K.
+    difference[np.abs(difference) <= _SAME * grid.slope_square] = 0.0
+    if not difference.any() and grid.slope_square.min() > 0:
         return _scale_invariant(act)
     return _fixed_point(act, difference, derivative) or _at_zero(act) or CriticalPoint("none")
 
@@ -99,8 +104,11 @@ def _fixed_point(
     act: Activation, difference: np.ndarray, derivative: Callable[[Tensor], Tensor] | None
 ) -> CriticalPoint | None:
     """A root K* > 0 of χ_∥/C_W − χ_⊥/C_W with C_b ≥ 0: the smallest."""
-    for i in np.flatnonzero(np.sign(difference[:-1]) * np.sign(difference[1:]) < 0):
-        K = _root(lambda k: _imbalance(act, k, derivative), _GRID[i], _GRID[i + 1])
+    known = np.flatnonzero(difference)
+    for i, j in pairwise(known):
+        if difference[i] * difference[j] > 0:
+            continue
+        K = _root(lambda k: _imbalance(act, k, derivative), _GRID[i], _GRID[j])
         m = gaussian_moments(act, K, derivative)
         C_W = 1 / float(m.slope_square)
         C_b = K - C_W * float(m.square)
@@ -155,19 +163,21 @@ def _at_zero(act: Activation) -> CriticalPoint | None:
         return None
     C_W = 1 / second
     small = np.array([1e-3, 1e-2])
-    if not (C_W * gaussian_moments(act, small).square < small).all():
+    if (C_W * gaussian_moments(act, small).square > small * (1 + _SAME)).any():
         return None  # K grows away from 0
     smooth = all(abs(u - d) <= 1e-4 * max(1.0, abs(u), abs(d)) for u, d in slopes)
-    if not smooth:
-        return CriticalPoint("k_star_zero", 0.0, C_W, 0.0, side="above")
     s1, s2, s3 = (u / 2 + d / 2 for u, d in slopes)
-    a1 = s3 / s1 + 0.75 * (s2 / s1) ** 2
+    a1 = s3 / s1 + 0.75 * (s2 / s1) ** 2 if smooth else 0.0
+    if not a1:  # kinked, or linear near 0, as hardtanh is: the decay is no power law of this kind
+        return CriticalPoint("k_star_zero", 0.0, C_W, 0.0, side="above")
     b1 = s3 / s1 + (s2 / s1) ** 2
     return CriticalPoint("k_star_zero", 0.0, C_W, 0.0, 2 / 3, a1, b1 / a1, "above")
 
 
 def _one_sided(act: Activation, order: int) -> tuple[float, float]:
-    """The ``order``-th derivative right above and right below 0."""
+    """The ``order``-th derivative right above and right below 0; NaN where the activation can't be differentiated so
+    often.
+    """
     function = as_function(act)
     with torch.enable_grad():
         z = torch.tensor([_TINY, -_TINY], dtype=torch.float64, requires_grad=True)
@@ -175,20 +185,24 @@ def _one_sided(act: Activation, order: int) -> tuple[float, float]:
         for _ in range(order):
             if not value.requires_grad:
                 return 0.0, 0.0
-            (value,) = torch.autograd.grad(value.sum(), z, create_graph=True)
+            try:
+                (value,) = torch.autograd.grad(value.sum(), z, create_graph=True)
+            except RuntimeError:
+                return math.nan, math.nan
     up, down = (float(v) for v in value.detach())
     return up, down
 
 
-def _with_skip(point: CriticalPoint, gamma: float) -> CriticalPoint:
-    """The point of the residual layer: same K*, variances times 1 − γ² (appendix B)."""
+def _with_skip(point: CriticalPoint, act: Activation, gamma: float) -> CriticalPoint:
+    """The point of the residual layer: same K*, variances times 1 − γ² (appendix B; ν with what it lacks)."""
     if point.kind == "none" or gamma == 0:
         return CriticalPoint(**{**point.__dict__, "gamma": gamma})
     skip = gamma**2
     if point.kind == "k_star_zero":
         nu = point.nu * (1 - skip**2)
     else:
-        nu = (1 - skip) * ((1 - skip) * point.nu + 4 * skip)
+        K = point.K_star if point.kind == "half_stable" else 1.0
+        nu = (1 - skip) * ((1 - skip) * point.nu + 4 * skip) + mixed_growth(act, K, (1 - skip) * point.C_W, gamma)
     changed = {"C_b": (1 - skip) * point.C_b, "C_W": (1 - skip) * point.C_W, "nu": nu, "gamma": gamma}
     return CriticalPoint(**{**point.__dict__, **changed})
 

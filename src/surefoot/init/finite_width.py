@@ -47,12 +47,13 @@ def variance_chain(
     C_b: float | None = None,
     C_W: float | None = None,
     K1: float = 1.0,
+    gamma: float = 0.0,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "samples depth"]:
     """q, the mean squared preactivation of each layer, over an ensemble of random networks, without their weights.
 
-    Given the layer before, preactivations are independent normals of one variance s, which is all that the next layer
-    needs: s' = C_b + C_W/n Σ_j σ(√s ξ_j)². Exact, and a factor ``width`` cheaper than networks.
+    Given the layer before, preactivations are independent normals of one variance s' = C_b + C_W/n Σ_j σ(z_j)², around
+    γ z_j where there is a skip connection. Exact, and a factor ``width`` cheaper than networks.
 
     Parameters
     ----------
@@ -61,6 +62,7 @@ def variance_chain(
     n_samples : how many networks
     C_b, C_W : by default those of the critical point
     K1 : variance of the first preactivations
+    gamma : factor of the skip connection
     generator : to draw from; by default PyTorch's own
 
     Returns
@@ -76,16 +78,18 @@ def variance_chain(
     if min(width, depth, n_samples) < 1:
         raise ValueError(f"width, depth, n_samples: got {width}, {depth}, {n_samples}; each is at least 1")
     if C_b is None or C_W is None:
-        point = critical_point(act)
+        point = critical_point(act, gamma)
         if point.kind == "none":
             raise ValueError("C_b, C_W: the activation has no critical point; give both")
         C_b, C_W = point.C_b if C_b is None else C_b, point.C_W if C_W is None else C_W
     function = as_function(act)
     variance = torch.full((n_samples, 1), float(K1), dtype=torch.float64)
+    z: Tensor | None = None
     layers = []
     with torch.no_grad():
         for _ in range(depth):
-            z = variance.sqrt() * torch.randn(n_samples, width, dtype=torch.float64, generator=generator)
+            new = torch.randn(n_samples, width, dtype=torch.float64, generator=generator).mul_(variance.sqrt())
+            z = new if z is None or not gamma else new.add_(z, alpha=gamma)
             layers.append(z.square().mean(dim=1))
             variance = C_b + C_W * function(z).square().mean(dim=1, keepdim=True)
     return torch.stack(layers, dim=1)

@@ -18,6 +18,7 @@ from torch import Tensor
 from surefoot.init.activations import Activation, as_function
 from surefoot.init.criticality import check_gamma
 from surefoot.init.moments import coarse_nodes, gaussian_moments
+from surefoot.init.skips import Modes, next_modes
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def kernel_flow(
     C_b, C_W : variance of a bias, and of a weight times its fan-in, from the second layer on
     depth : number of layers, 1 or more
     K1 : variance of the first preactivations
-    gamma : factor of the skip connection
+    gamma : factor of the skip connection; ``V`` and ``G1`` then are those of :mod:`surefoot.init.skips`, which for an
+        activation that is not odd are larger than the book's
     width : of each layer, where they differ; ``V`` and ``G1`` depend on their ratios alone
     lambda_b, lambda_W : a step of gradient descent changes b by η·λ_b and W by η·λ_W/fan_in times the gradient;
         numbers, or one a layer
@@ -84,9 +86,11 @@ def kernel_flow(
     if width is not None:
         sizes = np.asarray(_each(width, depth, "width"), dtype=np.float64)
         ratios[1:] = sizes[1:] / sizes[:-1]
+        if gamma and (ratios != 1).any():
+            raise ValueError(f"width: got {list(width)}; layers with a skip connection are of one width")
     step_b, step_W = _each(lambda_b, depth, "lambda_b"), _each(lambda_W, depth, "lambda_W")
     skip = gamma**2
-    K, V, G1 = float(K1), 0.0, 0.0
+    K, V, G1, modes = float(K1), 0.0, 0.0, Modes()
     theta = step_b[0] + step_W[0] * mean_square
     rows = []
     for layer in range(depth):
@@ -97,10 +101,15 @@ def kernel_flow(
         if layer + 1 == depth:
             break
         ratio = ratios[layer]
-        new_V = C_W**2 * (float(m.fourth) - g**2) + 4 * skip * K**2 * grows + ratio * chi_par**2 * V
-        G1 = ratio * (chi_par * G1 + C_W / 8 * V / K**4 * float(m.hermite))
         theta = step_b[layer + 1] + step_W[layer + 1] * g + chi_perp * theta
-        K, V = C_b + C_W * g + skip * K, new_V
+        K_next = C_b + C_W * g + skip * K
+        if gamma:
+            modes = next_modes(modes, act, K, K_next, C_W, gamma)
+            V, G1 = modes.vertex(K_next), modes.correction(K_next)
+        else:
+            G1 = ratio * (chi_par * G1 + C_W / 8 * V / K**4 * float(m.hermite))
+            V = C_W**2 * (float(m.fourth) - g**2) + ratio * chi_par**2 * V
+        K = K_next
     return KernelFlow(*(np.array(column, dtype=np.float64) for column in zip(*rows, strict=True)))
 
 

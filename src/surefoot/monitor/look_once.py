@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from surefoot.analysis.curvature import HessianReport
-from surefoot.analysis.propagation import Chain, chain_report, path_depth
+from surefoot.analysis.propagation import Chain, chain_report
+from surefoot.analysis.residual_expansion import beyond_first_order, effective_depth
+from surefoot.init import critical_point
 from surefoot.monitor.inspect import Subject, loss_of
 from surefoot.monitor.session import Session
 from surefoot.monitor.synthetic import synthetic
@@ -60,17 +62,23 @@ def look(subject: Subject, folder: Path, target: str, options: list[str], seed: 
             torch.autograd.backward(roots, cotangents)
             stand_in = ByHand(trained)
             session.observer.end_untaken(stand_in)
-        chain = chain_report(probe.layers)
+        chain = chain_report(probe.layers, probe.activations)
+        sizes = [size for size in probe.residual.values() if math.isfinite(size)]
         facts: dict[str, Any] = {
             "inputs": told,
             "rows": cut,
             "cotangent": cotangents[0] is not None,
             "chain": None if chain is None else _plain(chain),
             "layers": [asdict(layer) for layer in probe.layers],
+            "alone": _alone(probe),
             "residual": probe.residual,
-            "path_depth": path_depth(list(probe.residual.values())),
+            "blocks": probe.blocks,
+            "path_depth": effective_depth(sizes),
+            "longer_paths": beyond_first_order(sizes),
             "peak": probe.peak,
             "peak_at": probe.peak_at,
+            "norms": _worst_norm(probe.norms),
+            "half": _half(trained),
             "parameters": sum(p.numel() for p in model.parameters()),
             "seconds": time.perf_counter() - begin,
         }
@@ -186,6 +194,37 @@ def _cut(value: Any, rows: int) -> Any:
 def _plain(chain: Chain) -> dict[str, Any]:
     """As it goes to the record."""
     return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(chain).items()}
+
+
+def _alone(probe: StartProbe) -> dict[str, Any] | None:
+    """The commonest activation that is a module, and where it is critical with nothing else between layers."""
+    if not probe.counts:
+        return None
+    name = probe.counts.most_common(1)[0][0]
+    try:
+        return {"activation": name, "point": asdict(critical_point(probe.activations.get(name, name)))}
+    except (ValueError, RuntimeError):  # it overflows, or has no derivative
+        return None
+
+
+def _worst_norm(norms: Mapping[str, tuple[float, float]]) -> dict[str, Any] | None:
+    """Of those that have something to normalise, where ε is largest against the variance it is added to."""
+    known = {name: pair for name, pair in norms.items() if pair[1] > 0}
+    if not known:
+        return None
+    name = max(known, key=lambda name: known[name][0] / known[name][1])
+    return {"name": name, "eps": known[name][0], "variance": known[name][1]}
+
+
+@torch.no_grad()
+def _half(trained: Sequence[Tensor]) -> dict[str, Any] | None:
+    """Weights of 16 bits: their type, number, and root mean square."""
+    matrices = [p for p in trained if p.dtype in (torch.bfloat16, torch.float16) and p.dim() > 1]
+    if not matrices:
+        return None
+    sizes = [float(p.flatten()[:_MOST].float().square().mean().sqrt()) for p in matrices]
+    dtype = str(matrices[0].dtype).removeprefix("torch.")
+    return {"dtype": dtype, "tensors": len(matrices), "rms": float(np.median(sizes))}
 
 
 @torch.no_grad()

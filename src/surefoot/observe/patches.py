@@ -22,9 +22,12 @@ from surefoot.observe.validation import wrap_eval
 class Listener(Protocol):
     """Who is told. Its methods never raise."""
 
-    idle: bool  # nothing but the end of steps is to be told just now, and that to `tick`
     on_idle: Callable[[bool], None] | None  # to be called when `idle` changes
     tick: Callable[[Optimizer, Any, Any], None]
+
+    @property
+    def idle(self) -> bool:
+        """Nothing but the end of steps is to be told just now, and that to `tick`."""
 
     def before_backward(self, tensors: Any) -> None:
         """A backward begins."""

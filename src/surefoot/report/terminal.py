@@ -123,8 +123,9 @@ def _verdict(page: _Page, record: Record) -> None:
         page.line("No step was recorded, so there is nothing to judge.", indent=9)
     if told := inspection.facts(record):
         page.blank()
+        column = max(len(label) for label, _ in told) + 2
         for label, text in told:
-            page.line(text, label=(label, "dim"), column=13)
+            page.line(text, label=(label, "dim"), column=column)
     else:
         _loss(page, record)
 

@@ -11,11 +11,13 @@ measured.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 
 from surefoot.findings import remedies
 from surefoot.findings.depth import Profile, profile
-from surefoot.findings.history import History
+from surefoot.findings.history import History, Layers
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
@@ -33,9 +35,9 @@ _START = 4 * EARLY  # steps in which the start is judged: its harm shows by then
 @rule("exploding-gradient", needs=("gradients", "events"))
 def exploding_gradient(history: History) -> Sign | None:
     """From the first look on: activations grow by 2¹⁰ over depth (and the first loss is ten times a constant's), or the
-    gradient grows by 2⁶ toward the input and elasticity is ≥ 300, or the first loss is a thousand times a constant's at
-    elasticity ≥ 100. After 16 losses, unless the loss has come back by then: elasticity is ≥ 1000 and steps overshoot
-    (twice, or once tenfold: so no clipping).
+    gradient and the layers' shares of the elasticity grow by 2⁶ toward the input and elasticity is ≥ 300, or the first
+    loss is a thousand times a constant's at elasticity ≥ 100. After 16 losses, unless the loss has come back by then:
+    elasticity is ≥ 1000 and steps overshoot (twice, or once tenfold: so no clipping).
 
     Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot.
 
@@ -76,7 +78,8 @@ def from_the_start(history: History) -> Sign | None:
             continue  # later looks may already show what the steps have done
         backward = [profile(history, layers) for layers in history.first_layers("gradient_rms")]
         grown = backward[0] if backward else None
-        if first.elasticity >= _ELASTIC and grown is not None and grown.geometric and grown.bits >= _BACKWARD:
+        shares = _shares(history)
+        if first.elasticity >= _ELASTIC and _grown(grown) and (shares is None or _grown(shares)):
             return _depth_sign(history, "gradient_rms", grown, "critical" if harmed else "warning")
         over = [s for s in pace.first if s.elasticity >= 1000 and s.overshoot >= 1]
         level = history.losses.get(name)
@@ -92,6 +95,26 @@ def from_the_start(history: History) -> Sign | None:
             where = (name,) if name else ()
             return Sign("critical" if harmed else "warning", cause, (evidence,), where, first.step, _cures(history))
     return None
+
+
+def _grown(backward: Profile | None) -> TypeGuard[Profile]:
+    return backward is not None and backward.geometric and backward.bits >= _BACKWARD
+
+
+def _shares(history: History) -> Profile | None:
+    """Over depth, what each layer adds to the elasticity, √N · gradient RMS times √N · weight RMS at its N parameters.
+
+    The gradient of one weight is the larger the fewer a layer has and the more places share it: in a ResNet-50 as it
+    is drawn 2⁵ of the 2⁷ between first and last convolutions are of that kind, and do nothing.
+    """
+    rows = [history.first_layers(signal) for signal in ("gradient_rms", "weight_rms")]
+    if not all(rows):
+        return None
+    gradient, weight = rows[0][0], rows[1][0]
+    sizes = np.array([history.module(name).get("parameters", 1) for name in gradient.names], dtype=float)
+    weights = np.array([weight[name] for name in gradient.names])
+    with np.errstate(invalid="ignore"):
+        return profile(history, Layers(gradient.step, gradient.names, gradient.values * weights * sizes))
 
 
 def _cures(history: History) -> tuple[Remedy, ...]:

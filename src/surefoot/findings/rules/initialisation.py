@@ -19,14 +19,16 @@ from surefoot.findings.start import activation_of, cures_of_start
 from surefoot.runs.schema import Evidence
 
 # C_W at the critical point: 1/⟨σ'²⟩ there (Roberts, Yaida, Hanin 2022, ch. 5, solved for each).
-CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "elu": 1.0, "": 1.0}
+CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "mish": 2.014,
+            "hardswish": 1.972, "elu": 1.0, "": 1.0}  # fmt: skip
 _NOTED, _SHRUNK, _GROWN, _BACK = 6.0, 12.0, 10.0, 6.0  # bits over the whole depth
 
 
 @rule("off-critical-initialisation", needs=("gradients",))
 def off_critical_initialisation(history: History) -> Sign | None:
-    """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all: info. Warning or critical
-    where it was the start of what ``vanishing-gradient`` or ``exploding-gradient`` now judges so."""
+    """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all, as the size of the weights
+    explains: info. Warning or critical where it was the start of what ``vanishing-gradient`` or ``exploding-gradient``
+    now judges so."""
     told = history.events("initialisation")
     activation = activation_of(history)
     if not told or activation not in CRITICAL:
@@ -36,7 +38,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
     if not start or max(abs(p.bits) for p in start.values()) < _NOTED:
         return None
     forward, backward = start.get("activation_rms"), start.get("gradient_rms")
-    shrinks = (backward is not None and backward.bits <= -_SHRUNK) or (forward is not None and forward.bits >= _SHRUNK)
+    shrinks = (backward is not None and backward.bits <= -_NOTED) or (forward is not None and forward.bits >= _SHRUNK)
     grows = (forward is not None and forward.bits <= -_GROWN) or (backward is not None and backward.bits >= _BACK)
     harm = from_the_start(history) if grows else None
     harm = over_depth(history) if harm is None and shrinks else harm
@@ -45,6 +47,9 @@ def off_critical_initialisation(history: History) -> Sign | None:
     sizes = told[0].data.get("weight_variance", {})
     known = [float(sizes[n]) for n in start[signal].names[1:-1] if isinstance(sizes.get(n), int | float)]
     size = float(np.median(known)) if known else float("nan")
+    slope = start[signal].slope if signal == "activation_rms" else -start[signal].slope
+    if known and not _explained(slope, size / CRITICAL[activation]):
+        return None
     evidence = [
         Evidence(f"{name} growth a layer, squared", p.names[-1], steps[name], float(4.0**p.slope), 1.0,
                  "χ = 1 at criticality (Roberts, Yaida, Hanin 2022, ch. 5)")
@@ -52,12 +57,11 @@ def off_critical_initialisation(history: History) -> Sign | None:
     ]  # fmt: skip
     evidence.append(
         Evidence(f"{signal} over the whole depth", start[signal].names[-1], steps[signal],
-                 float(2.0 ** -start[signal].bits), 2.0 ** (-_SHRUNK if start[signal].bits > 0 else _SHRUNK),
-                 "2⁻¹² is half of the bits of float32")
+                 float(2.0 ** -start[signal].bits), 2.0 ** (-_NOTED if start[signal].bits > 0 else _NOTED),
+                 "2⁻⁶ is 1 % of the signal, or of the gradient")
     )  # fmt: skip
     what = "signal" if signal == "activation_rms" else "gradient"
     toward = "output" if signal == "activation_rms" else "input"
-    slope = start[signal].slope if signal == "activation_rms" else -start[signal].slope
     cause = (
         f"the weights start off criticality: the {what} changes by a factor {2.0**slope:.3g} with every layer toward "
     )
@@ -77,6 +81,12 @@ def off_critical_initialisation(history: History) -> Sign | None:
     severity = "info" if harm is None else harm.severity
     where = start[signal].names if harm is None else harm.where
     return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures_of_start(history))
+
+
+def _explained(slope: float, ratio: float) -> bool:
+    """Whether weights of ``ratio`` times the critical variance make for half of a growth of ``slope`` bits a layer."""
+    bits = float(np.log2(ratio)) if ratio > 0 else -np.inf  # of the square
+    return bits * slope > 0 and abs(bits) >= abs(slope)
 
 
 def _geometric(history: History, rows: list) -> Profile | None:

@@ -74,6 +74,9 @@ def _judge(
         if not bool((newest.values >= min(at_start, later)).any()):
             return None
     shares = {n: float(np.min([r[n] for r in recent])) for n in newest.names}  # NaN where one look lacks it
+    sizes = history.layers("activation_rms")
+    if sizes is not None:  # in a branch that starts at zero nothing has arrived yet; what shuts it is another layer's
+        shares = {n: s for n, s in shares.items() if sizes[n] != 0}
     firsts = history.first_layers(signal) or recent[:1]  # a layer may have come later than the first rows
     born = [n for n, s in shares.items() if s >= at_start and all(f[n] >= at_start for f in firsts)]
     learned = history.learned

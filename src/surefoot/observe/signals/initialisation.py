@@ -23,6 +23,8 @@ ACTIVATION_NODES = {
     "SoftplusBackward0": "softplus",
     "HardtanhBackward0": "hardtanh",
     "SinBackward0": "sin",
+    "MishBackward0": "mish",
+    "HardswishBackward0": "hardswish",
 }
 _DENSE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MOST = 1 << 20  # elements of a weight that are read
