@@ -2,7 +2,8 @@
 
 * Ours: ``update`` a batch at a time, then ``compute``.
 * Plain: a pass for the means, a pass for the within-class scatter, the between-class covariance and its pseudo-inverse.
-* Peer: the ``neural-collapse`` package (rhubarbwu), its accumulators and NC1, left out where it isn't installed.
+* Peer: the ``neural-collapse`` package (rhubarbwu), its accumulators and NC1, left out where it isn't installed. The
+  package index doesn't have it: ``pip install git+https://github.com/rhubarbwu/neural-collapse``.
 
 All see the same batches; NC1 is compared. Floor: the product XᵀX of all features, which any of them needs.
 
@@ -14,9 +15,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import resource
+import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -54,17 +58,25 @@ def plain(batches: Batches, classes: int, dim: int) -> float:
 
 def peer(batches: Batches, classes: int, dim: int) -> float:
     """NC1 by the package's accumulators."""
-    from neural_collapse.accumulate import CovarAccumulator, MeanAccumulator
-    from neural_collapse.measure import covariance_ratio
-
-    means = MeanAccumulator(classes, dim, "cpu")
+    accumulate, measure = package()
+    means = accumulate.MeanAccumulator(classes, dim, "cpu")
     for x, y in batches:
         means.accumulate(x, y)
     class_means, overall = means.compute()
-    covariances = CovarAccumulator(classes, dim, "cpu", M=class_means)
+    covariances = accumulate.CovarAccumulator(classes, dim, "cpu", M=class_means)
     for x, y in batches:
         covariances.accumulate(x, y, class_means)
-    return float(covariance_ratio(covariances.compute(), class_means, overall))
+    return float(measure.covariance_ratio(covariances.compute(), class_means, overall))
+
+
+@cache
+def package() -> tuple[ModuleType, ModuleType]:
+    """The peer's accumulators and measures. This file has the package's name, and its folder comes first."""
+    here = sys.path.pop(0)
+    try:
+        return import_module("neural_collapse.accumulate"), import_module("neural_collapse.measure")
+    finally:
+        sys.path.insert(0, here)
 
 
 def main() -> None:
@@ -82,8 +94,7 @@ def main() -> None:
     batches = list(zip(features.split(1000), labels.split(1000), strict=True))
     arms: dict[str, Callable[[Batches, int, int], float]] = {"ours": ours, "two passes": plain}
     with contextlib.suppress(ImportError):
-        import neural_collapse.accumulate  # noqa: F401
-
+        package()
         arms["neural-collapse"] = peer
     begin = time.perf_counter()
     for x, _ in batches:

@@ -1,7 +1,9 @@
 """Drift of gradient descent: closed forms of the flows, their orders, DAL on quadratics, geometric complexity."""
 
+import copy
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +20,11 @@ from surefoot.analysis.drift import (
     quadratic_flow,
     stability_coefficients,
 )
+from surefoot.findings import Engine
 from surefoot.optim import DAL, drift_norm
+from surefoot.runs import Event
+from surefoot.studies.problems.digits import digits
+from watching import watching
 
 
 def vector(*values):
@@ -236,3 +242,26 @@ def _backward(x):
 def test_bad_input_is_named(call, name):
     with pytest.raises((ValueError, RuntimeError), match=rf"^{re.escape(name)}:"):
         call()
+
+
+def test_the_cure_that_a_rate_too_high_names_trains():
+    """Curvature was measured beyond the limit: DAL is named, pasted, and goes down where the rate went up."""
+    data = digits(0, test_share=0.0)
+    x, y = data.x_train[:200], data.y_train[:200]
+    torch.manual_seed(0)
+    names: dict = {"model": nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10)), "loss_fn": F.cross_entropy}
+    begun = copy.deepcopy(names["model"].state_dict())
+    optimizer = names["optimizer"] = torch.optim.SGD(names["model"].parameters(), 4.0)
+    with watching(4) as seen:
+        for _ in range(40):
+            optimizer.zero_grad()
+            F.cross_entropy(names["model"](x), y).backward()
+            optimizer.step()
+    engine = Engine()
+    engine.feed_all(seen.rows, [Event(step, kind, data) for step, kind, data in seen.events])
+    (found,) = [f for f in engine.findings if f.id == "learning-rate-too-high"]
+    (cure,) = [remedy for remedy in found.remedies if remedy.name == "surefoot.optim.DAL"]
+    names["model"].load_state_dict(begun)
+    exec(cure.how, names)
+    losses = [float(names["train_step"](x, y)) for _ in range(40)]
+    assert losses[-1] < 0.2 * losses[0] and max(b - a for a, b in pairwise(losses)) < 0.05 * losses[0]

@@ -195,7 +195,8 @@ def test_what_the_approximations_leave_out():
 def test_rosenbrock_takes_the_published_number_of_steps(p, exact, inexact):
     o = PowerResidual(rosenbrock, p)
     for hess, expected in ((o.hess, exact), (o.inexact, inexact)):
-        found = minimize(o.f, vector(-2.0, 2.0), o.grad, hess, target=1e-8, grad_tol=0.0)
+        options = {"target": 1e-8, "grad_tol": 0.0}
+        found = minimize(o.f, vector(-2.0, 2.0), o.grad, hess, doubling="always", **options)
         assert found.success and abs(found.nit - expected) <= 1
         assert found.n_solves <= 2.2 * found.nit + 10
         assert len(found.values) == found.nit + 1 == len(found.gamma_history) + 1
@@ -209,6 +210,33 @@ def test_products_alone_take_about_as_many_steps():
     dense = minimize(o.f, torch.ones(n).double(), o.grad, o.hess, grad_tol=1e-9)
     free = minimize(o.f, torch.ones(n).double(), o.grad, lambda x: o.hess(x).mv, grad_tol=1e-9)
     assert dense.success and free.success and abs(free.nit - dense.nit) <= 5
+
+
+@pytest.mark.parametrize("metric", [None, draw(30, seed=4).abs() + 0.1])
+def test_a_second_shift_takes_no_further_product(metric):
+    h, g, space = positive(30), draw(30, seed=1), Metric(metric)
+    products = []
+    system = ShiftedSystem(lambda v: products.append(1) or h @ v, g, space, tol=1e-6)
+    for shift, again in ((0.5, True), (1.0, False), (2.0, False), (0.5, False)):
+        before = len(products)
+        residual = h @ (s := system.solve(shift)) + shift * space.apply(s) - g
+        assert space.dual_norm(residual) <= 1.01e-6 * space.dual_norm(g)
+        assert (len(products) > before) == again
+    assert len(products) < 30 and system.solves == 4
+    assert ShiftedSystem(lambda v: -v, g, space).solve(0.1) is None
+
+
+def test_gamma_doubles_where_the_step_earned_it():
+    o = PowerResidual(rosenbrock, 5)
+    found, always = (
+        minimize(o.f, vector(-2.0, 2.0), o.grad, o.hess, target=1e-8, grad_tol=0.0, doubling=doubling)
+        for doubling in ("earned", "always")
+    )
+    for i, (now, then) in enumerate(pairwise(found.gamma_history)):
+        f, g = found.values[i : i + 2], found.grad_norms[i : i + 2]
+        begun = 2 * now if progress_condition(*f, *g, 2 * now) else now
+        assert then == pytest.approx(begun / 2 ** (found.probes[i + 1] - 1), rel=1e-5)
+    assert found.nit <= always.nit + 2 and found.n_solves < 0.8 * always.n_solves
 
 
 def test_how_it_ends():
@@ -307,6 +335,7 @@ def _backward(x):
     [
         (lambda: minimize(lambda x: x.sum(), torch.ones(2, 2)), "x0"),
         (lambda: minimize(lambda x: x.sum(), vector(1.0), gamma0=0), "gamma0"),
+        (lambda: minimize(lambda x: x.sum(), vector(1.0), doubling="never"), "doubling"),
         (lambda: minimize(lambda x: x.sum(), vector(1.0), gamma_min=0), "gamma_min"),
         (lambda: minimize(lambda x: x.sum(), vector(1.0), max_probes=0), "max_probes, max_iter"),
         (lambda: minimize(lambda x: x.sum(), vector(1.0), metric=vector(-1.0)), "metric"),

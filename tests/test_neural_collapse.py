@@ -198,6 +198,16 @@ def test_any_split_into_batches_gives_the_two_pass_result(pieces, seed):
     close(state.counts, torch.bincount(y).double())
 
 
+def test_features_that_have_almost_collapsed_keep_their_digits_in_float32():
+    """Means a million times as far apart as the spread: differences of sums of squares would be noise alone."""
+    y = torch.arange(4).repeat(50)[torch.randperm(200, generator=torch.Generator().manual_seed(0))]
+    x = (1e2 * torch.eye(4, 6)[y] + 1e-4 * torch.randn(200, 6, generator=torch.Generator().manual_seed(1))).float()
+    state = collapse_state(4, 6, torch.float32)
+    for part, labels in zip(x.split(20), y.split(20), strict=True):
+        state = update(state, part, labels)
+    assert compute(state).nc1_trace == pytest.approx(compute(seen(x.double(), y)).nc1_trace, rel=1e-3)
+
+
 def test_metrics_by_their_definitions():
     x, y = sample()
     found = compute(seen(x, y, pieces=3), weight := torch.randn(4, 6).double())

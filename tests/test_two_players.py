@@ -8,8 +8,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from surefoot.findings import Engine
+from surefoot.findings.rules.generative import CANCEL_DRIFT
 from surefoot.optim import DriftCancellingGame
 from surefoot.optim.two_players import game_spectrum, modified_field, two_player_drift
+from surefoot.runs import Event
+from watching import watching
 
 
 def vector(*values):
@@ -219,3 +223,41 @@ def game(**options):
 def test_bad_input_is_named(call, name):
     with pytest.raises(ValueError, match=rf"^{re.escape(name)}:"):
         call()
+
+
+@pytest.mark.parametrize("cancel", [2.0, 4.0])
+def test_how_long_a_step_may_be_where_more_than_the_drift_is_cancelled(cancel):
+    """Of a bilinear game of coupling 1: h² < (4/c)(1 − 1/c)."""
+    limit = math.sqrt(4 / cancel * (1 - 1 / cancel))
+    for share, home in ((0.97, True), (1.03, False)):
+        phi, theta = (nn.Parameter(torch.ones((), dtype=torch.float64)) for _ in range(2))
+        lr = share * limit
+        game = DriftCancellingGame(lambda b: phi * theta, lambda b: -phi * theta, [phi], [theta], lr, lr, cancel=cancel)  # noqa: B023
+        for _ in range(60):
+            game.step()
+        assert (float(torch.hypot(phi, theta).detach()) < math.sqrt(2)) == home
+
+
+def _played(build, cancel: float, steps: int = 500) -> tuple[list[str], float]:
+    """What is found above info of a Dirac GAN under plain steps that go through a game, and how far from home it is."""
+    phi, theta = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
+    nn.init.ones_(phi.weight)
+    nn.init.ones_(theta.weight)
+    score = lambda _: F.softplus(phi.weight * theta.weight).sum()  # noqa: E731
+    with watching(12) as seen:
+        game = build(score, lambda b: -score(b), phi, theta, cancel=cancel)
+        for _ in range(steps):
+            game.step()
+    engine = Engine()
+    engine.feed_all(seen.rows, [Event(step, kind, data) for step, kind, data in seen.events])
+    away = float(torch.hypot(phi.weight, theta.weight).detach())
+    return [f.id for f in engine.findings if f.severity != "info"], away
+
+
+def test_the_cure_that_adversarial_rotation_names_ends_it():
+    names: dict = {}
+    exec(CANCEL_DRIFT.how, names)
+    found, away = _played(names["cancelling"], 0.0)
+    assert "adversarial-rotation" in found and away > 1.5
+    found, away = _played(names["cancelling"], 4.0)
+    assert not found and away < 0.3

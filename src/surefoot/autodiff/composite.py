@@ -13,6 +13,25 @@ from surefoot.autodiff.parameters import flatten, unflatten
 Vector = Float[Tensor, " parameters"]
 
 
+def graph_vjp(
+    outputs: Sequence[Tensor | None], inputs: Sequence[Tensor], vectors: Sequence[Tensor | None], keep: bool = True
+) -> Sequence[Tensor | None]:
+    """The derivative of Σ ⟨output, vector⟩ in the inputs, through the outputs' graph; None where there is none.
+
+    Outputs without a graph, None among them, and vectors that are None add nothing. With gradients as outputs it is
+    the product with a Hessian (Pearlmutter 1994). ``keep``: the graph serves again.
+    """
+    pairs = [
+        (o, v.to(o.dtype))
+        for o, v in zip(outputs, vectors, strict=True)
+        if o is not None and o.requires_grad and v is not None
+    ]
+    if not pairs:
+        return [None] * len(inputs)
+    ends, along = zip(*pairs, strict=True)
+    return torch.autograd.grad(ends, inputs, along, retain_graph=keep, allow_unused=True)
+
+
 def graph_hessian(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Vector, Callable[[Vector], Vector]]:
     """Gradient of ``loss`` in ``parameters`` and the map v → H v, through the loss's own graph, which stays usable.
 
@@ -25,12 +44,7 @@ def graph_hessian(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[Vector, C
     kept = [torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters, strict=True)]
 
     def product(vector: Tensor) -> Tensor:
-        pairs = [(g, v) for g, v in zip(kept, unflatten(vector, parameters), strict=True) if g.requires_grad]
-        if not pairs:
-            return torch.zeros_like(vector)
-        gradients, pieces = zip(*pairs, strict=True)
-        second = torch.autograd.grad(gradients, parameters, pieces, retain_graph=True, allow_unused=True)
-        return flatten(second, parameters).to(vector)
+        return flatten(graph_vjp(kept, parameters, unflatten(vector, parameters)), parameters).to(vector)
 
     return flatten([g.detach() for g in kept], parameters), product
 
@@ -73,27 +87,13 @@ def composite_hessian(
     held = [g.detach().to(z.dtype).requires_grad_() for g, z in zip(slopes, values, strict=True)]
     pulled = torch.autograd.grad(values, parameters, held, create_graph=True, allow_unused=True)
     kept = [torch.zeros_like(p) if g is None else g for g, p in zip(pulled, parameters, strict=True)]
-    curved = [(g, e) for g, e in zip(slopes, ends, strict=True) if g.requires_grad]
 
     def product(vector: Tensor) -> Tensor:
-        pairs = [(g, v) for g, v in zip(kept, unflatten(vector, parameters), strict=True) if g.requires_grad]
-        gradients, pieces = zip(*pairs, strict=True)
         # the pulled gradient is linear in `held`: its derivative there, along v, is J v
-        found = torch.autograd.grad(gradients, [*parameters, *held], pieces, retain_graph=True, allow_unused=True)
-        second = flatten([None if t is None else t for t in found[: len(parameters)]], parameters)
-        moved = dict(zip(map(id, ends), found[len(parameters) :], strict=True))
-        along = [(g, m.to(g.dtype)) for g, e in curved if (m := moved[id(e)]) is not None]
-        if along:
-            inner = torch.autograd.grad(
-                [g for g, _ in along], ends, [m for _, m in along], retain_graph=True, allow_unused=True
-            )
-            through = [(z, u.to(z.dtype)) for z, u in zip(values, inner, strict=True) if u is not None]
-            if through:
-                last = torch.autograd.grad(
-                    [z for z, _ in through], parameters, [u for _, u in through], retain_graph=True, allow_unused=True
-                )
-                second = second + flatten(last, parameters)
-        return second.to(vector)
+        found = graph_vjp(kept, [*parameters, *held], unflatten(vector, parameters))
+        second, moved = found[: len(parameters)], found[len(parameters) :]
+        curved = graph_vjp(values, parameters, graph_vjp(slopes, ends, moved))
+        return (flatten(second, parameters) + flatten(curved, parameters)).to(vector)
 
     return flatten([g.detach() for g in kept], parameters), product
 
@@ -112,11 +112,9 @@ def graph_sandwich(
     pulled = torch.autograd.grad(outputs, parameters, held, create_graph=True, allow_unused=True)
 
     def product(pieces: Sequence[Tensor]) -> Sequence[Tensor | None]:
-        pairs = [(g, v) for g, v in zip(pulled, pieces, strict=True) if g is not None and g.requires_grad]
-        if not pairs:
+        (moved,) = graph_vjp(pulled, [held], pieces)
+        if moved is None:  # the outputs depend on no parameter
             return [None] * len(pieces)
-        slopes, along = zip(*pairs, strict=True)
-        (moved,) = torch.autograd.grad(slopes, held, along, retain_graph=True)
-        return torch.autograd.grad(outputs, parameters, middle(moved), retain_graph=True, allow_unused=True)
+        return graph_vjp([outputs], parameters, [middle(moved)])
 
     return product

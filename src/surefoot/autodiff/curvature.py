@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from surefoot.autodiff.composite import graph_sandwich
+from surefoot.autodiff.composite import graph_sandwich, graph_vjp
 from surefoot.autodiff.jvp import functional
 from surefoot.autodiff.loss_operator import Batch, LossOperator
 from surefoot.autodiff.parameters import LossFunction, one_number
@@ -54,11 +54,7 @@ class HessianOperator(LossOperator):
     def _through(self, graph: Any, batch: Batch, pieces: list[Tensor], keep: bool) -> Sequence[Tensor | None]:
         if self._form == "forward":
             return self._forward(batch, pieces)
-        pairs = [(g, v) for g, v in zip(graph, pieces, strict=True) if g.requires_grad]
-        if not pairs:  # a loss linear in all parameters
-            return [None] * len(pieces)
-        gradients, along = zip(*pairs, strict=True)
-        return torch.autograd.grad(gradients, self.parameters, along, retain_graph=keep, allow_unused=True)
+        return graph_vjp(graph, self.parameters, pieces, keep)
 
     def _forward(self, batch: Batch, pieces: list[Tensor]) -> Sequence[Tensor | None]:
         assert isinstance(self._model, nn.Module)

@@ -83,10 +83,26 @@ def directional_derivative(
 def _forward_mode(
     function: Callable[[dict[str, Tensor]], Tensor], parameters: Mapping[str, Tensor], tangents: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
-    with forward_ad.dual_level():
+    # forward_ad.make_dual scripts derivative formulas at its first call, 0.2 s; few functions need one of those
+    unscripted = getattr(torch._VF, "_make_dual", None)
+    if unscripted is not None:
+        try:
+            return _along(function, parameters, tangents, unscripted)
+        except NotImplementedError:
+            pass
+    return _along(function, parameters, tangents, forward_ad.make_dual)
+
+
+def _along(
+    function: Callable[[dict[str, Tensor]], Tensor],
+    parameters: Mapping[str, Tensor],
+    tangents: Mapping[str, Tensor],
+    make_dual: Callable[..., Tensor],
+) -> tuple[Tensor, Tensor]:
+    with forward_ad.dual_level() as level:
         duals = {name: value.detach() for name, value in parameters.items()}
         for name, tangent in tangents.items():
-            duals[name] = forward_ad.make_dual(duals[name], tangent.detach())
+            duals[name] = make_dual(duals[name], tangent.detach(), level=level)
         value, derivative = forward_ad.unpack_dual(function(duals))
         value = value.clone()
         return value, torch.zeros_like(value) if derivative is None else derivative.clone()

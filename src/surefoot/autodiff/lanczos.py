@@ -186,9 +186,7 @@ def krylov(
         length = torch.where(real, length, torch.zeros_like(length))
         diagonal[step], offdiagonal[step] = overlap[step], length
         if step + 1 < steps:
-            direction = torch.where(length > 0, rest / length.clamp_min(tiny), torch.zeros_like(rest))
-            again, _ = _orthogonalised(direction, basis[: step + 1])
-            basis[step + 1] = again / again.norm().clamp_min(tiny)
+            basis[step + 1] = torch.where(length > 0, rest / length.clamp_min(tiny), torch.zeros_like(rest))
     return Krylov(basis, diagonal, offdiagonal)
 
 
@@ -235,8 +233,7 @@ def _next_direction(rest: Tensor, length: float, scale: float, vectors: Tensor) 
     """The normalised rest; in an invariant subspace, where none is left, a fixed pseudo-random direction outside it."""
     if length <= 10 * torch.finfo(rest.dtype).eps * max(scale, torch.finfo(rest.dtype).tiny):
         generator = torch.Generator().manual_seed(len(vectors))
-        rest = torch.randn(rest.shape, generator=generator, dtype=torch.float64).to(rest)
-    rest, _ = _orthogonalised(rest / rest.norm(), vectors)
+        rest, _ = _orthogonalised(torch.randn(rest.shape, generator=generator, dtype=torch.float64).to(rest), vectors)
     return rest / rest.norm()
 
 

@@ -105,9 +105,13 @@ class LossOperator(SymmetricOperator):
 
     def _product(self, vector: Tensor) -> Tensor:
         pieces = unflatten(vector, self.parameters)
-        total = [torch.zeros_like(p, dtype=self.dtype) for p in self.parameters]
-        with self._kernels():
+        # graphs that are kept have their kernels already; autocast alone would still change what goes through them
+        with self._kernels() if self._kept is None else torch.autocast(self.device.type, enabled=False):
             kept = self._graphs()
+            if kept is not None and len(kept) == 1 and kept[0][0].weight == 1:  # nothing to add up
+                found = self._through(kept[0][1], kept[0][0], pieces, True)
+                return flatten(found, self.parameters).to(self.dtype)
+            total = [torch.zeros_like(p, dtype=self.dtype) for p in self.parameters]
             for batch, graph in kept if kept is not None else ((b, self._graph(b)) for b in self._batches()):
                 _add(total, self._through(graph, batch, pieces, kept is not None), batch.weight)
         return flatten(total, self.parameters)

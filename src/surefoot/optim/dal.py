@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from surefoot.autodiff.composite import graph_vjp
 from surefoot.autodiff.kernels import differentiable_kernels
-from surefoot.autodiff.parameters import one_number
+from surefoot.optim.closures import backward_left_to_step, loss_with_graph
 
 
 def drift_norm(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -35,12 +36,8 @@ def drift_norm(loss: Tensor, parameters: Sequence[Tensor]) -> tuple[list[Tensor]
     length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(detached)))
     # where the gradient is zero the direction is too, and so is the product
     unit = torch._foreach_div(detached, length.clamp_min(torch.finfo(length.dtype).tiny))
-    pairs = [(g, u) for g, u in zip(gradients, unit, strict=True) if g.requires_grad]
-    if not pairs:
-        return detached, torch.zeros_like(length)
-    kept, along = zip(*pairs, strict=True)
-    product = torch.autograd.grad(kept, parameters, along, allow_unused=True)
-    sizes = torch._foreach_norm([p for p in product if p is not None])
+    product = [p for p in graph_vjp(gradients, parameters, unit, keep=False) if p is not None]
+    sizes = list(torch._foreach_norm(product)) if product else []
     return detached, torch.linalg.vector_norm(torch.stack(sizes)) if sizes else torch.zeros_like(length)
 
 
@@ -108,10 +105,8 @@ class DAL(Optimizer):
         parameters = [p for group in self.param_groups for p in group["params"] if p.requires_grad]
         adjusted = self.window is None or self.window[0] <= self.steps <= self.window[1]
         with torch.enable_grad(), differentiable_kernels():
-            loss = one_number(closure())
-            if not loss.requires_grad:
-                raise ValueError("closure: its loss has no graph to the parameters; return the loss, not its number")
-            try:
+            loss = loss_with_graph(closure())
+            with backward_left_to_step():
                 if adjusted:
                     gradients, drift = drift_norm(loss, parameters)
                 else:
@@ -119,10 +114,6 @@ class DAL(Optimizer):
                     gradients = [
                         torch.zeros_like(p) if g is None else g for g, p in zip(slopes, parameters, strict=True)
                     ]
-            except RuntimeError as error:
-                if "backward through the graph a second time" in str(error):
-                    raise RuntimeError("closure: ran backward(); return the loss, step() differentiates it") from error
-                raise
         if adjusted:
             self.drift = drift
             # nothing waits for the device: at a zero drift the quotient is inf, and the bound holds

@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 from surefoot.autodiff.composite import graph_hessian, graph_hessian_matrix, graph_sandwich
 from surefoot.autodiff.kernels import differentiable_kernels
 from surefoot.autodiff.operator import CallableOperator
-from surefoot.autodiff.parameters import flatten, one_number, unflatten
+from surefoot.autodiff.parameters import flatten, unflatten
+from surefoot.optim.closures import backward_left_to_step, loss_with_graph
 from surefoot.solvers.gradient_normalized import search
 from surefoot.solvers.shifted import Curvature, LowRank, Metric
 
@@ -56,8 +57,9 @@ class GradNormNewton(Optimizer):
     metric : B as a diagonal or a matrix over all parameters; None for the identity
     gamma0, gamma_min, max_probes : of the search; γ₀ is a radius in weight space
     solver : ``"cholesky"`` forms the matrix, ``"woodbury"`` the factor of ``"fisher"``, ``"cg"`` products alone;
-        ``"auto"`` takes the first that is cheap: Cholesky up to 1,500 parameters, Woodbury for ``"fisher"`` with fewer
-        samples than parameters, else CG
+        (conjugate gradients; what the first trial of a step multiplied serves the next ones). ``"auto"`` takes the
+        first that is cheap: Cholesky up to 1,500 parameters, Woodbury for ``"fisher"`` with fewer samples than
+        parameters, else CG
     grad_tol : a gradient below this is left as it is
 
     Attributes
@@ -171,10 +173,7 @@ class GradNormNewton(Optimizer):
         loss, outputs = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
         if self._hessian in ("ggn", "fisher") and not isinstance(outputs, Tensor):
             raise ValueError(f"closure: hessian={self._hessian!r} needs the model's outputs: return (loss, outputs)")
-        loss = one_number(loss)
-        if not loss.requires_grad:
-            raise ValueError("closure: its loss has no graph to the parameters; return the loss itself, not its number")
-        return loss, outputs
+        return loss_with_graph(loss), outputs
 
     def _curvature(
         self, loss: Tensor, outputs: Tensor | None, parameters: Sequence[Tensor]
@@ -182,14 +181,10 @@ class GradNormNewton(Optimizer):
         """Gradient and H, in the form that the solver takes."""
         size = sum(p.numel() for p in parameters)
         free = self._solver == "cg" or (self._solver == "auto" and size > DENSE)
-        try:
+        with backward_left_to_step():
             if self._hessian == "exact" and not free:
                 return graph_hessian_matrix(loss, parameters)
             slope, product = graph_hessian(loss, parameters)
-        except RuntimeError as error:
-            if "backward through the graph a second time" in str(error):
-                raise RuntimeError("closure: ran backward(); return the loss and leave backward to step()") from error
-            raise
         if callable(self._hessian):
             return slope, self._hessian(loss)
         if self._hessian == "exact":

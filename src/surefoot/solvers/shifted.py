@@ -1,4 +1,7 @@
-"""Solves (H + λB) s = g for one H and g and many λ: dense by Cholesky, low rank by Woodbury, else CG on products."""
+"""Solves (H + λB) s = g for one H and g and many λ: dense by Cholesky, low rank by Woodbury, else by products.
+
+With products alone all λ share one Krylov space: a second λ takes no product that the first had not taken.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from torch import Tensor
 
 Product = Callable[[Float[Tensor, " n"]], Float[Tensor, " n"]]
 _ASYMMETRY = 1e-6  # of the largest entry; more is taken for a mistake
+_LARGEST_SPACE = 500  # vectors kept; the step is then the best in their span, and a descent step all the same
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class ShiftedSystem:
     curvature : H
     gradient : g
     metric : B
-    tol : of CG, relative residual
+    tol : relative residual where H is known by its products
 
     Attributes
     ----------
@@ -109,12 +113,13 @@ class ShiftedSystem:
 
     def __init__(self, curvature: Curvature, gradient: Tensor, metric: Metric, tol: float = 0.1) -> None:
         self._curvature, self._gradient, self._metric, self._tol = curvature, gradient, metric, tol
-        self._last: Tensor | None = None  # a start for CG at the next shift
         self.solves = 0
         if isinstance(curvature, LowRank):
             columns = [metric.inverse(column) for column in curvature.factor.T]
             self._scaled = torch.stack(columns, dim=1)  # B⁻¹U
             self._gram = curvature.factor.T @ self._scaled  # UᵀB⁻¹U
+        elif not isinstance(curvature, Tensor):
+            self._space = _KrylovSpace(curvature, gradient, metric)
 
     def solve(self, shift: float) -> Tensor | None:
         """s for one λ > 0."""
@@ -133,28 +138,60 @@ class ShiftedSystem:
                 return None
             middle = torch.cholesky_solve((self._scaled.T @ self._gradient).unsqueeze(1), factor).squeeze(1)
             return (self._metric.inverse(self._gradient) - self._scaled @ middle) / shift
-        return self._conjugate_gradients(shift)
+        return self._space.solve(shift, self._tol)
 
-    def _conjugate_gradients(self, shift: float) -> Tensor | None:
-        assert callable(self._curvature)
-        product, metric, g = self._curvature, self._metric, self._gradient
-        x = torch.zeros_like(g) if self._last is None else self._last
-        residual = g - (product(x) + shift * metric.apply(x)) if self._last is not None else g.clone()
-        preconditioned = metric.inverse(residual)
-        direction, size = preconditioned, float(residual @ preconditioned)
-        limit = self._tol**2 * float(g @ metric.inverse(g))
-        for _ in range(2 * len(g)):
-            if size <= limit:
-                break
-            image = product(direction) + shift * metric.apply(direction)
-            along = float(direction @ image)
-            if not along > 0:  # curves downwards, or is not finite
+
+class _KrylovSpace:
+    """Conjugate gradients in Lanczos' form: with its basis kept, one product a dimension serves every shift.
+
+    The basis is orthonormal in B and starts from B⁻¹g; there B⁻¹H is the tridiagonal T, and H + λB is T + λ.
+    """
+
+    def __init__(self, product: Product, gradient: Tensor, metric: Metric) -> None:
+        self._product, self._metric = product, metric
+        self._size = metric.dual_norm(gradient)
+        first = metric.inverse(gradient)
+        self._basis = (first / self._size if self._size > 0 else first).unsqueeze(0)  # and room for more
+        self._diagonal: list[float] = []
+        self._below: list[float] = []  # the last one leads out of the space
+
+    def solve(self, shift: float, tol: float) -> Tensor | None:
+        """The minimiser of ½⟨(H + λB)s, s⟩ − ⟨g, s⟩ in as large a space as ``tol`` asks for."""
+        pivots: list[float] = []  # of T + λ = L D Lᵀ, and L's solution for ‖g‖* e₁
+        ahead: list[float] = []
+        for step in range(min(len(self._basis[0]), _LARGEST_SPACE)):
+            if step == len(self._diagonal):
+                self._grow()
+            fill = self._below[step - 1] / pivots[-1] if step else 0.0
+            pivot = self._diagonal[step] + shift - (fill * self._below[step - 1] if step else 0.0)
+            if not pivot > 0:  # curves downwards, or is not finite
                 return None
-            step = size / along
-            x = x + step * direction
-            residual = residual - step * image
-            preconditioned = metric.inverse(residual)
-            size, before = float(residual @ preconditioned), size
-            direction = preconditioned + size / before * direction
-        self._last = x
-        return x
+            ahead.append(-fill * ahead[-1] if step else self._size)
+            pivots.append(pivot)
+            if self._below[step] * abs(ahead[-1]) / pivot <= tol * self._size:
+                break
+        found = [0.0] * len(pivots)
+        for step in reversed(range(len(pivots))):
+            found[step] = ahead[step] / pivots[step]
+            if step + 1 < len(pivots):
+                found[step] -= self._below[step] / pivots[step] * found[step + 1]
+        return self._basis.new_tensor(found) @ self._basis[: len(found)]
+
+    def _grow(self) -> None:
+        """One product more."""
+        size = len(self._diagonal) + 1
+        if size == len(self._basis):
+            self._basis = torch.cat([self._basis, torch.zeros_like(self._basis)])
+        basis = self._basis[:size]
+        image = self._product(basis[-1])
+        rest, overlap = self._metric.inverse(image), basis @ image
+        rest = rest - overlap @ basis
+        again = basis @ self._metric.apply(rest)  # once loses digits
+        rest = rest - again @ basis
+        length = self._metric.norm(rest)
+        if length <= 10 * torch.finfo(rest.dtype).eps * float(overlap.abs().max()):
+            length = 0.0  # rounding: the space is closed
+        self._diagonal.append(float(overlap[-1] + again[-1]))
+        self._below.append(length)
+        if length:
+            self._basis[size] = rest / length

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from surefoot.solvers import GNSResult, LogisticRegression, LogSumExp, LowRank, PowerResidual, minimize
-from surefoot.solvers.shifted import Curvature
+from surefoot.solvers.gradient_normalized import Doubling
+from surefoot.solvers.shifted import Curvature, Metric
 
 Hess = Callable[[Tensor], Curvature]
+PUBLISHED: Doubling = "always"
 GAP = 1e-8
 PAPERS_SEED = 3124
 
@@ -23,15 +25,13 @@ def rosenbrock(x: Tensor) -> Tensor:
     return torch.stack([1 - x[0], 10 * (x[1] - x[0] ** 2)])
 
 
-def valley(p: float) -> dict[str, GNSResult]:
+def valley(p: float, doubling: Doubling = PUBLISHED) -> dict[str, GNSResult]:
     """‖u‖^p / p from (−2, 2)."""
     problem = PowerResidual(rosenbrock, p)
     start = torch.tensor([-2.0, 2.0], dtype=torch.float64)
     return {
-        "exact Hessian": minimize(problem.f, start, problem.grad, problem.hess, target=GAP, grad_tol=0.0),
-        "without the residuals' curvature": minimize(
-            problem.f, start, problem.grad, problem.inexact, target=GAP, grad_tol=0.0
-        ),
+        name: minimize(problem.f, start, problem.grad, hess, target=GAP, grad_tol=0.0, doubling=doubling)
+        for name, hess in (("exact Hessian", problem.hess), ("without the residuals' curvature", problem.inexact))
     }
 
 
@@ -40,8 +40,17 @@ def flat(x: Tensor) -> LowRank:
     return LowRank(torch.zeros(len(x), 1, dtype=x.dtype))
 
 
-def log_sum_exp(n: int, seed: int) -> tuple[dict[str, GNSResult], float]:
-    """The paper's log-sum-exp with its minimum at 0, from ones; and the minimum."""
+@dataclass(frozen=True)
+class SumExp:
+    """How Newton steps fare on log-sum-exp, and the gradient methods: their values, in the metric AᵀA and without."""
+
+    newton: dict[str, GNSResult]
+    gradient: dict[str, list[float]]
+    least: float
+
+
+def log_sum_exp(n: int, seed: int, doubling: Doubling = PUBLISHED) -> SumExp:
+    """The paper's log-sum-exp with its minimum at 0, from ones."""
     rng = np.random.RandomState(PAPERS_SEED + seed)
     columns, b = rng.rand(n, n) * 2 - 1, rng.rand(n) * 2 - 1
     rows = torch.tensor(columns.T.copy())
@@ -49,19 +58,34 @@ def log_sum_exp(n: int, seed: int) -> tuple[dict[str, GNSResult], float]:
     zero = torch.zeros(n, dtype=torch.float64)
     centred = LogSumExp(rows - LogSumExp(rows, offset).grad(zero), offset)
     least, metric = float(centred.f(zero)), rows.T @ rows
-    arms: dict[str, tuple[Hess, Tensor | None]] = {
-        "exact Hessian": (centred.hess, metric),
-        "weighted Gauss-Newton": (centred.weighted_gn, metric),
-        "gradient, same metric": (flat, metric),
-        "gradient": (flat, None),
+    start, target = torch.ones(n, dtype=torch.float64), least + GAP
+    newton = {
+        name: minimize(centred.f, start, centred.grad, hess, metric, target=target, grad_tol=0.0, doubling=doubling)
+        for name, hess in (("exact Hessian", centred.hess), ("weighted Gauss-Newton", centred.weighted_gn))
     }
-    found = {
-        name: minimize(
-            centred.f, torch.ones(n, dtype=torch.float64), centred.grad, hess, space, target=least + GAP, grad_tol=0.0
-        )
-        for name, (hess, space) in arms.items()
+    gradient = {
+        "gradient, same metric": gradient_method(centred, start, Metric(metric), target),
+        "gradient": gradient_method(centred, start, Metric(), target),
     }
-    return found, least
+    return SumExp(newton, gradient, least)
+
+
+def gradient_method(problem: LogSumExp, x: Tensor, metric: Metric, target: float, steps: int = 1000) -> list[float]:
+    """Values of the authors' gradient method: 1/L by halving L after each step and doubling it until the value falls by
+    ‖g‖*² / (2L)."""
+    values, lipschitz = [float(problem.f(x))], 1.0
+    while values[-1] > target and len(values) <= steps:
+        slope = problem.grad(x)
+        direction = metric.inverse(slope)
+        while True:
+            there = x - direction / lipschitz
+            value = float(problem.f(there))
+            if value <= values[-1] - float(slope @ direction) / (2 * lipschitz):
+                break
+            lipschitz *= 2
+        x, lipschitz = there, lipschitz / 2
+        values.append(value)
+    return values
 
 
 def standardised(name: str) -> tuple[Tensor, Tensor]:
@@ -83,10 +107,17 @@ def logistic(name: str) -> tuple[LogisticRegression, int, float]:
     return LogisticRegression(rows, y), rows.shape[1], float(rows.norm(dim=1).max())
 
 
-def fit(problem: LogisticRegression, columns: int, hess: Hess, steps: int, grad_tol: float = 1e-8) -> GNSResult:
+def fit(
+    problem: LogisticRegression,
+    columns: int,
+    hess: Hess,
+    steps: int,
+    grad_tol: float = 1e-8,
+    doubling: Doubling = PUBLISHED,
+) -> GNSResult:
     """From zero."""
     start = torch.zeros(columns, dtype=torch.float64)
-    return minimize(problem.f, start, problem.grad, hess, grad_tol=grad_tol, max_iter=steps)
+    return minimize(problem.f, start, problem.grad, hess, grad_tol=grad_tol, max_iter=steps, doubling=doubling)
 
 
 @dataclass(frozen=True)
@@ -110,7 +141,9 @@ def quartic(rows: int, columns: int, seed: int) -> RankOne:
 
     def timed(hess: Hess) -> tuple[GNSResult, float]:
         begin = time.perf_counter()
-        found = minimize(problem.f, start, problem.grad, hess, metric, target=GAP, grad_tol=0.0, max_iter=200)
+        found = minimize(
+            problem.f, start, problem.grad, hess, metric, target=GAP, grad_tol=0.0, max_iter=200, doubling=PUBLISHED
+        )
         return found, time.perf_counter() - begin
 
     (exact, exact_seconds), (fisher, fisher_seconds) = timed(problem.hess), timed(problem.fisher)

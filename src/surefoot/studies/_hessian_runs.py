@@ -96,15 +96,21 @@ def flat_share(values: np.ndarray) -> float:
     return float((np.abs(values) < 0.05 * values.max()).mean())
 
 
-def quadrature_error(values: np.ndarray, operator: HessianOperator, seed: int) -> tuple[float, float, SpectralDensity]:
-    """Largest error of the estimated distribution function; the trace's error in standard errors; the density."""
-    density = spectral_density(operator, probes=4, steps=60, deflate=12, seed=seed)
+def quadrature_error(
+    values: np.ndarray, operator: HessianOperator, seed: int, steps: int = 60
+) -> tuple[float, SpectralDensity]:
+    """Largest error of the estimated distribution function, and the density, from four probes of so many products."""
+    density = spectral_density(operator, probes=4, steps=steps, deflate=12, seed=seed)
     ordered = np.sort(values)
     at = np.linspace(1.1 * ordered[0], 1.01 * ordered[-1], 2000)
     exact = np.searchsorted(ordered, at, side="right") / len(ordered)
-    error = float(np.abs([density.cdf(t) for t in at] - exact).max())
+    return float(np.abs([density.cdf(t) for t in at] - exact).max()), density
+
+
+def trace_error(values: np.ndarray, operator: HessianOperator, seed: int) -> float:
+    """The trace's error in standard errors."""
     found = trace(operator, n=100, seed=seed)
-    return error, abs(found.value - values.sum()) / found.stderr, density
+    return abs(found.value - values.sum()) / found.stderr
 
 
 def rest_of_hessian(seed: int) -> tuple[float, float]:

@@ -43,6 +43,13 @@ CLAIMS = (
         "solves_over_bound",
     ),
     Claim(
+        "Doubling γ only where a step made the progress of 2γ saves most of the second systems (ours)",
+        "γ doubles after every step",
+        "at most 0.9 of the systems in at most 1.1 of the steps, over all problems, for every seed",
+        lambda m: bool((m["earned_solves_ratio"] <= 0.9).all() and (m["earned_steps_ratio"] <= 1.1).all()),
+        ("earned_solves_ratio", "earned_steps_ratio"),
+    ),
+    Claim(
         "Every accepted step makes the progress of Lemma 1",
         "f(x) − f(x⁺) ≥ γ ‖g⁺‖*² / (8 ‖g‖*)",
         "in every step of every run (up to rounding of the values)",
@@ -98,7 +105,7 @@ def run(scale: Scale, seed: int) -> StudyResult:
     """One seed; Rosenbrock and the regressions have no random part."""
     smoke = scale == "smoke"
     five = valley(5)
-    lse, least = log_sum_exp(SIZES[scale], seed)
+    lse = log_sum_exp(SIZES[scale], seed)
     advance(0.4)
     cancer, columns, longest = logistic("breast cancer")
     fitted = fit(cancer, columns, cancer.hess, 200)
@@ -111,16 +118,25 @@ def run(scale: Scale, seed: int) -> StudyResult:
     advance(0.8)
     noise = NOISE[scale]
     steps = [perturbed(level, seed) for level in noise]
-    curved = [*five.values(), lse["exact Hessian"], lse["weighted Gauss-Newton"], fitted, exact]
+    curved = [*five.values(), *lse.newton.values(), fitted, exact]
+    # the same, with γ doubled where a step earned it
+    earned = [
+        *valley(5, "earned").values(),
+        *log_sum_exp(SIZES[scale], seed, "earned").newton.values(),
+        fit(cancer, columns, cancer.hess, 200, doubling="earned"),
+        fit(digits, width, digits.hess, 30, 1e-15, doubling="earned"),
+    ]
     measured = {
         "valley_exact": five["exact Hessian"].nit,
         "valley_inexact": five["without the residuals' curvature"].nit,
-        "lse_exact": lse["exact Hessian"].nit,
-        "lse_wgn": lse["weighted Gauss-Newton"].nit,
-        "lse_gradient": lse["gradient, same metric"].nit,
-        "lse_euclidean_gap": lse["gradient"].fun - least,
+        "lse_exact": lse.newton["exact Hessian"].nit,
+        "lse_wgn": lse.newton["weighted Gauss-Newton"].nit,
+        "lse_gradient": len(lse.gradient["gradient, same metric"]) - 1,
+        "lse_euclidean_gap": lse.gradient["gradient"][-1] - lse.least,
         "solves_over_bound": max(r.n_solves / (2.2 * r.nit + 10) for r in curved),
-        "progress_broken": sum(map(_broken, [*curved, *lse.values(), fisher, four.exact, four.fisher])),
+        "earned_solves_ratio": sum(r.n_solves for r in earned) / sum(r.n_solves for r in curved),
+        "earned_steps_ratio": sum(r.nit for r in earned) / sum(r.nit for r in curved),
+        "progress_broken": sum(map(_broken, [*curved, *earned, fisher, four.exact, four.fisher])),
         "cancer_steps": fitted.nit,
         "cancer_gradient_norm": crawling.grad_norm,
         "cancer_gamma_times_m": min(fitted.gamma_history) * longest,
@@ -133,9 +149,10 @@ def run(scale: Scale, seed: int) -> StudyResult:
         "noise": noise,
         "noise_steps": steps,
     }
+    descents = {name: list(r.values) for name, r in lse.newton.items()} | lse.gradient
     gaps = [
-        {"type": "scatter", "x": list(range(len(r.values))), "y": [v - least for v in r.values], "name": name}
-        for name, r in lse.items()
+        {"type": "scatter", "x": list(range(len(values))), "y": [v - lse.least for v in values], "name": name}
+        for name, values in descents.items()
     ]
     radii = [
         {"type": "scatter", "x": list(range(1, fitted.nit + 1)), "y": list(fitted.gamma_history), "name": "γ"},
@@ -177,7 +194,9 @@ STUDY = Study(
     minutes={"smoke": 0.1, "small": 0.7, "paper": 20},
     notes=(
         "Data of log-sum-exp as the authors draw it (seed 3124 plus ours), n = m = 200 at small scale, not 1,000.",
-        "The gradient methods use the same search with H = 0; the authors double and halve a Lipschitz constant.",
+        "γ doubles after every step, as published, but in the claim that is marked as ours, added after the others.",
+        "The gradient methods on log-sum-exp double and halve a Lipschitz constant, as the authors' do (74 steps with "
+        "the first seed, as theirs); on breast cancer the gradient method is the same search with H = 0.",
         "Not done: the Chebyshev chain of a thousand variables, whose start the text leaves open; a test has three.",
     ),
 )

@@ -21,15 +21,42 @@ _RANK = 1e-10  # of the largest singular value of the centred means, squared: be
 
 @dataclass(frozen=True)
 class CollapseState:
-    """Counts, means and summed squared distances of each class, and the scatter within classes.
+    """What is kept of the features seen: of each class how many, and sums of their differences from its reference.
 
-    ``scatter`` is Σ (h − h_k)(h − h_k)ᵀ over all samples; held as a dim × dim matrix, updated by batches.
+    The reference is the class's mean in the first batch that had it. Differences from it are as small as the spread
+    within classes, however far the classes are apart: what is taken off at the end cancels no digits that count.
+
+    Attributes
+    ----------
+    counts, reference : of each class
+    sums, squares : of each class, of the differences and of their squared lengths
+    products : Σ (h − r)(h − r)ᵀ over all samples, r the reference of a sample's class
     """
 
     counts: Float[Tensor, " classes"]
-    means: Float[Tensor, "classes dim"]
-    spread: Float[Tensor, " classes"]
-    scatter: Float[Tensor, "dim dim"]
+    reference: Float[Tensor, "classes dim"]
+    sums: Float[Tensor, "classes dim"]
+    squares: Float[Tensor, " classes"]
+    products: Float[Tensor, "dim dim"]
+
+    @property
+    def means(self) -> Float[Tensor, "classes dim"]:
+        """Of the classes; zero for those that were not seen."""
+        return self.reference + self._offsets
+
+    @property
+    def spread(self) -> Float[Tensor, " classes"]:
+        """Summed squared distances of each class's samples from its mean."""
+        return (self.squares - (self.sums * self._offsets).sum(dim=1)).clamp_min(0)
+
+    @property
+    def scatter(self) -> Float[Tensor, "dim dim"]:
+        """Σ (h − h_k)(h − h_k)ᵀ over all samples."""
+        return self.products - self.sums.T @ self._offsets
+
+    @property
+    def _offsets(self) -> Tensor:
+        return self.sums / self.counts.clamp_min(1)[:, None]
 
 
 @dataclass(frozen=True)
@@ -73,19 +100,19 @@ def collapse_state(classes: int, dim: int, dtype: torch.dtype = torch.float64) -
     """
     if classes < 2 or dim < 1:
         raise ValueError(f"classes, dim: got {classes}, {dim}; must be at least 2 and 1")
-    shapes = ((classes,), (classes, dim), (classes,), (dim, dim))
+    shapes = ((classes,), (classes, dim), (classes, dim), (classes,), (dim, dim))
     return CollapseState(*(torch.zeros(shape, dtype=dtype) for shape in shapes))
 
 
 def update(state: CollapseState, features: Float[Tensor, "batch dim"], labels: Int[Tensor, " batch"]) -> CollapseState:
-    """The state with a batch more (Chan, Golub, LeVeque 1979: means and scatter merge without going back).
+    """The state with a batch more; one product of the batch's features with themselves.
 
     Raises
     ------
     ValueError
         For features of another width, labels of another number or out of range.
     """
-    classes, dim = state.means.shape
+    classes, dim = state.reference.shape
     if features.dim() != 2 or features.shape[1] != dim:
         raise ValueError(f"features: got shape {tuple(features.shape)}; must be (batch, {dim})")
     if labels.shape != (len(features),):
@@ -94,22 +121,21 @@ def update(state: CollapseState, features: Float[Tensor, "batch dim"], labels: I
         return state
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
         raise ValueError(f"labels: got {int(labels.min())} … {int(labels.max())}; must be in 0 … {classes - 1}")
-    x = features.detach().to(state.means)
+    x = features.detach().to(state.sums)
     labels = labels.to(x.device)
     counts = torch.zeros_like(state.counts).index_add_(0, labels, torch.ones_like(x[:, 0]))
-    sums = torch.zeros_like(state.means).index_add_(0, labels, x)
-    means = sums / counts.clamp_min(1)[:, None]
-    rest = x - means[labels]
-    spread = torch.zeros_like(state.spread).index_add_(0, labels, rest.square().sum(dim=1))
-    total = state.counts + counts
-    share = state.counts * counts / total.clamp_min(1)
-    apart = means - state.means
-    apart = torch.where((share > 0)[:, None], apart, torch.zeros_like(apart))
-    scatter = state.scatter + rest.T @ rest + (share[:, None] * apart).T @ apart
-    merged = state.means + (counts / total.clamp_min(1))[:, None] * torch.where(
-        (counts > 0)[:, None], means - state.means, torch.zeros_like(apart)
+    reference, new = state.reference, (state.counts == 0) & (counts > 0)
+    if bool(new.any()):
+        means = torch.zeros_like(reference).index_add_(0, labels, x) / counts.clamp_min(1)[:, None]
+        reference = torch.where(new[:, None], means, reference)
+    rest = x - reference[labels]
+    return CollapseState(
+        state.counts + counts,
+        reference,
+        state.sums.index_add(0, labels, rest),
+        state.squares.index_add(0, labels, rest.square().sum(dim=1)),
+        torch.addmm(state.products, rest.T, rest),
     )
-    return CollapseState(total, merged, state.spread + spread + share * apart.square().sum(dim=1), scatter)
 
 
 def compute(
@@ -134,7 +160,7 @@ def compute(
     ValueError
         If a class was never seen; for a weight or target of another shape; an unknown ``center``.
     """
-    classes, dim = state.means.shape
+    classes, dim = state.reference.shape
     missing = (state.counts == 0).nonzero().flatten().tolist()
     if missing:
         raise ValueError(f"state: no sample of class {', '.join(map(str, missing[:5]))} was seen; metrics need all")
@@ -146,12 +172,13 @@ def compute(
         raise ValueError(f"target: got shape {tuple(target.shape)}; must be ({classes}, {classes})")
     if bool((state.counts < 2).any()):
         warnings.warn("state: a class with one sample has no spread; it counts as collapsed", stacklevel=2)
+    seen, spread = state.means, state.spread
     middle = {
-        "classes": state.means.mean(dim=0),
-        "samples": (state.counts[:, None] * state.means).sum(dim=0) / state.counts.sum(),
-        "none": torch.zeros_like(state.means[0]),
+        "classes": seen.mean(dim=0),
+        "samples": (state.counts[:, None] * seen).sum(dim=0) / state.counts.sum(),
+        "none": torch.zeros_like(seen[0]),
     }[center]
-    means = state.means - middle
+    means = seen - middle
     total = float(state.counts.sum())
     between = float(means.square().sum()) / classes
     gram = means @ means.T
@@ -161,13 +188,13 @@ def compute(
     own = weight.detach().to(means) if weight is not None else None
     return CollapseMetrics(
         nc1=_within_over_between(means, state.scatter / total),
-        nc1_trace=float(state.spread.sum()) / total / between if between else float("nan"),
-        cdnv=_distance_normalised(state),
-        nc2_etf=normalised_distance(_centred_gram(state.means), eye - 1 / classes),
+        nc1_trace=float(spread.sum()) / total / between if between else float("nan"),
+        cdnv=_distance_normalised(seen, spread / state.counts),
+        nc2_etf=normalised_distance(_centred_gram(seen), eye - 1 / classes),
         nc2_of=normalised_distance(gram, eye),
         nc2_target=None if target is None else normalised_distance(gram, target.to(gram)),
         nc3=None if own is None else normalised_distance(own, means),
-        nc4=None if own is None else _agreement(state.means, own, bias),
+        nc4=None if own is None else _agreement(seen, own, bias),
         equinorm_cv=float(lengths.std(correction=0) / lengths.mean()) if float(lengths.mean()) else float("nan"),
         angle_mean=float(cosines.mean()),
         angle_std=float(cosines.std(correction=0)),
@@ -196,10 +223,9 @@ def _within_over_between(means: Tensor, within: Tensor) -> float:
     return float((along / values[kept].square()).sum())
 
 
-def _distance_normalised(state: CollapseState) -> float:
+def _distance_normalised(means: Tensor, variances: Tensor) -> float:
     """Galanti, György, Hutter, arXiv 2112.15121."""
-    variances = state.spread / state.counts
-    distances = torch.cdist(state.means, state.means).square()
+    distances = torch.cdist(means, means).square()
     pairs = _pairs(len(variances))
     return float(((variances[:, None] + variances) / (2 * distances))[pairs].mean())
 
