@@ -16,9 +16,7 @@ Arms alternate in one process, on one core. ``--memory`` prints what a forward k
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from racing import kept_bytes, race
 from surefoot.nn.plstm import GridGates, PLSTM2d, plstm_2d
 from surefoot.nn.plstm.layers import _attend
 
@@ -74,49 +73,17 @@ def equal_gates(qkv: list[Tensor], dim: int) -> dict[str, Callable[[], object]]:
     """Closed form and product of P-mode gates in four directions, and attention."""
     q, k, v = qkv
     side, heads = q.shape[1], q.shape[3]
-    layer, x = PLSTM2d(dim, heads, "P", "bias"), torch.zeros(1, side, side, dim)
+    layer = PLSTM2d(dim, heads, "P", "bias")
     wanted = [*qkv, layer.gate_bias]
     flat = [t.flatten(1, 2).transpose(1, 2) for t in qkv]
 
     def ours() -> Tensor:
-        return _attend(q, k, v, layer._constant(layer.grid_gates(x), side, side))
+        return _attend(q, k, v, layer._constant(side, side))
 
     return {
         "ours": lambda: torch.autograd.grad(ours().sum(), wanted),
         "attention": lambda: torch.autograd.grad(F.scaled_dot_product_attention(*flat).sum(), qkv),
     }
-
-
-def race(name: str, arms: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Alternate the arms (the first is ours); print medians, and each of the others' ratio to ours."""
-    times: dict[str, list[float]] = {arm: [] for arm in arms}
-    for call in arms.values():
-        call()
-    for turn in range(rounds):
-        for arm in list(arms) if turn % 2 == 0 else reversed(arms):
-            begin = time.perf_counter()
-            arms[arm]()
-            times[arm].append(time.perf_counter() - begin)
-    ours = times[next(iter(arms))]
-    shown = []
-    for arm, taken in times.items():
-        ratio = statistics.median(t / o for t, o in zip(taken, ours, strict=True))
-        shown.append(f"{arm} {1e3 * statistics.median(taken):8.2f} ms ({ratio:.2f} ×)")
-    print(f"{name:18} " + "   ".join(shown), flush=True)
-
-
-def kept_bytes(call: Callable[[], object]) -> int:
-    """Bytes of distinct storages that the graph keeps for the backward."""
-    seen: dict[int, int] = {}
-
-    def pack(x: Tensor) -> Tensor:
-        seen[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        out = call()
-    del out
-    return sum(seen.values())
 
 
 def main() -> None:

@@ -16,48 +16,16 @@ alternate in one process, on one core. ``--memory`` prints what a forward keeps 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from racing import kept_bytes, race
 from surefoot.nn.hyperbolic import PoincareBall, PoincareBatchNorm2d, PoincareConv2d, PoincareLinear, mobius_add
 
 Layer = Callable[[Tensor], Tensor]
 CURVATURE = 0.1
-
-
-def race(name: str, arms: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Alternate the arms (the first is ours); print medians, and the median ratio of each of the others to ours."""
-    times: dict[str, list[float]] = {arm: [] for arm in arms}
-    for call in arms.values():
-        call()
-    for turn in range(rounds):
-        for arm in list(arms) if turn % 2 == 0 else reversed(arms):
-            begin = time.perf_counter()
-            arms[arm]()
-            times[arm].append(time.perf_counter() - begin)
-    shown = []
-    for arm, taken in times.items():
-        ratio = statistics.median(t / o for t, o in zip(taken, times["ours"], strict=True))
-        shown.append(f"{arm} {1e3 * statistics.median(taken):8.2f} ms ({ratio:.2f} ×)")
-    print(f"{name:16} " + "   ".join(shown), flush=True)
-
-
-def kept_units(call: Callable[[], Tensor], like: Tensor) -> float:
-    """Bytes of distinct storages that the graph keeps for the backward, over those of a tensor."""
-    seen: dict[int, int] = {}
-
-    def pack(x: Tensor) -> Tensor:
-        seen[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-        return x
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
-        out = call()
-    del out
-    return sum(seen.values()) / (like.numel() * like.element_size())
 
 
 def agree(name: str, ours: Layer, other: Layer, x: Tensor) -> None:
@@ -156,7 +124,7 @@ def main() -> None:
     for name, arms in layers(torch.float32).items():
         x = (rows if name == "linear" else maps).requires_grad_()
         if options.memory:
-            units = {arm: kept_units(lambda layer=layer, x=x: layer(x), x) for arm, layer in arms.items()}
+            units = {arm: kept_bytes(lambda layer=layer, x=x: layer(x)) / x.nbytes for arm, layer in arms.items()}
             print(f"{name}, kept over the input: " + "   ".join(f"{arm} {n:.1f}" for arm, n in units.items()))
         else:
             race(name, {arm: backward(layer, x) for arm, layer in arms.items()}, options.rounds)
@@ -172,7 +140,7 @@ def main() -> None:
     except ImportError as error:
         print(f"geoopt is left out: {error}")
     if options.memory:
-        units = {arm: kept_units(lambda add=add: add(a), a) for arm, add in sums.items()}
+        units = {arm: kept_bytes(lambda add=add: add(a)) / a.nbytes for arm, add in sums.items()}
         print("Möbius addition, kept over an input: " + "   ".join(f"{arm} {n:.1f}" for arm, n in units.items()))
         return
 

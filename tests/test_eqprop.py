@@ -198,6 +198,20 @@ def test_a_nudge_lowers_the_cost_at_the_rate_of_proposition_2():
 # ---- gradients ----
 
 
+def test_a_nudge_must_lift_an_output_that_is_held_at_0():
+    """Their drive is below −1: nudged by ½ they stay and nothing is learned, by the 2 of the authors' code it is."""
+    model, x, d = hard_net()
+    with torch.no_grad():
+        model.biases[-1].fill_(-1.2)
+    d = torch.ones_like(d)
+    how = {"scheme": "one-sided", "free": LONG, "nudged": LONG}
+    small, large = (eqprop_grad(model, x, d, SquaredError(), beta=b, **how).gradients for b in (0.5, 2.0))
+    assert vector(small).abs().max() < 1e-11
+    assert all(gradient.abs().max() > 0.01 for gradient in large.values())
+    away = eqprop_grad(model, x, d, SquaredError(), beta=2.0, scheme="symmetric", nudged=Settling(6))
+    assert all(bool(s.isfinite().all()) for s in away.nudged[1].state)
+
+
 @pytest.mark.parametrize("build", [smooth_net, hard_net])
 def test_implicit_gradient_is_that_of_the_unrolled_settling_and_of_finite_differences(build):
     model, x, d = build()
@@ -216,8 +230,9 @@ def test_implicit_gradient_is_that_of_the_unrolled_settling_and_of_finite_differ
         assert implicit["weights.0"][i, j].item() == pytest.approx(((ends[0] - ends[1]) / 2e-6).item(), abs=1e-6)
 
 
-def test_small_nudges_give_the_implicit_gradient():
-    model, x, d = smooth_net()
+@pytest.mark.parametrize("sizes", [(5, 7, 3), (5, 7, 6, 3)])
+def test_small_nudges_give_the_implicit_gradient(sizes):
+    model, x, d = smooth_net(sizes=sizes)
     free = settle(model, x, how=EXACT)
     implicit = implicit_grad(model, x, d, SquaredError(), free.state)
     found = eqprop_grad(model, x, d, SquaredError(), beta=1e-4, scheme="one-sided", free=EXACT, nudged=EXACT)
@@ -463,8 +478,8 @@ def test_separate_weights_back_have_no_energy():
 
 
 @pytest.mark.parametrize("scheme", ["random-sign", "symmetric"])
-def test_a_watched_training_stays_as_it_is_and_its_gradients_are_seen(scheme):
-    """Gradients come into ``.grad`` without a backward, and no loss is ever differentiated."""
+def test_a_watched_training_stays_as_it_is_and_its_loss_and_gradients_are_seen(scheme):
+    """The script itself never calls a backward."""
     x, d = halves(60)
 
     def train() -> tuple[list[float], list[Tensor], list[float]]:
@@ -476,7 +491,8 @@ def test_a_watched_training_stays_as_it_is_and_its_gradients_are_seen(scheme):
         for _ in range(4):
             for rows in torch.arange(60).split(20):
                 result = trainer.step(x[rows], d[rows], rows)
-                costs.append(SquaredError()(result.free.output, d[rows]).mean().item())
+                costs.append(result.loss.item())
+                assert costs[-1] == SquaredError()(result.free.output, d[rows]).mean().item()
                 weights = torch.cat([result.gradients[f"weights.{k}"].flatten() for k in (0, 1)])
                 sizes.append(weights.square().mean().sqrt().item())
         return costs, [p.detach() for p in model.parameters()], sizes
@@ -487,8 +503,22 @@ def test_a_watched_training_stays_as_it_is_and_its_gradients_are_seen(scheme):
     assert watched[0] == bare[0] and all(torch.equal(a, b) for a, b in zip(watched[1], bare[1], strict=True))
     seen = kept.signal("gradient_rms", "weights")
     assert list(seen.values()) == pytest.approx(bare[2], rel=1e-5) and len(seen) == 12
+    assert list(kept.signal("loss").values()) == bare[0]
     assert kept.signal("update_ratio", "weights") and not kept.of("note")
     assert not [f for f in kept.findings().values() if f.severity != "info"]
+
+
+@pytest.mark.parametrize(("lr", "found"), [(0.5, False), (50.0, True)])
+def test_a_rate_that_is_too_high_is_found(lr, found):
+    x, d = halves(60)
+    model = LayeredHopfield((8, 16, 2), "sigmoid4", generator=torch.Generator().manual_seed(0))
+    trainer = EqPropTrainer(model, torch.optim.SGD(model.parameters(), lr), beta=0.5, scheme="symmetric")
+    with watching(every=1) as kept:
+        for _ in range(6):
+            for rows in torch.arange(60).split(20):
+                trainer.step(x[rows], d[rows])
+    bad = {f.id: f.severity for f in kept.findings().values() if f.severity != "info"}
+    assert bad == ({"learning-rate-too-high": "critical"} if found else {})
 
 
 def test_the_example_of_the_docs_runs(capsys):
@@ -506,7 +536,16 @@ def test_the_example_of_the_docs_runs(capsys):
     ("call", "error", "words"),
     [
         (lambda m, x, d: eqprop_grad(m, x, d, SquaredError(), beta=0.0), ValueError, "beta: got 0"),
-        (lambda m, x, d: eqprop_grad(m, x, d, SquaredError(), beta=1.0), ValueError, "smaller than the leak"),
+        (
+            lambda m, x, d: eqprop_grad(smooth_net()[0], x[:, :5], d[:, :3], SquaredError(), beta=1.0),
+            ValueError,
+            "smaller than the leak",
+        ),
+        (
+            lambda m, x, d: settle(m, x, beta=-1.0, cost=SquaredError(), target=d, how=Settling(5, method="alternate")),
+            ValueError,
+            "no minimum of the output",
+        ),
         (lambda m, x, d: eqprop_grad(m, x, d, SquaredError(), scheme="both"), ValueError, "scheme: got"),
         (lambda m, x, d: settle(m, x, beta=0.5), ValueError, "without cost and target"),
         (lambda m, x, d: settle(m, x, how=Settling(5, method="newton")), ValueError, "needs a smooth model"),

@@ -38,6 +38,7 @@ from surefoot.studies._plstm_graphs import Area
 from surefoot.studies._plstm_runs import graph_depth
 from surefoot.studies.problems.arrows import arrow_pointing, symbolic_arrow_pointing
 from surefoot.studies.problems.molecules import FILE, batch, molecules, parse_smiles
+from watching import watching
 
 ONE = torch.ones(1, dtype=torch.float64)
 FORMS = (
@@ -162,7 +163,7 @@ def test_gradcheck(method, levels):
     leaves = [t.requires_grad_() for t in (*qkv, *vars(gates).values())]
     with unchecked():
         assert torch.autograd.gradcheck(
-            lambda *t: plstm_2d(*t[:3], GridGates(*t[3:]), method=method, levels=levels), leaves
+            lambda *t: plstm_2d(*t[:3], GridGates(*t[3:]), method=method, levels=levels), leaves, fast_mode=True
         )
 
 
@@ -379,7 +380,7 @@ def test_plstm_vis_takes_images_of_other_sizes():
 
 
 def test_verdicts_and_exponents():
-    grid = 33
+    grid = 21
     free = check_grid(GridGates(*[ONE] * 9), 8, 8, 1)
     assert free.verdict == "explode" and free.column_sum == 2 and free.largest == 3432
     p = check_grid(p_mode_gates(ONE, ONE, ONE, ONE, 0.5 * ONE, ONE), grid, grid, 1)
@@ -536,14 +537,14 @@ def test_a_gate_that_does_not_fit_is_told():
 
 
 def grid_model(mode: str, gates: str = "input") -> nn.Module:
-    """One layer between two maps, over an 8 × 8 grid."""
+    """One layer of two directions between two maps, over a 4 × 4 grid."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 16), PLSTM2d(16, 2, mode, gates), nn.Flatten(1), nn.Linear(1024, 2))
+    return nn.Sequential(nn.Linear(4, 8), PLSTM2d(8, 2, mode, gates, 2), nn.Flatten(1), nn.Linear(128, 2))
 
 
-def fit(model: nn.Module, steps: int, lr: float = 1e-3) -> list[float]:
-    x, y = symbolic_arrow_pointing(64, 8, seed=0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+def fit(model: nn.Module, steps: int = 4) -> list[float]:
+    x, y = symbolic_arrow_pointing(16, 4, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(steps):
         loss = nn.functional.cross_entropy(model(x), y)
@@ -554,36 +555,23 @@ def fit(model: nn.Module, steps: int, lr: float = 1e-3) -> list[float]:
     return losses
 
 
-def found_in(kept) -> dict:
-    from surefoot.findings import Engine
-    from surefoot.runs import Event
-
-    engine = Engine()
-    engine.feed_all(kept.rows, [Event(*event) for event in kept.events])
-    return {finding.id: finding for finding in engine.findings}
-
-
 @pytest.mark.parametrize(("mode", "gates"), [("P", "input"), ("D", "bias")])
 def test_a_watched_layer_shows_its_gain_and_stays_as_it_is(mode, gates):
-    from watching import watching
-
-    bare = fit(grid_model(mode, gates), 8)
+    bare = fit(grid_model(mode, gates))
     with watching(every=1, means="hooks") as kept:
-        assert fit(grid_model(mode, gates), 8) == bare
+        assert fit(grid_model(mode, gates)) == bare
     gains = kept.signal("gating_gain", "1")
-    assert len(gains) >= 7 and max(gains.values()) <= 1 + 1e-5  # at the first step the layers are not known yet
+    assert len(gains) == 3 and max(gains.values()) <= 1 + 1e-5  # at the first step the layers are not known yet
     assert kept.signal("gating_column_sum", "1")[2] == pytest.approx(1 if mode == "P" else 2, abs=1e-3)
     assert abs(kept.signal("gating_exponent", "1")[2]) < 1
-    assert "unstable-gating" not in found_in(kept)
+    assert "unstable-gating" not in kept.findings()
 
 
 @pytest.mark.parametrize("gates", ["input", "bias"])
 def test_gates_that_explode_are_found(gates):
-    from watching import watching
-
     with watching(every=1, means="hooks") as kept:
-        fit(grid_model("free", gates), 6)
-    finding = found_in(kept)["unstable-gating"]
+        fit(grid_model("free", gates))
+    finding = kept.findings()["unstable-gating"]
     assert finding.severity == "warning" and finding.where == ("1",)
     assert {e.signal for e in finding.evidence} == {"gating_gain", "gating_column_sum"}
     model = grid_model("free", gates)
@@ -591,5 +579,5 @@ def test_gates_that_explode_are_found(gates):
     exec(finding.remedies[0].how, names)
     assert names["model"][1].mode == "P"
     with watching(every=1, means="hooks") as kept:
-        fit(model, 6)
-    assert "unstable-gating" not in found_in(kept)
+        fit(model)
+    assert "unstable-gating" not in kept.findings()

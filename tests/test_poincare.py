@@ -13,6 +13,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
+from loops import fit
 from surefoot.analysis.hyperbolic import collapse_profile
 from surefoot.nn.hyperbolic import (
     PoincareBall,
@@ -39,6 +40,7 @@ from surefoot.nn.hyperbolic import (
     tangent_midpoint,
     transport,
 )
+from watching import watching
 
 D = torch.float64
 
@@ -392,21 +394,6 @@ def test_collapse_profile():
     assert kept.plot() is not None
 
 
-def fit(model: nn.Module, steps: int = 12, lr: float = 1e-3) -> list[float]:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(128, 32, generator=generator)
-    y = x[:, :4].argmax(1)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    losses = []
-    for _ in range(steps):
-        loss = F.cross_entropy(model(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
 SCRIPT = """
 import torch
 from surefoot.nn.hyperbolic import PoincareBall, PoincareResNet
@@ -419,7 +406,7 @@ for model in (
     PLSTMVis(4, in_channels=1, image_size=8, patch_size=2, dim=8, heads=2, modes="PD"),
 ):
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    for _ in range(6):
+    for _ in range(3):
         loss = torch.nn.functional.cross_entropy(model(x), y)
         optimizer.zero_grad()
         loss.backward()
@@ -434,7 +421,7 @@ def test_surefoot_run_sees_through_the_layers(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     plain, watched = (
-        subprocess.run([sys.executable, *options, str(script)], capture_output=True, text=True, timeout=120)
+        subprocess.run([sys.executable, *options, str(script)], capture_output=True, text=True, timeout=300)
         for options in ([], ["-m", "surefoot", "run", "--look-every", "1", "--quiet", "--out", str(tmp_path / "run")])
     )
     assert plain.returncode == watched.returncode == 0, watched.stderr
@@ -447,19 +434,13 @@ def test_surefoot_run_sees_through_the_layers(tmp_path):
 
 @pytest.mark.parametrize("init", ["identity", "hnn++"])
 def test_watched_networks_stay_as_they_are_and_collapse_is_found(init):
-    from surefoot.findings import Engine
-    from surefoot.runs import Event
-    from watching import watching
-
-    bare = fit(deep(init))
+    bare = fit(deep(init), 128, 32, 12, 1e-3)
     with watching(every=1) as kept:
         model = deep(init)
-        assert fit(model) == bare
+        assert fit(model, 128, 32, 12, 1e-3) == bare
     factor = kept.signal("hyperbolic_factor", "2")
     assert factor[2] == pytest.approx(1 if init == "identity" else math.sqrt(2 / 32), rel=0.4)
-    engine = Engine()
-    engine.feed_all(kept.rows, [Event(*event) for event in kept.events])
-    found = {finding.id: finding for finding in engine.findings}
+    found = kept.findings()
     assert ("hyperbolic-collapse" in found) == (init == "hnn++")
     if init == "hnn++":
         exec(found["hyperbolic-collapse"].remedies[0].how, {"model": model})

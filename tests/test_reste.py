@@ -362,12 +362,12 @@ def binary_classifier(estimator=None) -> nn.Module:
 
 
 def test_watched_binary_layers_show_their_surrogates_and_stay_as_they_are():
-    bare = fit(binary_classifier(), 256, 12, 30, 1e-2)
+    bare = fit(binary_classifier(), 256, 12, 10, 1e-2)
     model = binary_classifier()
     with watching(every=1, means="hooks") as kept:  # whatever another test has compiled
-        assert fit(model, 256, 12, 30, 1e-2) == bare
+        assert fit(model, 256, 12, 10, 1e-2) == bare
     at_end = kept.signal("surrogate_unevenness", "2")
-    assert len(at_end) == 30
+    assert len(at_end) == 10
     first = binary_classifier()[2].weight.detach()
     assert at_end[1] == pytest.approx(slope_unevenness(first, ReSTE()).item(), rel=1e-4)
     assert kept.signal("surrogate_frozen", "4")[1] == 0
@@ -381,13 +381,13 @@ def test_a_surrogate_that_serves_no_more_is_found(fault):
     if fault == "frozen":
         with torch.no_grad():
             model[4].weight.mul_(100)
-    with watching(every=1) as kept:
-        fit(model, 256, 12, 20, 1e-2)
+    with watching(every=1, means="hooks") as kept:
+        fit(model, 256, 12, 8, 1e-2)
     finding = kept.findings()["surrogate-mismatch"]
     assert finding.severity == "warning" and "4" in finding.where
     signal = {"sharp": "surrogate_unevenness", "frozen": "surrogate_frozen"}[fault]
     assert {e.signal for e in finding.evidence} == {signal}
     exec(finding.remedies[0].how, {"model": model})
-    with watching(every=1) as kept:
-        fit(model, 256, 12, 20, 1e-2)
+    with watching(every=1, means="hooks") as kept:
+        fit(model, 256, 12, 8, 1e-2)
     assert "surrogate-mismatch" not in kept.findings() or fault == "sharp"

@@ -6,7 +6,7 @@ in place of colours, so that its figures follow the reader's light or dark theme
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def figure(
     Parameters
     ----------
     traces
-        plotly traces, or dictionaries such as ``{"type": "scatter", "x": …, "y": …}``.
+        plotly traces, or dictionaries such as those of :func:`line`.
     title, x, y
         What the figure shows, and what its axes are (with units).
     log_x, log_y
@@ -126,6 +126,11 @@ def figure(
     return result
 
 
+def line(name: str, x: Iterable[Any], y: Iterable[Any], mode: str = "lines") -> dict[str, Any]:
+    """A trace of :func:`figure`: y over x, with its name in the legend; ``mode`` as in plotly."""
+    return {"type": "scatter", "mode": mode, "name": name, "x": list(x), "y": list(y)}
+
+
 def javascript() -> str:
     """The source of plotly.js as it comes with the plotly package, to be put into a page that works offline."""
     from plotly.offline import get_plotlyjs
@@ -136,19 +141,7 @@ def javascript() -> str:
 def density_traces(grid: np.ndarray, density: np.ndarray, atoms: np.ndarray, name: str) -> list[dict[str, Any]]:
     """A density as a line for a logarithmic axis, and what was found exactly as marks near its foot."""
     floor = float(density.max()) * 1e-7
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": grid.tolist(),
-        "y": np.maximum(density, floor).tolist(),
-        "name": "density",
-    }
-    marks = {
-        "type": "scatter",
-        "mode": "markers",
-        "x": atoms.tolist(),
-        "y": [floor * 3] * len(atoms),
-        "marker": {"symbol": "line-ns-open", "size": 12},
-        "name": name,
-    }
-    return [line, marks] if len(atoms) else [line]
+    smooth = line("density", grid.tolist(), np.maximum(density, floor).tolist())
+    marks = line(name, atoms.tolist(), [floor * 3] * len(atoms), "markers")
+    marks |= {"marker": {"symbol": "line-ns-open", "size": 12}}
+    return [smooth, marks] if len(atoms) else [smooth]

@@ -60,13 +60,10 @@ class GridRecurrenceReport:
 
     def plot(self) -> go.Figure:
         """Gain against distance, with the bound of both rules."""
-        from surefoot.plots import figure
+        from surefoot.plots import figure, line
 
-        steps = list(range(1, len(self.profile) + 1))
-        traces = [
-            {"type": "scatter", "name": "gain", "x": steps, "y": self.profile.tolist()},
-            {"type": "scatter", "name": "bound of both modes", "x": steps, "y": [1.0] * len(steps)},
-        ]
+        steps = range(1, len(self.profile) + 1)
+        traces = [line("gain", steps, self.profile.tolist()), line("bound of both modes", steps, [1.0] * len(steps))]
         return figure(traces, title=f"Gates: {self.verdict}", x="steps", y="sum over paths", log_x=True, log_y=True)
 
 

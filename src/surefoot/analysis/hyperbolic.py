@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from surefoot.nn.hyperbolic import PoincareBatchNorm, PoincareConv2d, PoincareLinear
 from surefoot.nn.hyperbolic.operations import RIM
-from surefoot.plots import figure
+from surefoot.plots import figure, line
 
 LAYERS = (PoincareLinear, PoincareConv2d, PoincareBatchNorm)
 KEPT = 0.7  # a mean factor a layer below this is collapse
@@ -65,8 +65,7 @@ class CollapseProfile:
 
     def plot(self) -> Any:
         """Norm against layer."""
-        names, norms = list(self.layers), [layer.norm for layer in self.layers.values()]
-        trace = {"type": "scatter", "mode": "lines+markers", "name": "norm", "x": names, "y": norms}
+        trace = line("norm", self.layers, [layer.norm for layer in self.layers.values()], "lines+markers")
         return figure([trace], title="Tangent norms of layers", x="layer", y="√c · mean norm", log_y=True)
 
 

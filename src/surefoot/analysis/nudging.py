@@ -14,7 +14,7 @@ from surefoot.nn.eqprop.energies import EnergyModel
 from surefoot.nn.eqprop.gradients import Gradients, contrast, implicit_grad, moving_units
 from surefoot.nn.eqprop.methods import Total, dense_hessian, flatten, hessian_product, split
 from surefoot.nn.eqprop.settle import SettleError, Settling, settle
-from surefoot.plots import figure
+from surefoot.plots import figure, line
 
 DENSE = 512  # units up to which a sample's Hessian is built whole
 
@@ -50,7 +50,7 @@ class NudgeReport:
     def plot(self) -> Any:
         """Both errors against β, as a plotly figure."""
         lines = [
-            {"type": "scatter", "mode": "lines+markers", "name": name, "x": list(self.betas), "y": list(errors)}
+            line(name, self.betas, errors, "lines+markers")
             for name, errors in (("one-sided", self.one_sided), ("symmetric", self.symmetric))
         ]
         title = "Error of equilibrium propagation"

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from surefoot.optim.exact_radius import nearest_zero
-from surefoot.plots import SERIES, figure
+from surefoot.plots import SERIES, figure, line
 from surefoot.studies._ghosts_runs import Trace
 from surefoot.studies.frame import Figure, Measured
 
@@ -22,7 +22,7 @@ def of_one_seed(
     """Losses and radii through a spike, the drift of the radius, the zeros of F."""
     mlp = {arm: trace for (kind, arm), trace in traces.items() if kind == "mlp"}
     losses = figure(
-        [_line(np.arange(len(t.loss)), np.maximum(t.loss, 1e-6), arm) for arm, t in mlp.items()],
+        [line(arm, range(len(t.loss)), np.maximum(t.loss, 1e-6)) for arm, t in mlp.items()],
         x="step", y="training loss", log_y=True,
     )  # fmt: skip
     losses.add_vline(spike, line_dash="dot", annotation_text="1,000 × lr from here")
@@ -31,16 +31,16 @@ def of_one_seed(
     inside = np.minimum(safe.tau, safe.radius)
     radii = figure(
         [
-            _line(steps, safe.tau, "proposed length τ"),
-            _line(steps, safe.radius, "radius ρ_a"),
-            _line(steps, inside, "length taken"),
+            line("proposed length τ", steps, safe.tau),
+            line("radius ρ_a", steps, safe.radius),
+            line("length taken", steps, inside),
         ],
         x="step", y="length in parameter space", log_y=True,
     )  # fmt: skip
     drifted = figure(
         [
-            _line(np.arange(len(drift.tau)), drift.radius, "radius ρ_a"),
-            _line(np.arange(len(drift.tau)), drift.tau, "step τ"),
+            line("radius ρ_a", range(len(drift.tau)), drift.radius),
+            line("step τ", range(len(drift.tau)), drift.tau),
         ],
         x="step", y="length in parameter space", log_y=True,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def zero_map(logits: Tensor, slopes: Tensor, points: int = 121) -> Any:
         {"type": "heatmap", "x": axis, "y": axis, "z": np.round(height, 3), "zmin": -2, "colorscale": "Viridis"}
     ]
     for radius, name, colour in ((bound, "bound π/Δ", SERIES[1]), (abs(zero), "exact radius", "#ffffff")):
-        traces.append(_line(radius * np.cos(angle), radius * np.sin(angle), name) | {"line": {"color": colour}})
+        traces.append(line(name, radius * np.cos(angle), radius * np.sin(angle)) | {"line": {"color": colour}})
     plot = figure(traces, x="Re t", y="Im t")
     plot.update_yaxes(scaleanchor="x")
     return plot
@@ -91,7 +91,7 @@ def _bands(r: np.ndarray, curves: np.ndarray, y: str, log_y: bool = False) -> An
     flat = np.nan_to_num(curves.reshape(-1, curves.shape[-1]), nan=0.0, posinf=1e30)
     low, middle, high = np.quantile(flat, (0, 0.5, 1), axis=0)
     plot = figure(
-        [_line(r, low, "least"), _line(r, middle, "median"), _line(r, high, "most")],
+        [line("least", r, low), line("median", r, middle), line("most", r, high)],
         x="r = τ/ρ_a", y=y, log_x=True, log_y=log_y,
     )  # fmt: skip
     plot.add_vline(1, line_dash="dot", annotation_text="r = 1")
@@ -103,10 +103,6 @@ def _onset(measured: Measured) -> Any:
     for which, name in (("raw", "τ"), ("scaled", "τ/ρ_a")):
         for number, values in enumerate(measured[f"onset.{which}"]):
             colour = SERIES[0] if which == "raw" else SERIES[1]
-            line = _line(np.array(_TEMPERATURES), values, name)
-            traces.append(line | {"mode": "lines+markers", "line": {"color": colour}, "showlegend": number == 0})
+            trace = line(name, _TEMPERATURES, values, "lines+markers")
+            traces.append(trace | {"line": {"color": colour}, "showlegend": number == 0})
     return figure(traces, x="temperature T", y="length at which the loss doubles", log_x=True, log_y=True)
-
-
-def _line(x: Any, y: Any, name: str) -> dict[str, Any]:
-    return {"type": "scatter", "x": np.asarray(x), "y": np.asarray(y), "name": name, "mode": "lines"}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from surefoot.analysis.memorisation import PhaseDiagram, PruningSweep, fourier_spectrum, neuron_ipr
-from surefoot.plots import figure
+from surefoot.plots import figure, line
 from surefoot.studies.frame import Figure
 from surefoot.studies.problems.corrupted_training import History
 from surefoot.studies.problems.quadratic_mlp import QuadraticMLP
@@ -26,16 +25,12 @@ LABELS = {
 ACCURACIES = ("train", "memorised", "recovered", "clean_train", "test")
 
 
-def _line(name: str, x: Any, y: Any, mode: str = "lines") -> dict[str, Any]:
-    return {"type": "scatter", "mode": mode, "name": name, "x": list(x), "y": list(y)}
-
-
 def figures_of_accuracies(histories: Mapping[str, History], floor: float) -> tuple[Figure, ...]:
     """The five accuracies against the step, a figure a setting."""
     found = []
     for name, history in histories.items():
-        lines = [_line(key, history, [getattr(r, key) for r in history.values()]) for key in ACCURACIES]
-        lines.append(_line("1 − ξ + ξ/p", [0, max(history)], [floor, floor]) | {"line": {"dash": "dot", "width": 1}})
+        lines = [line(key, history, [getattr(r, key) for r in history.values()]) for key in ACCURACIES]
+        lines.append(line("1 − ξ + ξ/p", [0, max(history)], [floor, floor]) | {"line": {"dash": "dot", "width": 1}})
         title = f"Accuracies during training, {LABELS[name]}"
         found.append(Figure(f"accuracies-{name}", title, figure(lines, title=title, x="step", y="accuracy")))
     return tuple(found)
@@ -47,7 +42,7 @@ def figures_of_neurons(
     """Histograms of IPR, two neurons with their spectra, and IPR against the BatchNorm weight."""
     edges = torch.linspace(0, 1, 41)
     histogram = [
-        _line(LABELS[name], edges[:-1].tolist(), torch.histc(iprs[name].float(), 40, 0, 1).tolist())
+        line(LABELS[name], edges[:-1].tolist(), torch.histc(iprs[name].float(), 40, 0, 1).tolist())
         | {"line": {"shape": "hv"}}
         for name in ("decay0", "decay5", "decay15", "dropout6")
     ]
@@ -61,7 +56,7 @@ def figures_of_neurons(
     spectra = {name: fourier_spectrum(weight) for name, weight in weights.items()}
     residues, frequencies = range(plain.p), range(plain.p // 2 + 1)
     row_plot = figure(
-        [_line(name, residues, w.tolist(), "lines+markers") for name, w in weights.items()],
+        [line(name, residues, w.tolist(), "lines+markers") for name, w in weights.items()],
         title="Two rows of U without regularisation, scaled to 1",
         x="residue",
         y="weight",
@@ -73,7 +68,7 @@ def figures_of_neurons(
         y="magnitude, unit norm",
     )
     scatter = figure(
-        [_line("neurons", bn_ipr.tolist(), torch.abs(bn_gamma).tolist(), "markers") | {"marker": {"size": 5}}],
+        [line("neurons", bn_ipr.tolist(), torch.abs(bn_gamma).tolist(), "markers") | {"marker": {"size": 5}}],
         title="BatchNorm gives memorising neurons small weights",
         x="inverse participation ratio",
         y="|γ|",

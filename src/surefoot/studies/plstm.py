@@ -7,7 +7,7 @@ import math
 import numpy as np
 import torch
 
-from surefoot.plots import figure
+from surefoot.plots import figure, line
 from surefoot.studies._plstm_graphs import train_areas
 from surefoot.studies._plstm_runs import FORMS, compare_forms, constant_gates, gain, train_pointing
 from surefoot.studies.frame import Claim, Figure, Measured, Scale, Study, StudyResult, advance, data_folder
@@ -183,17 +183,25 @@ def figures(measured: Measured) -> tuple[Figure, ...]:
     """Gain against distance, accuracy against size, time against size."""
     sides = [side for side in SIDES["small"] if f"gain_p_{side}" in measured]
     gains = [
-        _line(name, [2 * (side - 1) for side in sides], [_mean(measured, f"gain_{kind}_{side}") for side in sides])
+        line(
+            name,
+            [2 * (side - 1) for side in sides],
+            [_mean(measured, f"gain_{kind}_{side}") for side in sides],
+            "lines+markers",
+        )
         for kind, name in (("free", "gates of 1"), ("p", "P-mode"), ("d", "D-mode"))
     ]
     sizes = (8, 12, 16)
     accuracy = [
-        _line(name, sizes, [_mean(measured, f"accuracy_{arm}_{size}") for size in sizes])
+        line(name, sizes, [_mean(measured, f"accuracy_{arm}_{size}") for size in sizes], "lines+markers")
         for arm, name in (("PD", "pLSTM P, D"), ("DD", "pLSTM D, D"), ("vit", "transformer"))
     ]
     compared = [side for side in COMPARED["small"] if f"ms_parallel_{side}" in measured]
     times, depths = (
-        [_line(form, compared, [_mean(measured, f"{kind}_{form}_{side}") for side in compared]) for form in FORMS]
+        [
+            line(form, compared, [_mean(measured, f"{kind}_{form}_{side}") for side in compared], "lines+markers")
+            for form in FORMS
+        ]
         for kind in ("ms", "depth")
     )
     names = ["pLSTM along bonds", "atoms alone", "mean of the training molecules"]
@@ -226,10 +234,6 @@ def figures(measured: Measured) -> tuple[Figure, ...]:
             figure(times, title="Time of a forward", x="side of the grid", y="ms", log_x=True, log_y=True),
         ),
     )
-
-
-def _line(name: str, x: object, y: object) -> dict[str, object]:
-    return {"type": "scatter", "mode": "lines+markers", "name": name, "x": list(x), "y": list(y)}  # type: ignore[call-overload]
 
 
 STUDY = Study(

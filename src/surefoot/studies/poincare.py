@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from surefoot.nn.hyperbolic import PoincareBall, PoincareLinear, PoincareResNet, expmap0
 from surefoot.nn.hyperbolic.resnet import Norm
-from surefoot.plots import figure
+from surefoot.plots import figure, line
 from surefoot.studies.frame import Claim, Figure, Measured, Scale, Study, StudyResult, advance
 from surefoot.studies.problems.binary_digits import digits_split
 
@@ -182,8 +182,8 @@ def run(scale: Scale, seed: int) -> StudyResult:
         losses[f"ResNet, {norm}"] = found
     measured["frechet_time_ratio"] = seconds["frechet"] / seconds["midpoint"]
     measured["none_time_ratio"] = seconds["none"] / seconds["midpoint"]
-    lines = [_line(name, range(len(values)), values) for name, values in norms.items()]
-    curves = [_line(name, range(1, len(values) + 1), values) for name, values in losses.items()]
+    lines = [line(name, range(len(values)), values) for name, values in norms.items()]
+    curves = [line(name, range(1, len(values) + 1), values) for name, values in losses.items()]
     return StudyResult(
         {key: np.array(value) for key, value in measured.items()},
         (
@@ -193,10 +193,6 @@ def run(scale: Scale, seed: int) -> StudyResult:
             Figure("losses", "Training losses", figure(curves, title="Losses", x="step", y="loss", log_y=True)),
         ),
     )
-
-
-def _line(name: str, x: object, y: object) -> dict[str, object]:
-    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y)}  # type: ignore[call-overload]
 
 
 def figures(measured: Measured) -> tuple[Figure, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from surefoot.nn.binary import EDE, STE, ApproxSign, EDESchedule, Estimator, ReSTE, ReSTESchedule
-from surefoot.plots import figure
+from surefoot.plots import figure, line
 from surefoot.studies.frame import Claim, Figure, Measured, Scale, Study, StudyResult, advance
 from surefoot.studies.problems.binary_digits import BinaryRun, digits_split, train_binary
 
@@ -140,14 +140,10 @@ def _excess() -> dict[str, float]:
     return {"excess_reste": max(excess(ReSTE(o=o)) for o in (1.0, 1.5, 3.0, 10.0)), "excess_ede": excess(EDE(t=0.5))}
 
 
-def _line(name: str, x: object, y: object) -> dict[str, object]:
-    return {"type": "scatter", "mode": "lines", "name": name, "x": list(x), "y": list(y)}  # type: ignore[call-overload]
-
-
 def _figures_of_estimators() -> tuple[Figure, ...]:
     z = torch.linspace(-2, 2, 801)
-    values = [_line(f"o = {o:g}", z.tolist(), ReSTE(o=o).value(z, o).tolist()) for o in (1, 2, 3, 10)]
-    slopes = [_line(f"o = {o:g}", z.tolist(), ReSTE(o=o).slope(z, o).tolist()) for o in (1, 2, 3, 10)]
+    values = [line(f"o = {o:g}", z.tolist(), ReSTE(o=o).value(z, o).tolist()) for o in (1, 2, 3, 10)]
+    slopes = [line(f"o = {o:g}", z.tolist(), ReSTE(o=o).slope(z, o).tolist()) for o in (1, 2, 3, 10)]
     return (
         Figure("values", "f(z), from the identity towards sign", figure(values, title="ReSTE", x="z", y="f(z)")),
         Figure(
@@ -161,7 +157,7 @@ def _figures_of_estimators() -> tuple[Figure, ...]:
 def _figures_of_gradients(sweep: dict[float, BinaryRun], stress: dict[float, BinaryRun]) -> tuple[Figure, ...]:
     edges = torch.linspace(-9, 0, 46)
     histograms = [
-        _line(
+        line(
             f"o_end = {o:g}",
             edges[:-1].tolist(),
             torch.histc(r.gradients.abs().clamp_min(1e-9).log10(), 45, -9, 0).tolist(),
@@ -169,7 +165,7 @@ def _figures_of_gradients(sweep: dict[float, BinaryRun], stress: dict[float, Bin
         | {"line": {"shape": "hv"}}
         for o, r in sweep.items()
     ]
-    lines = [_line(f"o = {o:g}", range(1, len(r.losses) + 1), r.largest_gradient) for o, r in stress.items()]
+    lines = [line(f"o = {o:g}", range(1, len(r.losses) + 1), r.largest_gradient) for o, r in stress.items()]
     title = "Largest gradient of a binary weight, knee 1e-4"
     return (
         Figure(
@@ -192,8 +188,8 @@ def figures(measured: Measured) -> tuple[Figure, ...]:
         ("accuracy", "Test accuracy", False),
     ):
         table = np.array([measured[f"{key}_{o:g}"] for o in values])
-        traces = [_line("mean", values, table.mean(axis=1).tolist())] + [
-            _line(f"seed {i}", values, column.tolist()) | {"mode": "markers", "marker": {"size": 6}}
+        traces = [line("mean", values, table.mean(axis=1).tolist())] + [
+            line(f"seed {i}", values, column.tolist()) | {"mode": "markers", "marker": {"size": 6}}
             for i, column in enumerate(table.T)
         ]
         plot = figure(traces, title=title, x="o_end", y=title.lower(), log_x=True, log_y=log)

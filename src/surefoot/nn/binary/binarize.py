@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import threshold
 
 from surefoot.nn.binary.estimators import Estimator, Sharpness, estimator_of
 
@@ -77,8 +78,8 @@ class _Sign(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor, sharpness: Tensor, estimator: Estimator) -> Tensor:
-        signs = z.sign().add_(0.5).sign_()  # +1 at zero
-        return torch.maximum(signs, z.clamp(max=-1))  # the second is never above -1, but a NaN wins
+        # −1 in place of each −z ≤ 0, then of each z < 0: +1 at zero, NaN as it is, all in vectorised passes
+        return threshold(threshold(z.neg(), 0, -1).neg_(), 0, -1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Estimator], output: Tensor) -> None:

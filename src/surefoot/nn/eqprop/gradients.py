@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from surefoot.nn.eqprop.costs import nudge
 from surefoot.nn.eqprop.energies import EnergyModel, State
@@ -22,8 +23,17 @@ Gradients = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class EqPropResult:
-    """The gradient and how it came about: the free state, and the nudged ones (one, or two for ``symmetric``)."""
+    """The gradient and how it came about.
 
+    Attributes
+    ----------
+    loss : mean cost of the free state, a 0-d tensor
+    gradients : by parameter name
+    free, nudged : the free state, and the nudged ones (one, or two for ``symmetric``)
+    beta : the nudge that was used, with its sign
+    """
+
+    loss: Tensor
     gradients: Gradients
     free: SettleResult
     nudged: tuple[SettleResult, ...]
@@ -43,13 +53,17 @@ def eqprop_grad(
     nudged: Settling | None = None,
     generator: torch.Generator | None = None,
 ) -> EqPropResult:
-    """Gradient of J = mean over the samples of C(s⁰), by a contrast of two settled states; also put into ``.grad``.
+    """Gradient of J = mean over the samples of C(s⁰), by a contrast of two settled states; also added to ``.grad``.
+
+    It gets there by a backward of J, in which these gradients are given: whatever follows the losses and backwards of a
+    training, as ``surefoot run`` does, sees this one too.
 
     Parameters
     ----------
     model, x, target, cost : the energy, its input, what the output should be, and how that is judged
     beta : size of the nudge, in float32 not much below 0.01: the contrast is divided by it. The estimate is off by O(β)
-        one-sided, by O(β²) symmetric (in smooth models)
+        one-sided, by O(β²) symmetric (in smooth models). In clipped ones an output that is held at 0 learns only if β
+        is larger than what holds it there
     scheme : ``"one-sided"`` contrasts β with 0, ``"random-sign"`` the same with a sign drawn each time (the paper's),
         ``"symmetric"`` contrasts β with −β (Laborieux et al. 2020)
     state : where the free phase begins; by default the model's initial state
@@ -64,7 +78,8 @@ def eqprop_grad(
     Raises
     ------
     ValueError
-        For β = 0, an unknown scheme, or a negative nudge of size ≥ 1 (with a leak of 1 the energy is then unbounded).
+        For β = 0, an unknown scheme, or, in models that are not clipped, a negative nudge of size ≥ 1 (with a leak of 1
+        the energy is then unbounded).
     SettleError
         If a state becomes non-finite.
 
@@ -76,17 +91,40 @@ def eqprop_grad(
         raise ValueError(f"scheme: got {scheme!r}; use 'one-sided', 'random-sign' or 'symmetric'")
     if scheme == "random-sign" and torch.rand((), generator=generator) < 0.5:
         beta = -beta
-    if abs(beta) >= 1 and (scheme == "symmetric" or beta < 0):
-        raise ValueError(f"beta: got {beta}; a nudge away from the target must be smaller than the leak, |beta| < 1")
+    if model.smooth and abs(beta) >= 1 and (scheme == "symmetric" or beta < 0):
+        raise ValueError(
+            f"beta: got {beta}; in a model that is not clipped a nudge away from the target must be smaller than the "
+            "leak, |beta| < 1; use 0.5"
+        )
     first = settle(model, x, state, how=free)
     how = nudged or Settling(max_iter=4)
     signs = (beta, -beta) if scheme == "symmetric" else (beta,)
     pulled = tuple(settle(model, x, first.state, beta=b, cost=cost, target=target, how=how) for b in signs)
     other = pulled[1] if scheme == "symmetric" else first
     gradients = contrast(model, pulled[0].state, other.state, x, beta * len(signs))
-    gradients |= _cost_gradients(cost, first.state, target)
-    _put(model, cost, gradients)
-    return EqPropResult(gradients, first, pulled, beta)
+    loss = _cost_at_rest(cost, first.state, target)
+    named = dict(model.named_parameters())
+    with torch.enable_grad():
+        known = _AtRest.apply(loss, len(named), *(gradients[name] for name in named), *named.values())
+    gradients |= _cost_gradients(cost, loss)
+    if known.requires_grad:
+        known.backward()
+    return EqPropResult(loss.detach(), gradients, first, pulled, beta)
+
+
+class _AtRest(torch.autograd.Function):
+    """The cost of a state at rest as a function of parameters for which its gradients are known."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, count: int, *gradients_and_parameters: Tensor) -> Tensor:
+        ctx.save_for_backward(*gradients_and_parameters[:count])
+        return loss.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor | None, ...]:
+        known = ctx.saved_tensors
+        return slope, None, *(None for _ in known), *(slope * gradient for gradient in known)
 
 
 def contrast(model: EnergyModel, state: State, other: State, x: Tensor, beta: float) -> Gradients:
@@ -139,7 +177,7 @@ def implicit_grad(
         named = dict(model.named_parameters())
         found = torch.autograd.grad((adjoint * pushed).sum() / len(x), list(named.values()), allow_unused=True)
     gradients = {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), found, strict=True)}
-    return gradients | _cost_gradients(cost, state, target)
+    return gradients | _cost_gradients(cost, _cost_at_rest(cost, state, target))
 
 
 def bptt_grad(
@@ -249,17 +287,14 @@ def _conjugate_gradients(product: Callable[[Tensor], Tensor], right: Tensor, tol
     return solution
 
 
-def _cost_gradients(cost: nn.Module, state: State, target: Tensor) -> Gradients:
+def _cost_at_rest(cost: nn.Module, state: State, target: Tensor) -> Tensor:
+    with torch.enable_grad():
+        return cost(state[-1].detach(), target).mean()
+
+
+def _cost_gradients(cost: nn.Module, loss: Tensor) -> Gradients:
     named = dict(cost.named_parameters())
     if not named:
         return {}
-    with torch.enable_grad():
-        found = torch.autograd.grad(cost(state[-1].detach(), target).mean(), list(named.values()))
+    found = torch.autograd.grad(loss, list(named.values()), retain_graph=True)
     return {f"cost.{name}": gradient for name, gradient in zip(named, found, strict=True)}
-
-
-def _put(model: EnergyModel, cost: nn.Module, gradients: Mapping[str, Tensor]) -> None:
-    named = {**dict(model.named_parameters()), **{f"cost.{n}": p for n, p in cost.named_parameters()}}
-    for name, gradient in gradients.items():
-        before = named[name].grad
-        named[name].grad = gradient if before is None else before + gradient

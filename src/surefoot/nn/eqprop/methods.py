@@ -62,7 +62,7 @@ def iteration(method: Method, total: Total, step: float) -> Callable[[State], St
     Raises
     ------
     ValueError
-        If the method does not fit the model.
+        If the method does not fit the model or the nudge.
     """
     if method == "euler":
         return lambda state: total.euler_step(state, step)
@@ -78,6 +78,8 @@ def iteration(method: Method, total: Total, step: float) -> Callable[[State], St
         raise ValueError(
             "method: 'alternate' needs a hard-sigmoid Hopfield model, and SquaredError if nudged; use 'euler'"
         )
+    if total.beta <= -1:
+        raise ValueError(f"method: 'alternate' has no minimum of the output layer at beta {total.beta}; use 'euler'")
     return lambda state: _alternate(total, state)
 
 

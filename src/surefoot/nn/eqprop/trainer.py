@@ -19,7 +19,9 @@ class EqPropTrainer:
     ----------
     model, cost : the energy, and what its output is judged by
     optimizer : of their parameters; with SGD, one rate a layer as in the paper goes by parameter groups
-    beta, scheme, free, nudged : see :func:`eqprop_grad`; the paper's are β with a random sign, 20 and 4 steps of 0.5
+    beta, scheme, free, nudged : see :func:`eqprop_grad`. A β of ½ serves every model; the paper's recipe is 1 with a
+        random sign, 20 and 4 steps of 0.5, and 2, 150 and 6 for two hidden layers (in the authors' code a β of 1, for
+        its cost has no ½): what holds an output at 0 is to be overcome
     examples : number of training examples whose free state is kept from one epoch to the next (persistent particles):
         the free phase then begins near its end. None begins every free phase at the model's initial state
     generator : of the random sign

@@ -196,32 +196,35 @@ class PLSTM2d(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch width height dim"]) -> Float[Tensor, "batch width height dim"]:
         q, k, v = self.cells.split(x)
-        gates = self.grid_gates(x)
         if self.gate_weight is None:
-            return self.cells.join(_attend(q, k, v, self._constant(gates, *x.shape[1:3])))
+            return self.cells.join(_attend(q, k, v, self._constant(*x.shape[1:3])))
         out = torch.zeros_like(v)
-        for made, flip in zip(gates, self.flips, strict=True):
+        for made, flip in zip(self.grid_gates(x), self.flips, strict=True):
             axes = [axis for axis, is_flipped in zip((1, 2), flip, strict=True) if is_flipped]
             there = [t.flip(axes) for t in (q, k, v)]
             moved = plstm_2d(there[0], there[1], there[2], made, method=self.method, levels=self.levels)
             out = out + moved.flip(axes)
         return self.cells.join(out)
 
-    def _constant(self, gates: list[GridGates], width: int, height: int) -> Tensor:
-        """G of gates that are equal everywhere, all directions together, [heads, places, places]."""
+    def _constant(self, width: int, height: int) -> Float[Tensor, "heads places places"]:
+        """G of gates that are equal everywhere, all directions together."""
+        ways, heads = len(self.flips), self.cells.heads
         if self.mode == "free" or (self.mode == "P" and self.variant == "reference"):
             total: Tensor | None = None
-            for made, flip in zip(gates, self.flips, strict=True):
-                matrix = gating_matrix_2d(made, width, height, self.cells.heads)[0]
+            none = self.gate_bias.new_empty(1, width, height, self.cells.dim)  # such gates see no input
+            for made, flip in zip(self.grid_gates(none), self.flips, strict=True):
+                matrix = gating_matrix_2d(made, width, height, heads)[0]
                 axes = [axis for i, is_flipped in enumerate(flip) if is_flipped for axis in (1 + i, 3 + i)]
                 total = matrix.flip(axes) if total is None else total + matrix.flip(axes)
             assert total is not None
             return total.flatten(3, 4).flatten(1, 2)
         closed = p_mode_closed if self.mode == "P" else d_mode_closed
-        # all directions at once, as if they were heads
-        every = GridGates(*(torch.cat(same) for same in zip(*(vars(made).values() for made in gates), strict=True)))
+        # all directions at once, as if they were heads: a small grid costs as much as it has operations
+        rows = self.gate_bias[:-1].unflatten(0, (ways, -1)).transpose(0, 1).flatten(1)
+        direct = nn.functional.pad(self.gate_bias[-1].sigmoid(), (0, (ways - 1) * heads))
+        tables = closed(self._made(rows.unbind(0), direct), width, height).chunk(ways)
         around: Tensor | None = None
-        for table, (flip_x, flip_y) in zip(closed(every, width, height).chunk(len(gates)), self.flips, strict=True):
+        for table, (flip_x, flip_y) in zip(tables, self.flips, strict=True):
             pads = (0, height - 1) if flip_y else (height - 1, 0), (0, width - 1) if flip_x else (width - 1, 0)
             axes = [axis for axis, is_flipped in ((1, flip_x), (2, flip_y)) if is_flipped]
             table = nn.functional.pad(table.flip(axes), (*pads[0], *pads[1]))
