@@ -12,7 +12,7 @@ from torch import nn
 
 from histories import LAYERS, LOOKS, Stream, falling, flat, layered, train
 from surefoot.findings.rules.attention import QK_NORM
-from surefoot.findings.rules.rank_collapse import PRE_NORM, SMALL_BRANCHES
+from surefoot.findings.rules.rank_collapse import PRE_NORM, REWIRED, SMALL_BRANCHES
 from surefoot.findings.rules.recurrence import ORTHOGONAL_RECURRENT, REMEMBER
 
 LN10 = math.log(10)
@@ -69,9 +69,9 @@ def test_attention_whose_logits_are_not_known() -> None:
 # --- rank --------------------------------------------------------------------------------------------------------
 
 
-def similar(distance, losses=None, kind: str = "LayerNorm", constant: float = LN10) -> Stream:
+def similar(distance, losses=None, kind: str = "LayerNorm", constant: float = LN10, others=()) -> Stream:
     stream = train(losses or flat(200), constant=constant)
-    stream.event(1, "modules", modules=[{"name": n, "type": kind} for n in LAYERS])
+    stream.event(1, "modules", modules=[{"name": n, "type": kind} for n in (*LAYERS, *others)])
     looks = [s for s in LOOKS if s <= 200]
     return layered(stream, "rank", "token_cosine", lambda s: [1 - distance(i) for i in range(8)], looks)
 
@@ -83,6 +83,14 @@ def test_tokens_that_become_one_over_depth() -> None:
     found = similar(lambda i: 0.9 * 2.0 ** (-1.8 * i)).findings()["rank-collapse"]
     assert found.severity == "warning"
     assert found.evidence[1].value == pytest.approx(2**-1.8, rel=1e-2)
+
+
+def test_layers_of_torchs_own_make_can_be_rewired() -> None:
+    plain = similar(lambda i: 0.9 * 2.0 ** (-3 * i))
+    parent = LAYERS[0].rpartition(".")[0]
+    torchs = similar(lambda i: 0.9 * 2.0 ** (-3 * i), others=(f"{parent}.self_attn.out_proj",))
+    for stream, offered in ((plain, False), (torchs, True)):
+        assert (REWIRED in stream.findings()["rank-collapse"].remedies) == offered
 
 
 @pytest.mark.parametrize(
@@ -139,10 +147,10 @@ def test_gradients_that_die_out_through_time() -> None:
 # --- initialisation ----------------------------------------------------------------------------------------------
 
 
-def begun(forward: float, backward: float, losses=None, activation: str = "relu") -> Stream:
-    """Signal and gradient that change by so many bits a layer toward the output."""
+def begun(forward: float, backward: float, losses=None, activation: str = "relu", size: float | None = None) -> Stream:
+    """Signal and gradient that change by so many bits a layer toward the output, as weights of that size do."""
     stream = train(losses or flat(200), constant=LN10)
-    sizes = dict.fromkeys(LAYERS, 1 / 3)
+    sizes = dict.fromkeys(LAYERS, 2.0 * 4.0 ** (forward - backward) if size is None else size)
     stream.event(1, "initialisation", activation=activation, weight_variance=sizes)
     looks = [s for s in LOOKS if s <= 200]
     layered(
@@ -156,7 +164,7 @@ def test_an_initialisation_off_criticality_is_the_root_of_what_follows() -> None
     start, effect = found["off-critical-initialisation"], found["vanishing-gradient"]
     assert start.severity == effect.severity and start.rank == 1 and start.first_step == 1
     assert effect.because_of == "off-critical-initialisation"
-    assert any(e.value == pytest.approx(1 / 3) and e.threshold == 2.0 for e in start.evidence)
+    assert any(e.value == pytest.approx(2 * 4.0**-4) and e.threshold == 2.0 for e in start.evidence)
     grown = begun(2.0, 0.0, [1e4, *flat(199, 1e4, 10.0)]).findings()
     assert grown["exploding-gradient"].because_of == "off-critical-initialisation"
 
@@ -169,6 +177,12 @@ def test_an_initialisation_that_learns_all_the_same_is_an_info() -> None:
 @pytest.mark.parametrize(("backward", "activation"), [(0.3, "relu"), (4.0, "sigmoid"), (4.0, "softplus")])
 def test_what_other_weights_would_not_cure(backward: float, activation: str) -> None:
     assert "off-critical-initialisation" not in begun(0.0, backward, activation=activation).findings()
+
+
+def test_what_the_size_of_the_weights_does_not_explain() -> None:
+    for size in (2.0, 4.0):  # critical; too large for a gradient that falls
+        found = begun(0.0, 4.0, size=size).findings()
+        assert "off-critical-initialisation" not in found and found["vanishing-gradient"].because_of is None
 
 
 # --- cures -------------------------------------------------------------------------------------------------------
@@ -195,6 +209,9 @@ def test_norms_move_into_the_branch_and_branches_shrink() -> None:
     assert all(layer.norm_first for layer in cured(model, PRE_NORM.how).layers)
     shrunk = cured(model, SMALL_BRANCHES.how).layers[0].linear2.weight
     torch.testing.assert_close(shrunk, before / math.sqrt(8))
+    rewired = cured(model, REWIRED.how)
+    assert not any(isinstance(layer, nn.TransformerEncoderLayer) for layer in rewired.layers)
+    assert rewired(torch.randn(5, 2, 8)).isfinite().all()
 
 
 def test_normalised_queries_and_keys_bound_the_logits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 import starts
 from surefoot import diagnose, open_run
-from surefoot.analysis.propagation import DenseLayer, chain_report, path_depth
+from surefoot.analysis.propagation import DenseLayer, chain_report
 from surefoot.cli import app
 from surefoot.monitor import live, look_once
 from surefoot.monitor.inspect import Subject
@@ -200,7 +200,15 @@ def test_a_chain_in_closed_form():
     assert pytest.approx(2) == chain.point.C_W and chain.ratio == pytest.approx(3 / 32)
     assert chain.log_gradient_std == pytest.approx(math.sqrt(5 * 3 / 32))
     assert chain_report(layers[:2]) is None and chain_report([]) is None
-    assert path_depth([0.25] * 8) == 2 and path_depth([5.0, 5.0]) == 2
+
+
+def test_the_depth_of_a_residual_stack_is_told(tmp_path, capsys):
+    shown, run = inspected("resnet", tmp_path / "run", capsys)
+    (start,) = run.events("start")
+    sizes = np.array(list(start.data["residual"].values()))
+    assert start.data["path_depth"] == pytest.approx((sizes / (1 + sizes)).sum()) and len(sizes) > 2
+    assert 0 < start.data["longer_paths"] < 1
+    assert "effective depth" in shown and "paths through two or more" in " ".join(shown.split())
 
 
 def test_blocks_that_add_to_their_input():
@@ -216,6 +224,8 @@ def test_blocks_that_add_to_their_input():
     with StartProbe(model) as probe:
         model(torch.randn(3, 4)).sum().backward()
     assert set(probe.residual) == {"1.0", "1.1"}
+    assert [(block["name"], block["after"]) for block in probe.blocks] == [("1.0", 2), ("1.1", 3)]
+    assert all(block["forward"] > 0 and block["backward"] > 0 for block in probe.blocks)
     assert not any(m._forward_hooks for m in model.modules())
     assert [layer.name for layer in probe.layers] == ["0", "1.0.inner", "1.1.inner", "2.0"]
     assert all(math.isfinite(layer.backward) for layer in probe.layers)

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def gram(rows: Float[Tensor, "*groups rows features"]) -> Float[Tensor, "*groups rows rows"]:
+def gram(
+    rows: Float[Tensor, "*groups rows features"], mask: Bool[Tensor, "*groups rows"] | None = None
+) -> Float[Tensor, "*groups rows rows"]:
     """Gram matrices X Xᵀ in float32, scaled so that the largest entry of X is 1: safe for any scale of the rows.
 
-    Rows of zeros stay zero.
+    Rows of zeros stay zero, and rows where ``mask`` is False become zero: none of the statistics sees them.
     """
     rows = rows.detach().float()
+    if mask is not None:
+        rows = torch.where(mask.unsqueeze(-1), rows, 0.0)
     largest = rows.abs().amax((-2, -1), keepdim=True)
     rows = rows / largest.clamp_min(torch.finfo(torch.float32).tiny)
     return rows @ rows.transpose(-2, -1)

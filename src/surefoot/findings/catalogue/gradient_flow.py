@@ -22,7 +22,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: gradient_rms of the first quarter of the layers over that of the last quarter.\n"
             "Threshold: 2^-12 at three looks in a row, as a geometric decay, with updates that decay too, while the "
             "loss learns nothing. 2^-24 is one rounding error of float32: while the last layer moves by its own size, "
-            "the first cannot move by one rounding error.\n"
+            "the first cannot move by one rounding error. Where nothing was learned for 128 steps and the gradient "
+            "does not grow, e^-3 = 2^-4.3: networks train down to six times the depth over which the squared gradient "
+            "falls to 1/e (Schoenholz et al. 2017, arXiv 1611.01232).\n"
             "Through time: e^{λT} (bptt_rate, bptt_length) at or below 2^-24 at three looks, in a run that learns "
             "nothing for 128 steps."
         ),
@@ -53,16 +55,17 @@ ENTRIES: tuple[Explanation, ...] = (
             "changes when the weights change by one per cent (about the depth in a healthy start, by Euler's "
             "identity for homogeneous networks: 0.5 to 120 were measured).\n"
             "Threshold at the start: activations grow by 2^10 over depth and the first loss is ten times a "
-            "constant's; or the gradient grows by 2^6 towards the input and elasticity is 300 or more; or elasticity "
-            "is 1000 or more and steps overshoot (after 16 losses, unless the loss has come back by then). "
-            "Later: 100 times the median of the looks before, twice in a row, "
-            "with steps that overshoot."
+            "constant's; or the gradient, and what each layer adds to the elasticity, grow by 2^6 towards the input "
+            "and elasticity is 300 or more; or elasticity is 1000 or more and steps overshoot (after 16 losses, unless "
+            "the loss has come back by then). Later: 100 times the median of the looks before, twice in a row, with "
+            "steps that overshoot."
         ),
         source=f"{_PRINCIPLES}; the run's own history for a jump",
         not_this=(
-            "A large gradient under clipping or Adam makes no long steps: overshoot is asked for. Near the end of a "
-            "fit single batches dominate and the gradient is ragged: no finding where the loss is below half of its "
-            "first value."
+            "A large gradient under clipping or Adam makes no long steps: overshoot is asked for. The first "
+            "convolutions of a ResNet have few weights that many places share, so each has a large gradient. Near the "
+            "end of a fit single batches dominate and the gradient is ragged: no finding where the loss is below half "
+            "of its first value."
         ),
         remedies=(
             "surefoot.init.critical_",
@@ -87,13 +90,14 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: activation_rms and gradient_rms over depth at the first two looks, as straight lines of the "
             "logarithm.\n"
             "Threshold: 2^6 over the whole depth for an info; above, what the consequence's own rule says of a start "
-            "at which the gradient falls by 2^12 or the signal changes by 2^10 and more."
+            "at which the gradient falls by 2^6 or the signal changes by 2^10 and more."
         ),
         source=_PRINCIPLES,
         not_this=(
             "Networks of a few layers, normalised or with skip connections, forgive any size: their profile over depth "
-            "is no straight line. A deep network that learns all the same gets an info. An activation without a "
-            "critical point, such as the sigmoid, is not cured by other weights: that is vanishing-gradient alone."
+            "is no straight line, or the size of the weights explains less than half of it. A deep network that learns "
+            "all the same gets an info. An activation without a critical point, such as the sigmoid, is not cured by "
+            "other weights: that is vanishing-gradient alone."
         ),
         remedies=("surefoot.init.critical_",),
         severities="warning or critical with the vanishing or exploding gradient it is the start of, else info",
@@ -134,16 +138,18 @@ ENTRIES: tuple[Explanation, ...] = (
             "With ρ the part of the tokens that differs from their mean, relative to the whole, mean cosine ≈ 1 − ρ². "
             "Attention alone contracts ρ doubly exponentially in depth; post-norm blocks geometrically.\n"
             "Judged: 1 − token_cosine of the outputs of the norms, over depth.\n"
-            "Threshold: a decay by 2^8 to 2^-10 or less at three looks in a row, while the loss learns nothing for 24 "
-            "steps. At 2^-16 ρ = 2^-8, a rounding error of bfloat16."
+            "Threshold: a decay by 2^8 to 2^-10 or less at three looks in a row (at the first two, up to twice the "
+            "step of the second), while the loss learns nothing for 24 steps. At 2^-16 ρ = 2^-8, a rounding error of "
+            "bfloat16."
         ),
         source="Dong, Cordonnier, Loukas 2021 (arXiv 2103.03404); rounding of bfloat16 for the threshold",
         not_this=(
             "The output of an attention is an average and may be nearly the same for all tokens; norms of the stream "
             "are judged. A trained classifier may make its last tokens alike, and trained language models are "
-            "anisotropic: no finding where the loss goes down."
+            "anisotropic: no finding where the loss goes down. That features of one class become alike while the "
+            "classes' means stay apart is neural collapse, and no fault: surefoot.analysis.collapse measures it."
         ),
-        remedies=("norm_first=True", "smaller residual branches"),
+        remedies=("norm_first=True", "surefoot.nn.mgt.rewire_", "smaller residual branches"),
         severities="critical from 2^-16 on, else warning",
     ),
     Explanation(
@@ -162,7 +168,7 @@ ENTRIES: tuple[Explanation, ...] = (
         source="symmetry of the initialisation (P(off for all) ≤ ½, with binomial scatter); the run's own start",
         not_this=(
             "Trained networks are sparse: units that died later in a run that learns are an info. Half of a layer "
-            "may be off where inputs are not centred."
+            "may be off where inputs are not centred. A branch that starts at zero is not dead: no numbers have come."
         ),
         remedies=(
             "torch.nn.LeakyReLU in place of torch.nn.ReLU",

@@ -47,14 +47,25 @@ SMALL_BRANCHES = Remedy(
         "    module.weight.data /= max(1, len(last)) ** 0.5\n"
     ),
 )
+REWIRED = Remedy(
+    name="surefoot.nn.mgt.rewire_",
+    why="sublayers that are gated, and erase what they overwrite, keep tokens apart where pre-norm alone lets them "
+    "drift together, beyond some 50 layers",
+    how="# after: model\nfrom surefoot.nn.mgt import rewire_\nrewire_(model)\n",
+)
 
 
-@rule("rank-collapse", needs=("rank",))
+@rule("rank-collapse", needs=("rank", "step"))
 def rank_collapse(history: History) -> Sign | None:
     """Over the norms of a network 1 − cosine between tokens falls by 2⁻⁸, geometrically, to 2⁻¹⁰ or less, at three
-    looks in a row, while the loss learns nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on."""
+    looks in a row (two, where there are no more and the newest is half as old as the run), while the loss learns
+    nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on."""
     recent = history.recent_layers("token_cosine", _LOOKS)
-    if len(recent) < _LOOKS or recent[-1].step != history.step or np.all(np.isnan(recent[-1].values)):
+    if len(recent) < 2 or np.all(np.isnan(recent[-1].values)):
+        return None
+    if recent[-1].step != history.step and not (len(recent) == 2 and history.step <= 2 * recent[-1].step):
+        return None  # looks are rare in the beginning, and what a network starts with is seen at the first of them
+    if len(recent) == 2 and recent[-1].step == history.step:
         return None
     found = [_distances(history, layers) for layers in recent]
     if any(one is None or not _collapsed(one[1]) for one in found):
@@ -71,8 +82,8 @@ def rank_collapse(history: History) -> Sign | None:
     alike = tuple(n for n, d in zip(names, distances, strict=True) if d <= _ALIKE)
     slope = theil_sen(np.log2(distances))
     evidence = (
-        Evidence("token_cosine", where, history.step, 1 - left, 1 - threshold, _SOURCE),
-        Evidence("1 − token_cosine, factor a layer", where, history.step, float(2.0**slope), 1.0,
+        Evidence("token_cosine", where, recent[-1].step, 1 - left, 1 - threshold, _SOURCE),
+        Evidence("1 − token_cosine, factor a layer", where, recent[-1].step, float(2.0**slope), 1.0,
                  "1 keeps the tokens apart; Dong, Cordonnier, Loukas 2021 for what a factor below 1 comes to"),
     )  # fmt: skip
     harm = "" if history.inspected else ", and nothing is learned"
@@ -83,7 +94,10 @@ def rank_collapse(history: History) -> Sign | None:
     firsts = [_distances(history, layers) for layers in history.first_layers("token_cosine")]
     at_start = bool(firsts) and firsts[0] is not None and _collapsed(firsts[0][1])
     began = history.first_layers("token_cosine")[0].step if at_start else recent[0].step
-    return Sign(severity, cause, evidence, alike, began, (PRE_NORM, SMALL_BRANCHES))
+    # what rewire_ knows: layers of torch's own make
+    rewirable = any(history.module(f"{name.rpartition('.')[0]}.self_attn.out_proj") for name in names)
+    cures = (PRE_NORM, REWIRED, SMALL_BRANCHES) if rewirable else (PRE_NORM, SMALL_BRANCHES)
+    return Sign(severity, cause, evidence, alike, began, cures)
 
 
 def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.ndarray] | None:
