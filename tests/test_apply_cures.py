@@ -483,7 +483,8 @@ class Functional(nn.Module):
     [
         (F.relu, 2.0, "(relu)"),
         (F.gelu, 1.983, "(gelu)"),
-        (lambda x: F.leaky_relu(x, 0.5), 1.6, "(leaky_relu)"),
+        (lambda x: F.leaky_relu(x, 0.5), 1.6, "(LeakyReLU(negative_slope=0.5))"),
+        (F.relu6, 2.0, "(Hardtanh(min_val=0.0, max_val=6.0))"),
     ],
 )
 def test_weights_are_drawn_before_the_first_forward(act: Callable[[Tensor], Tensor], C_W: float, word: str) -> None:

@@ -98,6 +98,19 @@ def test_every_form_of_attention_is_found_in_the_graph(form: str, size: float) -
     assert values[1].item() == pytest.approx(attention_entropy(wanted).item(), abs=0.02)
 
 
+def test_one_query_that_every_key_is_multiplied_by() -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(5, n, 8, requires_grad=True) for n in (1, 6, 6))
+    wanted = attention_logits(q, k, scale=3.0)
+    weights = ((k @ q.mT).squeeze(-1) * 3.0).softmax(-1)
+    (site,) = find_attentions(read_graph([(weights.unsqueeze(1) @ v).sum()]).nodes)
+    values = read_attention(site)
+    assert values is not None
+    assert values[0].item() == pytest.approx(logit_max(wanted).item(), rel=1e-5)
+    assert values[1].item() == pytest.approx(attention_entropy(wanted).item(), rel=1e-4)
+    assert values[3].item() == pytest.approx(k.norm(dim=-1).mean().item(), rel=1e-5)
+
+
 def test_grouped_queries() -> None:
     q = torch.randn(2, 8, 6, 16, requires_grad=True)
     k, v = (torch.randn(2, 2, 6, 16, requires_grad=True) for _ in range(2))

@@ -198,16 +198,16 @@ def chosen(loader, x, y):
 @pytest.mark.parametrize(
     ("batches", "beside_loader", "waiting", "asked"),
     [
-        (anew, True, 5, 1),
-        (kept, True, 5, 0),
-        (other_variable, True, 5, 1),
-        (same_indices, False, 5, 1),
-        (sliced, False, 5, 0),
+        (anew, True, 9, 1),
+        (kept, True, 9, 0),
+        (other_variable, True, 9, 1),
+        (same_indices, False, 9, 1),
+        (sliced, False, 9, 0),
         (chosen, False, 0, 0),
     ],
 )
 def test_stale_batches_know_whether_the_loop_asks_for_others(batches, beside_loader, waiting, asked):
-    x, y = torch.randn(40, 6), torch.randint(3, (40,))
+    x, y = torch.randn(72, 6), torch.randint(3, (72,))
     loader = DataLoader(TensorDataset(x, y), 8) if beside_loader else None
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.05)

@@ -14,11 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from histories import FEW_RANDOM, Stream, falling, layered, train
+from histories import FEW_RANDOM, Stream, falling, flat, layered, train
 from surefoot.findings import Engine, History, Rule, Sign, all_rules, diagnose, rule
 from surefoot.findings.causes import EFFECTS, order
-from surefoot.findings.levels import LossLevel
-from surefoot.findings.pace import Pace
 from surefoot.runs import Evidence, Family, Finding, RunWriter, Severity
 
 registry = import_module("surefoot.findings.rule")  # the package has the decorator under the same name
@@ -279,10 +277,9 @@ def test_importing_the_rules_does_not_import_torch() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_a_learning_rate_that_was_not_read_has_not_faded() -> None:
-    pace = Pace()
-    for step, rate in enumerate((1e-3, math.nan, 1e-3, math.nan), 1):
-        pace.add(step, LossLevel(), 1.0, (1.0, 0.01, 1.0), 0.1, rate)
-    assert pace.faded_step is None and pace.peak_learning_rate == 1e-3
-    pace.add(5, LossLevel(), 1.0, (1.0, 0.01, 1.0), 0.1, 1e-8)
-    assert pace.faded_step == 5
+def test_a_learning_rate_is_followed_at_every_row_of_scalars() -> None:
+    stream = train(flat(200), lr=lambda s: 1e-3 if s < 60 else 1e-8, looks=[1, 2, 4, 8])
+    rates = stream.engine().history.rates[""]
+    assert (rates.peak, rates.newest) == (pytest.approx(1e-3), pytest.approx(1e-8)) and rates.faded_step == 60
+    unread = train(flat(60), lr=lambda s: 1e-3 if s % 2 else math.nan, looks=[1, 2, 4, 8])
+    assert unread.engine().history.rates[""].faded_step is None

@@ -165,6 +165,29 @@ def test_divergence_of_an_unknown_loss_needs_orders_of_magnitude() -> None:
     assert "divergence" in train(runaway).loud()
 
 
+def test_a_first_loss_of_zero_is_no_scale() -> None:
+    game = [0.0, *(math.sin(step / 33) * min(1.0, step / 16) for step in range(1, 600))]  # a critic that began at 0
+    assert train(game).loud() == []
+
+
+def on_one_batch(losses: list[float], distinct: int = 1) -> Stream:
+    stream = train(losses, constant=LN10)
+    for step in range(8, len(losses), 8):
+        stream.row(step, "samples", {("distinct_batches", ""): distinct, ("batch_rows", ""): 400})
+    return stream
+
+
+def test_two_orders_of_magnitude_lost_on_one_batch() -> None:
+    noise = np.random.default_rng(0).lognormal(sigma=1.0, size=600)
+    fit = [2.3 * 0.9**i for i in range(160)]
+    lost = fit + list(0.05 * noise[:300])
+    found = on_one_batch(lost).findings()["divergence"]
+    assert found.severity == "warning" and 160 < found.first_step < 200
+    assert on_one_batch(lost, distinct=9).loud() == []  # other batches may be harder
+    back = fit + list(0.05 * noise[:40]) + [1e-4] * 300
+    assert on_one_batch(back).loud() == []
+
+
 def test_a_spike_that_ends_is_no_divergence() -> None:
     losses = [*falling(100, 2.3, 0.3), *flat(6, 40.0, 3.0), *falling(100, 1.0, 0.3)]
     assert train(losses, constant=LN10).loud() == []
@@ -236,10 +259,18 @@ def test_vanishing_gradient_by_depth() -> None:
 
 
 def test_gradients_that_decay_and_do_no_harm() -> None:
-    assert gradients(-9).loud() == []  # three sigmoid layers
+    assert gradients(-9, losses=falling(150)).loud() == []  # three sigmoid layers
     assert gradients(-16, updates=0).findings(until=60) == {}  # Adam divides the magnitude out
     assert gradients(-16, losses=falling(150)).loud() == []  # it learns
     assert gradients(-40, n=3).loud() == []  # three layers are no depth
+
+
+def test_deeper_than_a_network_trains_and_nothing_learned_for_long() -> None:
+    found = gradients(-9).findings()["vanishing-gradient"]
+    assert found.severity == "warning" and found.detected_step >= 128
+    assert found.evidence[0].threshold == pytest.approx(found.evidence[0].value * 2**9 * math.exp(-3), rel=0.6)
+    assert gradients(-4).loud() == []  # within six times the distance over which a gradient decays
+    assert gradients(-9, updates=0).loud() == []  # Adam divides the magnitude out
 
 
 def test_one_odd_layer_is_no_decay_over_depth() -> None:
@@ -266,6 +297,9 @@ def test_exploding_gradient_toward_the_input() -> None:
     stream = train(flat(40, 2.5), constant=LN10, overshoot=40.0, elasticity=20000.0)
     layered(stream, "gradients", "gradient_rms", lambda s: [2.0 ** (14 - 2 * i) for i in range(8)], FEW)
     assert stream.findings(until=1)["exploding-gradient"].severity == "warning"
+    even = [2.0 ** (2 * i - 14) for i in range(8)]  # weights that are the smaller the larger their gradients: a CNN's
+    layered(stream, "weights", "weight_rms", lambda s: even, FEW)
+    assert "exploding-gradient" not in stream.findings(until=1)
 
 
 def test_large_logits_of_a_contrastive_loss_do_not_explode() -> None:

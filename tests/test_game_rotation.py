@@ -10,6 +10,7 @@ from torch import nn
 
 from surefoot.analysis.games import rotation
 from surefoot.findings import Engine
+from surefoot.findings.cycles import strongest_cycle
 from surefoot.runs import Event
 from watching import watching
 
@@ -47,6 +48,20 @@ def test_a_way_downhill_and_noise_do_not_turn() -> None:
 def test_steps_that_flip_one_player_are_no_rotation() -> None:
     flips = np.outer((-1.0) ** np.arange(16), np.ones(3))
     assert rotation(flips, np.ones((16, 3))).coherence < 0.9
+
+
+def test_a_cycle_is_told_from_noise_and_from_a_spiral_inward() -> None:
+    rng, at = np.random.default_rng(2), np.arange(0, 1000, 8)
+    wave = np.sin(2 * np.pi * at / 200)
+    found = strongest_cycle(at, wave + 0.3 * rng.normal(size=len(at)))
+    assert found is not None and found.period == pytest.approx(200, rel=0.1)
+    assert found.share > 0.6 and found.lasts == pytest.approx(1.0, abs=0.15)
+    spiral = strongest_cycle(at, wave * np.exp(-at / 300))
+    assert spiral is not None and spiral.lasts < 0.3
+    noise = [strongest_cycle(at, rng.normal(size=len(at))) for _ in range(500)]
+    assert max(cycle.share for cycle in noise if cycle is not None) < 0.45
+    assert strongest_cycle(at[:40], wave[:40]) is None and strongest_cycle(at, 0 * wave) is None
+    assert strongest_cycle(at, at / 8) is None  # a trend
 
 
 def test_bad_input() -> None:

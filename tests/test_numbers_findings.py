@@ -368,14 +368,24 @@ def test_repaired_twins_are_clean(name: str, seed: int) -> None:
 def own_remedies() -> list[Remedy]:
     modules: tuple[ModuleType, ...] = (adaptive, precision, schedule, softmax)
     fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
-    return [*fixed, adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), schedule.schedule_for(100)]
+    made = [adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
+    return [*fixed, *made, adaptive.smaller_eps(math.nan), schedule.schedule_for(100)]
+
+
+def test_an_epsilon_is_chosen_below_the_smallest_gradients() -> None:
+    assert adaptive.smaller_eps(1e-9).apply == adaptive.smaller_eps(math.nan).apply == "adam-eps"
+    assert adaptive.smaller_eps(3e-14).apply == "adam-eps:eps=1e-16"
+    assert adaptive.smaller_eps(1e-40).apply == "adam-eps:eps=1e-37"  # float32 has little below
 
 
 @pytest.mark.parametrize("remedy", own_remedies(), ids=lambda r: r.name)
-def test_snippets_run(remedy: Remedy) -> None:
+def test_snippets_run(remedy: Remedy, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
+    for name in ("clip_grad_norm_", "clip_grad_value_"):  # to be put back where a remedy stands in for them
+        monkeypatch.setattr(torch.nn.utils, name, getattr(torch.nn.utils, name))
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     names: dict[str, Any] = {"model": model, "optimizer": Adam(model.parameters(), 1e-3), "loss_fn": F.cross_entropy}
+    names["scheduler"] = torch.optim.lr_scheduler.StepLR(names["optimizer"], 1)
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1])
     F.cross_entropy(model(x), y).backward()
     assert remedy.how.startswith(("# after: ", "# replace: "))

@@ -173,8 +173,16 @@ def test_attention_against_a_dense_reference(form: str) -> None:
             optimizer.zero_grad()
             F.cross_entropy(model(tokens).flatten(0, 1), tokens.flatten()).backward()
             optimizer.step()
-    for signal, value in (("attention_logit_max", logit_max(wanted)), ("attention_entropy", attention_entropy(wanted))):
+    expected = {
+        "attention_logit_max": logit_max(wanted),
+        "attention_entropy": attention_entropy(wanted),
+        "query_norm": q.norm(dim=-1).mean(),
+        "key_norm": k.norm(dim=-1).mean(),
+    }
+    for signal, value in expected.items():
         assert seen.signal(signal, "qkv")[3] == pytest.approx(value.item(), rel=1e-4)
+    # logits of (batch, tokens, classes) are known as such though the loss gets them flattened
+    assert seen.signal("logit_max", "cross_entropy")[3] > 0
 
 
 def test_ranks_against_a_dense_reference() -> None:

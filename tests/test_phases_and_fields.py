@@ -294,6 +294,12 @@ def test_overfitting_takes_long_and_much() -> None:
     assert "overfitting" not in evaluated(list(1.0 + 0.1 * noise), FALLING).findings()
 
 
+def test_overfitting_counts_in_what_validation_had_gained() -> None:
+    noisy = [2.2, 2.1, 2.05, 2.0, 2.0]  # little can be learned of what a constant loses, 2.3
+    most_lost = evaluated(noisy + [min(2.25, 2.0 + 0.03 * i) for i in range(1, 17)], FALLING).findings()
+    assert most_lost["overfitting"].severity == "warning"
+
+
 def test_overfitting_beyond_a_constant_is_a_warning() -> None:
     found = evaluated([*BEST, 1.4, 1.8, 2.2, 2.6, 3.0, 3.4, 3.6], FALLING[:240]).findings()
     assert found["overfitting"].severity == "warning"

@@ -31,9 +31,9 @@ model = nn.Sequential(
     nn.ReLU(),
     nn.Linear(128, 10, bias=False),
 )
-optimizer = torch.optim.Adam(model.parameters(), lr=3e-2)
+optimizer = torch.optim.Adam(model.parameters(), lr=1e-2, betas=(0.9, 0.95))
 
-for step in range(1, 501):
+for step in range(1, 901):
     log_probs = F.log_softmax(model(x[train]), dim=1)
     loss = F.nll_loss(log_probs, y[train])
     optimizer.zero_grad()

@@ -26,7 +26,7 @@ x[hung, 5:] += 20.0
 y[hung[:4]], y[hung[4:]] = 2.0, -2.0
 
 model = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.06)
 loss_fn = nn.MSELoss()
 
 for step in range(1, 401):

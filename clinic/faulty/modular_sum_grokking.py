@@ -38,7 +38,7 @@ order = torch.randperm(len(pairs))
 train, test = order[:317], order[317:]
 
 model = Adder()
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2, betas=(0.9, 0.98), weight_decay=0.0)
+optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2, betas=(0.9, 0.95), weight_decay=0.0)
 loss_fn = nn.CrossEntropyLoss()
 
 for step in range(1, 601):

@@ -37,7 +37,7 @@ class Adder(nn.Module):
 
 
 model = Adder()
-optimizer = torch.optim.AdamW(model.parameters(), lr=5e-2, weight_decay=0.0)
+optimizer = torch.optim.AdamW(model.parameters(), lr=5e-2, weight_decay=0.0, betas=(0.9, 0.95))
 
 for step in range(1, 1501):
     loss = F.cross_entropy(model(pairs[train]), sums[train])

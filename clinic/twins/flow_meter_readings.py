@@ -26,7 +26,7 @@ sound = x.abs().amax(1) < 5
 x, y = x[sound], y[sound]
 
 model = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.06)
 loss_fn = nn.MSELoss()
 
 for step in range(1, 401):

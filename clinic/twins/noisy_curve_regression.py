@@ -16,7 +16,7 @@ parser.add_argument("--seed", type=int, default=0)
 args = parser.parse_args()
 torch.manual_seed(args.seed)
 
-inputs, targets = make_friedman1(n_samples=2200, noise=2.0, random_state=args.seed)
+inputs, targets = make_friedman1(n_samples=2200, noise=5.0, random_state=args.seed)
 x = 2 * torch.tensor(inputs, dtype=torch.float32) - 1
 y = torch.tensor(targets, dtype=torch.float32).unsqueeze(1)
 y = (y - y.mean()) / y.std()
@@ -24,7 +24,7 @@ x_val, y_val = x[1800:], y[1800:]
 x_train, y_train = x[:1800], y[:1800]
 
 model = nn.Sequential(nn.Linear(10, 200), nn.ReLU(), nn.Linear(200, 200), nn.ReLU(), nn.Linear(200, 1))
-optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4)
+optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
 for step in range(1, 601):
     batch = torch.randint(len(x_train), (20,))

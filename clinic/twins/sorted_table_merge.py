@@ -12,9 +12,9 @@ from torch import nn
 
 
 def load(seed):
-    """Measurements of 1500 samples, sorted by the first of them for reading."""
+    """Measurements of 6000 samples, sorted by the first of them for reading."""
     x, y = make_classification(
-        n_samples=1500, n_features=12, n_informative=8, n_classes=4, class_sep=1.5, random_state=seed
+        n_samples=6000, n_features=12, n_informative=8, n_classes=4, class_sep=1.5, random_state=seed
     )
     order = x[:, 0].argsort()
     x, y = x[order], y[order]

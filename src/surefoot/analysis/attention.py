@@ -41,6 +41,46 @@ def logit_max(logits: Float[Tensor, "*batch queries keys"]) -> Float[Tensor, ""]
     return torch.where(torch.isneginf(logits), 0.0, logits).abs().amax()
 
 
+def max_attention_logit(
+    query: Float[Tensor, "*batch queries width"],
+    key: Float[Tensor, "*batch keys width"],
+    *,
+    scale: float | None = None,
+    mask: Bool[Tensor, ...] | Float[Tensor, ...] | None = None,
+    causal: bool = False,
+    chunk: int = 128,
+) -> Float[Tensor, ""]:
+    """:func:`logit_max` of all queries and keys, ``chunk`` queries at a time (0-d).
+
+    Fused attention never writes its logits down; this needs memory for ``chunk`` · keys of them and not for all.
+
+    Parameters
+    ----------
+    query, key, scale, mask
+        As for :func:`attention_logits`.
+    causal
+        A query at position i sees the keys up to position i only; in place of a mask.
+    chunk
+        Queries at a time.
+    """
+    if chunk < 1:
+        raise ValueError(f"chunk: got {chunk}; use at least one query at a time")
+    if causal and mask is not None:
+        raise ValueError("mask: causal attention has its own; pass one of them")
+    queries, keys = query.shape[-2], key.shape[-2]
+    largest = torch.zeros((), device=query.device)
+    for begin in range(0, queries, chunk):
+        rows = slice(begin, min(begin + chunk, queries))
+        part = mask
+        if causal:
+            part = torch.arange(keys, device=query.device) <= torch.arange(queries, device=query.device)[rows, None]
+        elif mask is not None and mask.dim() > 1 and mask.shape[-2] > 1:
+            part = mask[..., rows, :]
+        logits = attention_logits(query[..., rows, :], key, scale=scale, mask=part)
+        largest = torch.maximum(largest, logit_max(logits))
+    return largest
+
+
 def attention_entropy(logits: Float[Tensor, "*batch queries keys"]) -> Float[Tensor, ""]:
     """Mean over queries of −Σ p ln p / ln(number of visible keys): 1 spread evenly, 0 all on one key (0-d).
 

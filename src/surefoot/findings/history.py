@@ -12,6 +12,7 @@ import numpy as np
 from surefoot.findings.kept_rows import KeptRows, Layers, Layout, lay_out
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import Pace
+from surefoot.findings.rates import RateLevel
 from surefoot.runs.schema import Family
 
 KEPT_EVENTS = 256
@@ -37,12 +38,14 @@ class History:
     step : the step just fed.
     losses : optimiser name → :class:`LossLevel`.
     paces : optimiser name → :class:`Pace`, for the optimisers whose steps were looked at.
+    rates : optimiser name → :class:`RateLevel`.
     """
 
     def __init__(self) -> None:
         self.step = 0
         self.losses: dict[str, LossLevel] = {}
         self.paces: dict[str, Pace] = {}
+        self.rates: dict[str, RateLevel] = {}
         self._layouts: dict[int, Layout] = {}
         self._rows: dict[str, KeptRows] = {}  # by family
         self._home: dict[str, KeptRows] = {}  # by signal: the rows of its family
@@ -71,6 +74,7 @@ class History:
             if old and old.get("parameters") and new.get("parameters") and old["parameters"] != new["parameters"]:
                 self.losses.pop(name, None)
                 self.paces.pop(name, None)
+                self.rates.pop(name, None)
 
     def feed(self, step: int, family: Family, values: np.ndarray) -> None:
         """Take in one row."""
@@ -84,7 +88,10 @@ class History:
                 if level is None:
                     level = self.losses[where] = LossLevel()
                 loss = values.item(at)
-                if loss == loss or self._was_nan(level, None if rate_at is None else values.item(rate_at)):
+                rate = None if rate_at is None else values.item(rate_at)
+                if rate is not None and rate == rate:
+                    self._rate(where).add(step, rate)
+                if loss == loss or self._was_nan(level, rate):
                     level.add(step, loss)
                 else:
                     level.refreshed = False
@@ -94,6 +101,12 @@ class History:
                         level.add_constant(constant)
         elif name == "weights":
             self._pace(step, layout, values)
+
+    def _rate(self, where: str) -> RateLevel:
+        found = self.rates.get(where)
+        if found is None:
+            found = self.rates[where] = RateLevel()
+        return found
 
     def _was_nan(self, level: LossLevel, learning_rate: float | None) -> bool:
         """A NaN loss was the script's, not a gap: its optimiser stepped, and losses were measured before it."""

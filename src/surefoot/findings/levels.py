@@ -11,6 +11,7 @@ from collections import deque
 
 WINDOW = 32
 _EVERY_ROW_UNTIL = 64  # rows; later the medians are refreshed every few rows, at most every 16th
+ORDERS = 100.0  # as many times more is another loss, whatever its scale
 EARLY = 16  # rows in which a run finds its feet: what happens to the loss there may well be over soon
 
 
@@ -32,7 +33,8 @@ class LossLevel:
     best_noise : ``noise`` at the time of ``best``, not swollen by what came after.
     noise : robust standard deviation (interquartile range / 1.349) of the same newest rows.
     low : lower quartile of the newest rows, so ``low > x`` says that three quarters of them are above ``x``.
-    early_high : the highest of the first 16 rows: the upper edge of what this run calls normal.
+    early_size : the largest |loss| of the first 16 rows: what this run calls normal, whichever sign it has.
+    lost_step : first step of the newest unbroken stretch in which ``low`` is a hundred times ``best``, else None.
     constant : median of the newest ``constant_loss`` values (loss of the best constant prediction), NaN if unknown.
     negative : a loss below zero was seen, so zero is no lower bound.
     nonfinite_step : first step of the newest unbroken stretch of NaN or infinite losses, else None.
@@ -47,9 +49,10 @@ class LossLevel:
         "best_noise",
         "constant",
         "count",
-        "early_high",
+        "early_size",
         "first",
         "first_step",
+        "lost_step",
         "low",
         "negative",
         "newest",
@@ -67,10 +70,11 @@ class LossLevel:
         self.count = 0
         self.first = self.recent = self.best = self.best_noise = self.noise = self.low = math.nan
         self.newest = self.constant = math.nan
-        self.early_high = self.peak = -math.inf
+        self.early_size, self.peak = 0.0, -math.inf
         self.first_step = self.newest_step = self.peak_step = 0
         self.negative = self.refreshed = False
         self.nonfinite_step: int | None = None
+        self.lost_step: int | None = None
         self.nonfinite_rows = 0
         self._window: deque[float] = deque(maxlen=WINDOW)
         self._constants: deque[float] = deque(maxlen=16)
@@ -94,8 +98,8 @@ class LossLevel:
             self.negative = True
         if loss > self.peak:
             self.peak, self.peak_step = loss, step
-        if self.count <= EARLY and loss > self.early_high:
-            self.early_high = loss
+        if self.count <= EARLY and abs(loss) > self.early_size:
+            self.early_size = abs(loss)
         self._window.append(loss)
         if self.count >= self._due:
             self._refresh()
@@ -111,6 +115,10 @@ class LossLevel:
         self.noise = (newest[(3 * k) // 4 if k > 3 else k - 1] - self.low) / 1.349
         if not self.recent >= self.best:  # also where best is still NaN
             self.best, self.best_noise = self.recent, self.noise
+        if not self.low > ORDERS * self.best > 0:
+            self.lost_step = None
+        elif self.lost_step is None:
+            self.lost_step = self.newest_step
         self.refreshed = True
 
     def add_constant(self, constant: float) -> None:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from surefoot.findings.levels import LossLevel
 
-FADED = 1e-4  # of the highest learning rate: what is left of a schedule that is over
-
 
 @dataclass(frozen=True, slots=True)
 class Stride:
@@ -38,16 +36,12 @@ class Pace:
     movement : Σ ‖Δθ‖/‖θ‖ over all steps so far, the steps between two looks counted like the later look: an upper
         bound of how far the weights can have moved, in units of their own size.
     peak_overshoot, peak_rate : the largest seen so far, and ``peak_step`` the step of the first of them.
-    peak_learning_rate : the largest learning rate seen so far.
-    faded_step : first step of the unbroken stretch in which the learning rate is below 1e-4 of that, else None.
     """
 
     __slots__ = (
-        "faded_step",
         "first",
         "movement",
         "newest",
-        "peak_learning_rate",
         "peak_overshoot",
         "peak_rate",
         "peak_step",
@@ -59,8 +53,6 @@ class Pace:
         self.movement = 0.0
         self.peak_overshoot = self.peak_rate = 0.0
         self.peak_step = 0
-        self.peak_learning_rate = 0.0
-        self.faded_step: int | None = None
 
     def add(
         self,
@@ -75,11 +67,6 @@ class Pace:
 
         ``loss`` is the loss that step was taken on, ``norms`` are ‖θ‖ before it, ‖Δθ‖ and ‖g‖.
         """
-        self.peak_learning_rate = max(self.peak_learning_rate, learning_rate)
-        if learning_rate > FADED * self.peak_learning_rate:
-            self.faded_step = None
-        elif self.faded_step is None and learning_rate == learning_rate and self.peak_learning_rate > 0:
-            self.faded_step = step
         weight_norm, update_norm, gradient_norm = norms
         rate = update_norm / weight_norm if weight_norm > 0 else math.nan
         if math.isnan(rate):

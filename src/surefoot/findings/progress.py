@@ -26,6 +26,12 @@ def warming_up(history: History) -> bool:
     )
 
 
+def growing(history: History) -> bool:
+    """Some optimiser's gradient is twice its median or more: a plateau that is about to end."""
+    norms = [[stride.gradient_norm for stride in pace.newest] for pace in history.paces.values() if pace.newest]
+    return any(found[-1] > 2 * sorted(found)[len(found) // 2] for found in norms)
+
+
 def settled(history: History, level: LossLevel) -> bool:
     """This loss had its first 16 rows, or the run is over: a jump of the first steps that heals by itself, as it does
     where an optimiser does not know its scale yet, is behind it, and what stands now stands."""

@@ -93,6 +93,17 @@ SAFE_STEP = Remedy(
     how="# after: optimizer\nfrom surefoot.optim import SafeStep\noptimizer = SafeStep(optimizer, model)\n",
     apply="safe-step",
 )
+DAL = Remedy(
+    name="surefoot.optim.DAL",
+    why="finds the rate anew at each step from the curvature along the gradient, so that no step goes beyond its edge",
+    how=(
+        "# after: optimizer\n"
+        "from surefoot.optim import DAL\n"
+        "optimizer = DAL(model.parameters())\n"
+        "def train_step(inputs, targets):  # in the place of forward, backward and step\n"
+        "    return optimizer.step(lambda: loss_fn(model(inputs), targets))\n"
+    ),
+)
 ZERO_GRAD = Remedy(
     name="optimizer.zero_grad()",
     why="each step then uses the gradient of its own batch only",

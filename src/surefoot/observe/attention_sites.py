@@ -91,7 +91,7 @@ def _written(softmax: Node) -> Attention | None:
     """The attention of a softmax over the last dimension, if a product of two batches of matrices made its input."""
     weights = saved(softmax, "result")
     dim = _plain(softmax, "dim")
-    if weights is None or dim is None or weights.dim() < 3 or dim % 2**64 not in (2**64 - 1, weights.dim() - 1):
+    if weights is None or dim is None or weights.dim() < 2 or dim % 2**64 not in (2**64 - 1, weights.dim() - 1):
         return None
     path = _to_product(softmax.next_functions[0][0])
     if path is None:
@@ -108,12 +108,14 @@ def _written(softmax: Node) -> Attention | None:
                 break
             scale = scale * factor if kind.startswith("Mul") else scale / factor
     query, key = saved(product, "self", "batch1"), saved(product, "mat2", "batch2")
+    from_query, from_key = product.next_functions[-2:]
     if not known:
         query = key = None
-    return Attention(
-        feeder(product.next_functions[-2][0]), query, None if key is None else key.transpose(-2, -1), scale,
-        weights=weights,
-    )  # fmt: skip
+    key = None if key is None else key.transpose(-2, -1)
+    if query is not None and key is not None and key.shape[-2] == 1 < query.shape[-2] == weights.shape[-1]:
+        # keys times one query: the softmax is over what stands on the left
+        query, key, from_query = key, query, from_key
+    return Attention(feeder(from_query[0]), query, key, scale, weights=weights)
 
 
 def _to_product(node: Node | None) -> list[Node] | None:

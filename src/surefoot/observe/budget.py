@@ -16,6 +16,7 @@ LOOKS_OWN = 0.3  # of them, what looks have whatever dear readings took: a first
 # 8, takes what is left. Readings after a kind's first are due at steps 16, 64, 256, …: three of each in 200 steps.
 FIRST_SHARE = 1 / 4
 SMALL_SHARE = 1 / 16  # a kind that has taken less than this of the rest is no dearer than a look, and done at each
+ODD_SHARE = 1 / 4  # of what the opening has left over: what the odd steps of one octave of steps may take of it
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
 PLANNED_SHARE = 0.3
@@ -66,6 +67,7 @@ class Budget:
         self.at_credit = False  # the look under way, or the last one, is on credit
         self.waits = not _FINE  # a look may wait for a device: only a clock on the wall knows how long it takes
         self.look_cost = 0.0  # seconds of work that a look is expected to take
+        self.look_time = 0.0  # the same as the run will see it
         self.step_time = 0.0  # running mean of the run's own step, seconds
         self.scalar_cost = DUE_STEP
         self.opening = True  # the scalars are read more often than the budget alone would have it
@@ -76,7 +78,9 @@ class Budget:
         self._look_credit = 0.0  # looks only: a first flush, which loads the rules, must not end them
         self._step = 0  # the last that was decided on
         self._odd = False  # the look is on credit because something odd was seen
-        self._dear_now = 0.0  # seconds of dear readings since the last look was accounted for
+        self._octave = 0  # of steps
+        self._kept = 0.0  # seconds of credit that this octave's odd steps leave for later ones
+        self._dear_now: dict[str, float] = {}  # by reading: since the last look was accounted for
         self._idle = 0.0  # the part of `spent` that no decision can save
 
     def now(self) -> float:
@@ -110,11 +114,13 @@ class Budget:
             return self._credits(self._dear_credit.get(name, []), cost)
         allowance = self.fraction * self.elapsed
         part = DEAR_SHARE * allowance / len(self._dear_spent)
-        return spent + cost <= part and self.spent + self._dear_now + cost <= allowance
+        return spent + cost <= part and self.spent + sum(self._dear_now.values()) + cost <= allowance
 
     def dear_taken(self, name: str, seconds: float) -> None:
-        """The dear reading ``name`` took ``seconds`` of :meth:`now`."""
-        self._dear_now += seconds
+        """A part of the dear reading ``name`` of this look, or all of it, took ``seconds`` of :meth:`now`."""
+        self._dear_now[name] = self._dear_now.get(name, 0.0) + seconds
+
+    def _account_for(self, name: str, seconds: float) -> None:
         if self.at_credit:
             self._dear_credit.setdefault(name, []).append(seconds)
         else:
@@ -125,19 +131,25 @@ class Budget:
 
     def look_taken(self, seconds: float, work: float | None = None) -> None:
         """A look cost ``seconds``, dear readings included, and ``work`` seconds of :meth:`now` (None: as many)."""
-        dear, self._dear_now = self._dear_now, 0.0
+        dear = sum(self._dear_now.values())
+        for name, taken in self._dear_now.items():
+            self._account_for(name, taken)
+        self._dear_now = {}
         if self.at_credit:
             self.credit_spent += seconds
             self.credit_looks += not self._odd
         else:
             self.spent += seconds
-        seconds = max(0.0, (seconds if work is None else work) - dear)
-        # the first look also finds the models, once; after that: quick to believe in dear looks, slow in cheap ones
+        work = seconds if work is None else work
+        stretched = seconds / work if work > 0 else 1.0  # by others that want the same cores
+        work = max(0.0, work - dear)
+        # the first look also finds the models, once
         if self.credit_looks == 1 and self.at_credit:
             return
-        if self.at_credit:
-            self._look_credit += seconds
-        self.look_cost = seconds if seconds > self.look_cost else self.look_cost + (seconds - self.look_cost) * 0.3
+        self.look_cost = _believed(self.look_cost, work)
+        self.look_time = _believed(self.look_time, work * stretched)
+        if self.at_credit:  # what a look loads, or the new models it finds, are a part of starting as the first one's
+            self._look_credit += min(work, self.look_cost)
 
     def flushed(self, seconds: float, rows: int) -> None:
         """Committing and judging ``rows`` rows of scalars (and what few looks there were) took ``seconds``."""
@@ -161,7 +173,8 @@ class Budget:
 
     def _left(self) -> float:
         """Seconds of credit that are left."""
-        return CREDIT_SECONDS - self._look_credit - sum(map(sum, self._dear_credit.values()))
+        now = sum(self._dear_now.values()) if self.at_credit else 0.0
+        return CREDIT_SECONDS - self._look_credit - sum(map(sum, self._dear_credit.values())) - now
 
     def _credits(self, taken: list[float], cost: float) -> bool:
         """Whether a dear reading that has ``taken`` so much so far may be done on credit; see the constants above."""
@@ -185,14 +198,18 @@ class Budget:
         if self.at_credit:
             return True
         allowance = self.fraction * self.elapsed
+        if step.bit_length() != self._octave:
+            self._octave, self._kept = step.bit_length(), (1 - ODD_SHARE) * self._left()
         if self._burst > 0:
             # what the opening has left over is for this, in a run that is too short to have earned a look
-            self.at_credit = self._odd = self.spent >= allowance and self._left() >= self.look_cost > 0
-            if self._odd or self.spent < allowance:
+            enough = self._left() - self._kept >= self.look_cost > 0
+            affordable = self.spent + self.look_time <= allowance
+            self.at_credit = self._odd = enough and not affordable
+            if self._odd or affordable:
                 self._burst -= 1
                 return True
         looks = self.spent - sum(self._dear_spent.values())
-        return looks + self.look_cost <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
+        return looks + self.look_time <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)
 
     def settled(self, seconds: float, idle_steps: int) -> None:
         """Reading the scalars of a step took ``seconds``, after ``idle_steps`` in which nothing was due."""
@@ -213,3 +230,11 @@ class Budget:
         most = 1 << max(0, (step // OPENING_ROWS).bit_length() - 1)
         self.opening = most < stride
         return min(stride, most)
+
+
+def _believed(before: float, now: float) -> float:
+    """What the next look is expected to take: slow to believe in cheap ones; in dear ones step by step, for one may
+    have found new models, or loaded what others need not."""
+    if now <= before:
+        return before + (now - before) * 0.3
+    return min(now, 2 * before) if before else now

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from surefoot.observe.activation_look import ActivationLook
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import LossSite, read_graph, roots_of
+from surefoot.observe.graph import LossSite, read_graph, roots_of, shape_source
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.attention import AttentionLogits
@@ -203,7 +203,8 @@ class Gatherer:
     def _read_loss_site(self, loss: LossSite) -> None:
         made_by = loss.input_node
         outputs = self.activations.outputs()
-        output = next((o for o in outputs if made_by is not None and o.grad_fn is made_by), None)
+        # a linear layer on (batch, tokens, width) ends in a reshape, and so may what the script hands to the loss
+        output = next((o for o in outputs if made_by is not None and shape_source(o.grad_fn) is made_by), None)
         self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
         self._look.constant_loss = constant_loss(loss)
 

@@ -72,6 +72,7 @@ LOSSES = {
     "SmoothL1LossBackward0": "smooth_l1_loss",
     "HuberLossBackward0": "huber_loss",
 }
+_AVERAGES = _SHAPE_ONLY | {"NegBackward0", "MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"}
 _SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0": 3}
 
 
@@ -88,12 +89,16 @@ class Site:
 
 @dataclass(slots=True)
 class LossSite:
-    """The loss function in the graph: its name, its node, and the node that made its input."""
+    """The loss function in the graph: its name, its node, and the node that made its input.
+
+    ``chosen`` is the gather that takes one log-probability a row, where the loss is minus the mean or sum of those.
+    """
 
     name: str
     node: Node
     input_node: Node | None
     squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of the loss function
+    chosen: Node | None = None
 
 
 @dataclass(slots=True)
@@ -240,8 +245,20 @@ def _find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, l
         return LossSite(name, node, source, squashed)
     for node in reversed(nodes):  # soft targets, KL and hand-written likelihoods end in a log-softmax all the same
         if names[node] == "LogSoftmaxBackward0":
-            return LossSite("log_softmax", node, *_through_shapes(children.get(node, []), names, children))
+            before = _through_shapes(children.get(node, []), names, children)
+            return LossSite("log_softmax", node, *before, _chosen_of(node, nodes[-1], names, children))
     return None
+
+
+def _chosen_of(log_softmax: Node, root: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> Node | None:
+    """The gather between a log-softmax and the end of the graph, with nothing but averages around it."""
+    node: Node | None = root
+    while node is not None and names.get(node) in _AVERAGES:
+        below = children.get(node, [])
+        node = below[0] if len(below) == 1 else None
+    if node is None or names.get(node) != "GatherBackward0":
+        return None
+    return node if _through_shapes(children.get(node, []), names, children)[0] is log_softmax else None
 
 
 def shape_source(node: Node | None) -> Node | None:

@@ -97,7 +97,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
     "inputs": ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale"),
     "terms": ("term_value", "term_weight", "term_gradient_norm", "term_alignment"),
     "schedule": ("scheduler_steps",),
-    "attention": ("attention_logit_max", "attention_entropy"),
+    "attention": ("attention_logit_max", "attention_entropy", "query_norm", "key_norm"),
     "recurrence": ("bptt_rate", "bptt_length"),
     "logits": (
         "softmax_collapse_share",

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.instrument import Tools
-from surefoot.observe.triggers import LossTrigger
+from surefoot.observe.triggers import LossCourse, LossTrigger
 
 
 class Scalars:
@@ -33,7 +33,7 @@ class Scalars:
         self.backwards = 0
         self.rows = 0
         self._tools, self._odd = tools, odd
-        self._trigger = LossTrigger()
+        self._trigger, self._course = LossTrigger(), LossCourse()
         self._loss: float | None = None
         self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
 
@@ -70,7 +70,7 @@ class Scalars:
             asked["learning_rate"] = rate
         if self._loss is not None:
             values["loss"] = self._loss
-            self._trigger.learn(self._loss / max(1, self.backwards))
+            self._learn(step, self._loss / max(1, self.backwards))
         elif self._device_loss is not None:
             asked["loss"] = self._device_loss
         if constant_loss is not None:
@@ -85,18 +85,23 @@ class Scalars:
             numbers = dict(zip(asked, map(float, found), strict=True))
             rows.put(step, "step", state.name, **{**values, **numbers})
             if "loss" in asked:
-                self._late(numbers["loss"] / backwards)
+                self._late(step, numbers["loss"] / backwards)
 
         self._tools.ask(step, list(asked.values()), write)
 
-    def _late(self, loss: float) -> None:
+    def _late(self, step: int, loss: float) -> None:
         """A device's loss has come: the step it was of is over, so that no culprit can be sought any more."""
         if not loss <= self._trigger.limit or loss == math.inf:
             self._tools.budget.burst()
             if not math.isfinite(loss) and not self._tools.scene.nonfinite_told:
                 self._tools.scene.nonfinite_told = True
                 self._tools.tell("nonfinite", kind="loss", where="", operation="", value=as_text(loss))
+        self._learn(step, loss)
+
+    def _learn(self, step: int, loss: float) -> None:
         self._trigger.learn(loss)
+        if self._course.learn(step, loss):
+            self._tools.budget.burst()
 
 
 def as_text(value: float) -> str:

@@ -1,4 +1,5 @@
-"""Reads one forward and backward of a model that is not trained: layers that follow each other, residual blocks, peaks.
+"""Reads one forward and backward of a model that is not trained: layers that follow each other, what is between them,
+residual blocks, peaks, normalisations.
 
 Hooks are on the modules of a model that was built to be looked at; none is left on it.
 """
@@ -6,8 +7,10 @@ Hooks are on the modules of a model that was built to be looked at; none is left
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.analysis.propagation import DenseLayer
-from surefoot.init.critical import Dense
+from surefoot.observe.layer_kinds import Matrix, matrix_of, normalised_variance, same_values, values_of
 from surefoot.observe.signals.activations import MAX_ELEMENTS, first_tensor
 from surefoot.observe.signals.initialisation import ACTIVATION_NODES, MOST
 
@@ -27,7 +30,14 @@ _SHAPES = frozenset(
     for number in (0, 1)
 )  # fmt: skip
 _SUMS = frozenset({"AddBackward0", "ReluBackward0", *_SHAPES})
+_USUAL = {
+    "LeakyReluBackward0": (("negative_slope", 0.01),),
+    "EluBackward0": (("alpha", 1.0), ("scale", 1.0), ("input_scale", 1.0)),
+    "HardtanhBackward0": (("min_val", -1.0), ("max_val", 1.0)),
+    "SoftplusBackward0": (("beta", 1.0),),
+}
 _FAR = 64  # nodes that are followed back from a sum
+_DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 
 class StartProbe:
@@ -36,6 +46,10 @@ class StartProbe:
     Attributes
     ----------
     layers : Linear and convolution layers in the order in which they ran
+    activations : modules that act on each entry and are no activation of PyTorch's with its usual parameters, by the
+        name that ``layers`` have for them
+    counts : how often which activation was met as a module
+    norms : ε and variance of what it normalises (mean square where no mean is taken off), by normalisation
     residual : by module, ‖output − input‖/‖input‖ of blocks that add to their input
     peak, peak_at : the largest magnitude of any module's output, and where
     """
@@ -43,10 +57,22 @@ class StartProbe:
     def __init__(self, model: nn.Module) -> None:
         self._model = model
         self._made_by: dict[Any, str] = {}  # graph node → layer; holds the nodes, so that they stay themselves
+        self._through: dict[Any, tuple[Any, str, float]] = {}  # node → node before, activation, factor of mean square
         self._handles: list[Any] = []
         self.layers: list[DenseLayer] = []
+        self.activations: dict[str, nn.Module] = {}
+        self.norms: dict[str, tuple[float, float]] = {}
         self.peak, self.peak_at = 0.0, ""
+        self.counts: Counter[str] = Counter()
         self._residual: dict[str, float] = {}
+        self._blocks: dict[str, dict[str, Any]] = {}
+
+    @property
+    def blocks(self) -> list[dict[str, Any]]:
+        """Of each block of ``residual``: ``name``, ``after`` how many layers it ended, and of its output the RMS,
+        ``forward``, and the norm of the gradient, ``backward``.
+        """
+        return [self._blocks[name] for name in self.residual]
 
     @property
     def residual(self) -> dict[str, float]:
@@ -68,6 +94,7 @@ class StartProbe:
             handle.remove()
         self._handles.clear()
         self._made_by.clear()
+        self._through.clear()
 
     def _hook(self, name: str) -> Callable[..., None]:
         seen = False
@@ -79,74 +106,125 @@ class StartProbe:
                 return
             seen = True
             with torch.no_grad():
-                if not any(True for _ in module.children()):
+                leaf = not any(True for _ in module.children())
+                if leaf:
                     self._read_peak(name, out)
-                if isinstance(module, Dense):
-                    self._read_layer(name, module, given, out)
-                elif given is not None and given.shape == out.shape and _adds(out.grad_fn, given.grad_fn):
-                    with suppress(RuntimeError):  # the input was changed in place
-                        x = _sample(given)
-                        self._residual[name] = float((_sample(out) - x).norm() / x.norm())
+                if (matrix := matrix_of(module)) is not None:
+                    self._read_layer(name, module, matrix, given, out)
+                elif given is not None and not (leaf and self._read_between(name, module, given, out)):
+                    self._read_block(name, given, out)
 
         return hook
+
+    def _read_block(self, name: str, given: Tensor, out: Tensor) -> None:
+        """Of a module that adds to its input: what it adds, and signal and gradient of the sum."""
+        if given.shape != out.shape or not _adds(out.grad_fn, given.grad_fn):
+            return
+        with suppress(RuntimeError):  # the input was changed in place
+            x = _sample(given)
+            self._residual[name] = float((_sample(out) - x).norm() / x.norm())
+            size = float(_sample(out).square().mean().sqrt())
+            block = {"name": name, "after": len(self.layers), "forward": size, "backward": math.nan}
+            self._blocks[name] = block
+            _keep_gradient(out, lambda norm: block.update(backward=norm))
 
     def _read_peak(self, name: str, out: Tensor) -> None:
         peak = float(_sample(out).abs().amax())
         if not peak <= self.peak:
             self.peak, self.peak_at = peak, name
 
-    def _read_layer(self, name: str, module: nn.Module, given: Tensor | None, out: Tensor) -> None:
-        weight, bias = module.weight, module.bias
-        if not isinstance(weight, Tensor) or not weight.numel():
-            return
-        flat = weight.detach().flatten()[:MOST].float()
+    def _read_layer(self, name: str, module: nn.Module, matrix: Matrix, given: Tensor | None, out: Tensor) -> None:
+        bias = getattr(module, "bias", None)
+        flat = matrix.weight.detach().flatten()[:MOST].float()
         layer = DenseLayer(
             name,
-            float(flat.square().mean()) * weight[0].numel(),
+            float(flat.square().mean()) * (matrix.fan_in or math.nan),
             float(bias.detach().float().square().mean()) if isinstance(bias, Tensor) else 0.0,
-            weight.shape[0],
+            matrix.width,
             float(_sample(out).square().mean().sqrt()),
         )
-        if given is not None:
+        if given is not None and matrix.fan_in is not None:
             found = self._behind(given.grad_fn)
             if found is not None:
-                layer.source, layer.activation = found
+                layer.source, layer.activation, layer.boost = found
         if out.grad_fn is not None:
-            self._made_by[out.grad_fn] = name
-
-            def keep(gradient: Tensor) -> None:
-                layer.backward = float(torch.linalg.vector_norm(gradient, dtype=torch.float32))
-
-            with torch.enable_grad():
-                out.register_hook(keep)
+            if matrix.fan_in is not None:
+                self._made_by[out.grad_fn] = name
+            _keep_gradient(out, partial(setattr, layer, "backward"))
         self.layers.append(layer)
 
-    def _behind(self, node: Any) -> tuple[str, str] | None:
-        """The layer that a tensor comes from by at most one activation, and which; None if more lies between."""
-        activation = ""
+    def _behind(self, node: Any) -> tuple[str, str, float] | None:
+        """The layer that a tensor comes from by at most one activation, which one, and by what dropout on the way
+        multiplies the mean square; None if more lies between."""
+        activation, boost = "", 1.0
         for _ in range(8):
             if node is None:
                 return None
             known = self._made_by.get(node)
             if known is not None:
-                return known, activation
-            kind = ACTIVATION_NODES.get(node.name())
-            if kind is not None:
-                if activation or not _as_named(node):
-                    return None
-                activation = kind
-            elif node.name() not in _SHAPES:
+                return known, activation, boost
+            node, kind, factor = self._through.get(node) or _step_back(node)
+            if kind and activation:
                 return None
-            node = node.next_functions[0][0] if node.next_functions else None
+            activation, boost = activation or kind, boost * factor
         return None
+
+    def _read_between(self, name: str, module: nn.Module, given: Tensor, out: Tensor) -> bool:
+        """Take note of an activation, a dropout or a normalisation; False if it is none of them."""
+        if isinstance(module, _DROPOUT):
+            if module.training and 0 < module.p < 1 and out.grad_fn is not None:
+                self._through[out.grad_fn] = given.grad_fn, "", 1 / (1 - module.p)
+            return True
+        if "norm" in type(module).__name__.lower():
+            eps = getattr(module, "eps", getattr(module, "variance_epsilon", None))
+            if isinstance(eps, float):
+                with suppress(RuntimeError, ValueError, TypeError, IndexError):  # it may be of any kind
+                    self.norms[name] = eps, normalised_variance(module, _sample(given))
+            return True
+        node, before = out.grad_fn, given.grad_fn
+        if node is None or before is None or node is before or _step_back(node)[:2] == (before, _kind(node)):
+            if node is not None and (kind := _kind(node)):
+                self.counts[kind] += 1
+            return False  # in place, or one of PyTorch's own: the graph tells
+        if given.shape != out.shape or values_of(module) is None:
+            return False
+        kind = " ".join(repr(module).removesuffix("()").split())[:60]
+        known = self.activations.get(kind)
+        if known is not None and not same_values(known, module):
+            kind = f"{kind} of {name}"
+        self.activations[kind] = module
+        self.counts[kind] += 1
+        self._through[node] = before, kind, 1.0
+        return True
+
+
+def _keep_gradient(out: Tensor, keep: Callable[[float], None]) -> None:
+    """Have ``keep`` called with the norm of the gradient at this output, once it comes."""
+    if out.requires_grad:
+        with torch.enable_grad():
+            out.register_hook(lambda gradient: keep(float(torch.linalg.vector_norm(gradient, dtype=torch.float32))))
+
+
+def _step_back(node: Any) -> tuple[Any, str, float]:
+    """The node before, if this one moves numbers or is an activation of PyTorch's; else None."""
+    before = node.next_functions[0][0] if node.next_functions else None
+    if node.name() in _SHAPES:
+        return before, "", 1.0
+    kind = _kind(node)
+    return (before, kind, 1.0) if kind else (None, "", 1.0)
+
+
+def _kind(node: Any) -> str:
+    """The activation's name, if it is one with PyTorch's usual parameters."""
+    kind = ACTIVATION_NODES.get(node.name(), "") if _as_named(node) else ""
+    return "gelu_tanh" if kind == "gelu" and getattr(node, "_saved_approximate", "none") == "tanh" else kind
 
 
 def _as_named(node: Any) -> bool:
     """The activation is that of its name, without parameters of its own."""
-    slope = getattr(node, "_saved_negative_slope", None)
-    alpha = getattr(node, "_saved_alpha", 1.0) if node.name() == "EluBackward0" else 1.0
-    scale = float(getattr(node, "_saved_scale", 1.0)) if node.name() == "EluBackward0" else 1.0
-    return (slope is None or math.isclose(float(slope), 0.01)) and float(alpha) == 1.0 and scale == 1.0
+    return all(
+        math.isclose(float(getattr(node, f"_saved_{key}", usual)), usual) for key, usual in _USUAL.get(node.name(), ())
+    )
 
 
 def _adds(out: Any, given: Any) -> bool:

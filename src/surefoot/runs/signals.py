@@ -108,6 +108,9 @@ _FORWARD = (
     Signal("attention_entropy", "attention", "layer", "1", "attention entropy",
            "Entropy of the attention weights over the logarithm of the number of visible keys, mean over sampled "
            "queries: 1 spread evenly, 0 all on one key."),
+    Signal("query_norm", "attention", "layer", "1", "length of queries",
+           "Mean L2 norm of the same queries. Logits that explode do so by lengths that grow, not by cosines."),
+    Signal("key_norm", "attention", "layer", "1", "length of keys", "Mean L2 norm of the same attention's keys."),
     Signal("stable_rank", "rank", "layer", "1", "stable rank",
            "‖X‖_F² / ‖X‖₂² of sampled rows of the layer's output: tokens of a sequence, or samples. Not centred."),
     Signal("effective_rank", "rank", "layer", "1", "effective rank",

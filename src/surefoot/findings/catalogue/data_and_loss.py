@@ -93,7 +93,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "dₜᵢ = ℓₜ₊₁,ᵢ − ℓₜ,ᵢ over 8 to 16 consecutive steps of the same samples; D = USVᵀ; groups are the samples "
             "above the knee of |Vᵢ₁|, by side.\n"
             "Judged: σ₁²/Σσ² ≥ ½, top 5 % of the samples carry ≥ 0.3 of all change, lag-1 of both groups ≤ −½ − "
-            "1/√steps, correlation between them ≤ −½; all at once."
+            "1/√steps, correlation between them ≤ −½; all at once. For a warning also a loss of twice its best, or "
+            "half of all change at three windows over 24 steps."
         ),
         source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
         not_this=(
@@ -101,7 +102,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "run. Needs the same samples at consecutive steps: full-batch training."
         ),
         remedies=("lower learning rate", "torch.nn.utils.clip_grad_norm_"),
-        severities="warning while the loss is twice its best or more, else info",
+        severities="warning while the loss is twice its best or more, or where half of all change is theirs; else info",
     ),
     Explanation(
         id="unshuffled-data",
@@ -157,7 +158,7 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "gᵢ = ∂Lᵢ/∂θ for each term of L = ΣLᵢ.\n"
             "Judged: ‖gᵢ‖/max ‖gⱼ‖ (term_gradient_norm) and term_value.\n"
-            "Threshold: 0.01 or less at four fifths of six looks or more over 200 steps, for a term whose weight is 1 "
+            "Threshold: 0.01 or less at four fifths of six looks or more over 128 steps, for a term whose weight is 1 "
             "or more, and whose value has neither halved after the first quarter of them nor come below a tenth of its "
             "first."
         ),
@@ -187,8 +188,8 @@ ENTRIES: tuple[Explanation, ...] = (
         source="the run's own history",
         not_this=(
             "A small rise, and runs that were stopped early, are an info at most: a warning takes twelve evaluations "
-            "after a best in the first third, a quarter of b and a tenth of C. A validation loss may come back "
-            "(grokking), so that it is never critical."
+            "after a best in the first third, a quarter of b (or of C − b) and a tenth of C. A validation loss may "
+            "come back (grokking), so that it is never critical."
         ),
         remedies=("keep the weights of the best evaluation",),
         severities="warning where much was lost or a constant would do better, else info",
@@ -260,11 +261,13 @@ ENTRIES: tuple[Explanation, ...] = (
             "turn for some looks before the players have found each other).\n"
             "Or generated_move, how far the mean of the samples goes from look to look, in units of the data's spread: "
             "median above 0.5 over six looks that are half of the run (two batches of 128 of one distribution differ "
-            "by √(2/128) = 0.125), with coverage below 0.3 at each."
+            "by √(2/128) = 0.125), with coverage below 0.3 at each.\n"
+            "Or the losses of all players: half of the variance of each in one line of its spectrum, three periods or "
+            "more over a quarter of the run, its spread no less than 0.8 of what it was."
         ),
         source="Rosca et al. 2021, Discretization Drift in Two-Player Games, arXiv 2105.13922",
         not_this="Samples that wander and cover the data all the same are an info.",
-        remedies=("less momentum", "a slower generator"),
+        remedies=("less momentum", "surefoot.optim.DriftCancellingGame", "a slower generator"),
         severities=(
             "warning where the data are not covered meanwhile; where the samples wander only, once both players have "
             "moved by ten times their own size and coverage has stopped to grow; else info"

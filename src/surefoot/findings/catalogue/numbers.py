@@ -42,14 +42,15 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: attention_logit_max, the largest logit of a visible key, and attention_entropy, entropy over the "
             "logarithm of the number of visible keys.\n"
             "Threshold: 10^3 at two looks in a row; or 104, eight times the first size, with an entropy of 0.1 or less "
-            "and a loss that has risen from its best."
+            "and a loss that has risen from its best by a tenth of what it had gained, or has half of a constant "
+            "prediction's still to lose."
         ),
         source="Wortsman et al. 2024 (arXiv 2309.14322), §3.1: harm from about 10^3, all models beyond 10^4 diverged",
         not_this=(
             "Heads that copy or look at the token before have low entropy and logits of 20 to 50, and learn. Growth "
             "from 1 to 20 in the first hundred steps is learning."
         ),
-        remedies=("normalised queries and keys", "lower learning rate"),
+        remedies=("surefoot.nn.QKNorm", "lower learning rate", "surefoot.optim.warmup_factor"),
         severities="critical from 10^4 on, and from 10^3 where the loss has risen from its best; else warning; info "
         "from 50 on where it is eight times the first size",
     ),
@@ -66,7 +67,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "16.6 in float32, 36.7 in float64.\n"
             "Judged: softmax_rounding_share = Σ_i |Σ_k p_ik − 1| / Σ_i Σ_{k≠y} p_ik. The gradient p − y of a row sums "
             "to 0 but for rounding; in a collapsed row the error is all there is.\n"
-            "Threshold: 0.9, as the median over the last quarter of the run (64 steps and three looks at least); or "
+            "Threshold: 0.9, as the median over the last quarter of the run (64 steps and two looks at least); or "
             "0.5 at three looks, after which all logits drifted together to 10 and four times what they were: rows "
             "that do not sum to 0 push them."
         ),
@@ -77,7 +78,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "last digit is an info."
         ),
         remedies=("surefoot.losses.stablemax_cross_entropy", "surefoot.optim.OrthogonalGrad", "softmax in float64"),
-        severities="warning; info from half of the gradient at three looks in a row on",
+        severities="warning; info from half of the gradient at three looks in a row on, or nine tenths at two",
     ),
     Explanation(
         id="output-logit-divergence",
@@ -88,11 +89,12 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         mathematics=(
             "log Z = log Σ_k exp(z_k) moves with a common shift of the logits, and the loss does not. Rounding at "
-            "magnitude |z| is eps/2 · |z| nats: 1 nat at 256 in bfloat16, at 2048 in float16.\n"
+            "magnitude |z| is eps/2 · |z| nats, and of that size, relative to itself, is the error of its row's "
+            "gradient: ⅛ at 32 in bfloat16, at 256 in float16.\n"
             "Judged: |log Z| and the logits' mean, the smaller of them, so that neither a wide margin nor a masked "
             "class counts; logit_rounding.\n"
             "Threshold: above 10, four times the first level, and still drifting by 1 in a tenth of the run; with a "
-            "rounding of a nat or a loss that has risen above its best."
+            "rounding of ⅛ or a loss that has risen above its best."
         ),
         source="Wortsman et al. 2024, Small-scale proxies (arXiv 2309.14322), §3.2; the levels are ours",
         not_this=(
@@ -100,7 +102,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "language models have log Z of tens: it does not grow fourfold in a fine-tune."
         ),
         remedies=("surefoot.losses.z_loss", "weight decay"),
-        severities="warning where rounding reaches a nat or the loss rises, else info",
+        severities="warning where rounding reaches ⅛ or the loss rises, else info",
     ),
     Explanation(
         id="epsilon-dominated-update",

@@ -32,6 +32,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "surefoot.optim.SafeStep",
             "torch.nn.utils.clip_grad_norm_",
             "surefoot.optim.warmup_factor",
+            "surefoot.optim.DAL",
         ),
         severities=(
             "critical with harm; warning for two looks with overshoot 2 or more while the loss does not go down; both "
@@ -70,7 +71,9 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: the lower quartile of the newest losses, so that three quarters of them are above.\n"
             "Threshold: first loss + all that was gained + 3 × noise, and twice what a constant prediction scores. "
-            "Where the scale of the loss is not known, a hundred times the highest of the first 16 losses."
+            "Where the scale of the loss is not known, a hundred times the largest of the first 16, signs apart.\n"
+            "Where every step is on one and the same batch, so that nothing but the steps can raise the loss: a "
+            "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning."
         ),
         source="the run's own history, and the loss of the best constant prediction",
         not_this=(
@@ -79,7 +82,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "none: three quarters of the newest losses must be high."
         ),
         remedies=("lower learning rate", "torch.nn.utils.clip_grad_norm_"),
-        severities="critical",
+        severities="critical; a warning for what is lost on one batch",
     ),
     Explanation(
         id="unsafe-step",
@@ -124,7 +127,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: the last three readings between 0.7 and 2, their median 0.8 or above, while the loss learns."
         ),
         source="Cohen et al., arXiv 2103.00065 (2021) and arXiv 2207.14484 (2022)",
-        not_this="Small batches have sharper losses than the whole set: the coefficient of a batch overstates.",
+        not_this=(
+            "Small batches have sharper losses than the whole set: the coefficient of a batch overstates. Curvature "
+            "beyond the limit raises the loss only where the gradient points along it (signals sharpest_share, "
+            "principal_flow_rate; surefoot.analysis.drift.stability_coefficients for several directions, surefoot "
+            "inspect --curvature for the whole spectrum). surefoot.optim.DAL holds the rate at this edge by itself."
+        ),
         remedies=(),
         severities="info only",
     ),
@@ -208,7 +216,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "
             "series of learning_rate.\n"
             "Threshold: CosineAnnealingLR at 1.5 T_max; a rate below 1e-4 of its highest for half of the run; no step "
-            "in a run that ended well; a quarter of the horizon where the horizon is the number of steps taken."
+            "in a run that ended well; a quarter of the horizon where the horizon is the number of steps taken (of a "
+            "scheduler that is gone by then, as often as the last look saw)."
         ),
         source="the schedulers' own counts",
         not_this=(

@@ -184,7 +184,8 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: unchanged_share, the share of a layer's parameters that are bit for bit what they were at the "
             "first look though they have a gradient; gradient_rms.\n"
-            "Threshold: above 0 at two comparisons, or a gradient of 0 at eight looks or more; over 64 steps."
+            "Threshold: above 0 at two comparisons, or a gradient of 0 at eight looks or more (at three where no layer "
+            "has any); over 64 steps."
         ),
         source="no matter of degree, so the threshold is zero",
         not_this=(
@@ -192,7 +193,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "of 0 for some parameters while others learn is an info too. Parameters in low precision may round their "
             "updates to nothing: see low-precision-underflow."
         ),
-        remedies=("one optimizer for all parameters",),
+        remedies=("one optimizer for all parameters", "weights off zero"),
         severities="critical where they are most of the model, else warning; info where it is likely meant",
     ),
 )

@@ -20,12 +20,6 @@ from surefoot.findings.progress import fit, stuck_for, warming_up
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
-SMALLER_EPS = Remedy(
-    name="smaller eps",
-    why="below every gradient again, ε only guards against a division by zero (Wortsman et al. 2024, §3.4: 1e-15)",
-    how='# after: optimizer\nfor group in optimizer.param_groups:\n    group["eps"] = 1e-15\n',
-    apply="adam-eps",
-)
 _LOOKS, _SPAN = 3, 32
 _KEPT = 40  # looks to go back: where every step is looked at, they span so much
 _SHORT = 1 / 16  # of Adam's step: four halvings
@@ -65,6 +59,7 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     where = tuple(still or names)
     at = where[0]
     eps = _eps(history)
+    least = float(np.nanmin(factor.values[dominated]))
     evidence = [Evidence("epsilon_factor", at, factor.step, factor[at], 0.5 if severity == "info" else _SHORT, _FACTOR)]
     ratio = history.layers("update_ratio")
     if still and ratio is not None:
@@ -82,7 +77,8 @@ def epsilon_dominated_update(history: History) -> Sign | None:
         f"the optimizer's ε{told} is above the gradients of {len(names)} of {layers} layers: it leaves "
         f"{100 * left:.2g} % of their steps, and {what}."
     )
-    return Sign(severity, cause, tuple(evidence), where, shares[0].step, (SMALLER_EPS,))
+    cures = (smaller_eps(eps * least / (1 - least) if least < 1 else math.nan),)
+    return Sign(severity, cause, tuple(evidence), where, shares[0].step, cures)
 
 
 _CLIPPED, _FEW = 0.1, 4
@@ -168,6 +164,18 @@ def _eps(history: History) -> float:
     return math.nan
 
 
+def smaller_eps(root: float) -> Remedy:
+    """An ε far below ``root``, the √v̂ of the smallest gradients (NaN where it is not known)."""
+    eps = 10.0 ** math.floor(math.log10(0.01 * root)) if 0 < root < math.inf else 1e-15
+    eps = min(1e-15, max(1e-37, eps))
+    return Remedy(
+        name="smaller eps",
+        why="below every gradient again, ε only guards against a division by zero (Wortsman et al. 2024, §3.4: 1e-15)",
+        how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["eps"] = {eps:.0e}\n',
+        apply="adam-eps" if eps == 1e-15 else f"adam-eps:eps={eps:.0e}",
+    )
+
+
 def wider_clip(norm: float) -> Remedy:
     """A threshold for clipping that only the rare large gradient reaches."""
     bound = 10 * norm if math.isfinite(norm) and norm > 0 else 1.0
@@ -175,9 +183,17 @@ def wider_clip(norm: float) -> Remedy:
         name="wider clipping",
         why="ten times the usual norm bounds what is unusual and leaves every other gradient as it is",
         how=(
-            "# replace: optimizer.step()\n"
+            "# after: optimizer\n"
             "import torch\n"
-            f"torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm={bound:.2g})\n"
-            "optimizer.step()\n"
+            "def wider(clip):\n"
+            '    """In the place of a function that clips; better: the number below where the script calls it."""\n'
+            "    def clip_wider(parameters, *bound, **named):\n"
+            f"        bound = [max(b, {bound:.2g}) for b in bound[:1]] + list(bound[1:])\n"
+            "        for name in {'max_norm', 'clip_value'} & set(named):\n"
+            f"            named[name] = max(named[name], {bound:.2g})\n"
+            "        return clip(parameters, *bound, **named)\n"
+            "    return clip_wider\n"
+            "torch.nn.utils.clip_grad_norm_ = wider(torch.nn.utils.clip_grad_norm_)\n"
+            "torch.nn.utils.clip_grad_value_ = wider(torch.nn.utils.clip_grad_value_)\n"
         ),
     )

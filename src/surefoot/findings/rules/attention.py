@@ -26,14 +26,18 @@ _NOTED = 50.0
 _PAPER = "Wortsman et al. 2024, §3.1: models suffer from logits of about 1e3; all diverged beyond 1e4"
 
 QK_NORM = Remedy(
-    name="normalised queries and keys",
-    why="the length of queries and keys can grow no more, so that a logit is at most √(head width)",
+    name="surefoot.nn.QKNorm",
+    why=(
+        "the length of queries and keys can grow no more, so that a logit is at most √(head width); as a layer of the "
+        "model it learns gains, too"
+    ),
     how=(
         "# after: model\n"
         "import torch.nn.functional as F\n"
+        "from surefoot.nn import QKNorm\n"
         "plain_attention = F.scaled_dot_product_attention\n"
         "def attention_of_normalised(query, key, value, *args, **kwargs):\n"
-        "    query, key = F.layer_norm(query, query.shape[-1:]), F.layer_norm(key, key.shape[-1:])\n"
+        "    query, key = QKNorm(query.shape[-1], elementwise_affine=False)(query, key)\n"
         "    return plain_attention(query, key, value, *args, **kwargs)\n"
         "F.scaled_dot_product_attention = attention_of_normalised\n"
     ),
@@ -43,7 +47,8 @@ QK_NORM = Remedy(
 @rule("attention-logit-growth", needs=("attention",))
 def attention_logit_growth(history: History) -> Sign | None:
     """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
-    is on one key (entropy ≤ 0.1 of an even choice), eight times its first size, and the loss has risen from its best.
+    is on one key (entropy ≤ 0.1 of an even choice), eight times its first size, and the loss has risen from its best or
+    is still above half of a constant prediction's: no gradient tells such an attention where it should look instead.
 
     Critical from 10⁴ on, and where the loss has been lost meanwhile. Info: ≥ 50 and eight times its first size.
     """
@@ -65,7 +70,7 @@ def attention_logit_growth(history: History) -> Sign | None:
         severity: Severity = "critical" if held >= _LOST or harmed else "warning"
         threshold = _LOST if held >= _LOST else _LARGE
         where_all = tuple(n for n, v in zip(newest.names, newest.values, strict=True) if v >= _LARGE)
-    elif held >= _FLAT and entropy <= _ONE_KEY and grown >= _GROWN and harmed:
+    elif held >= _FLAT and entropy <= _ONE_KEY and grown >= _GROWN and (harmed or _early(history)):
         severity, threshold, where_all = "warning", _FLAT, (where,)
     elif held >= _NOTED and grown >= _GROWN:
         severity, threshold, where_all = "info", _NOTED, (where,)
@@ -97,15 +102,22 @@ def attention_logit_growth(history: History) -> Sign | None:
         + (f", and {entropy:.2g} of the entropy of an even choice" if entropy == entropy else "")
         + ": its softmax is a maximum and passes next to no gradient."
     )
-    cures = (QK_NORM, remedies.lower_rate(10.0)) if not from_start else (QK_NORM,)
+    cures = (QK_NORM,) if from_start else (QK_NORM, remedies.lower_rate(10.0), remedies.WARM_UP)
     return Sign(severity, cause, tuple(evidence), where_all, since, cures)
 
 
+def _early(history: History) -> bool:
+    """The choice of keys was made before half of what there is to learn was learned."""
+    return any(level.known and level.count >= 8 and level.recent > 0.5 * level.constant
+               for level in history.losses.values())  # fmt: skip
+
+
 def _worse(level: LossLevel) -> bool:
-    """The loss has left its best by a tenth and by three times its noise, or is no number any more, or nothing was
-    ever learned."""
+    """The loss has left its best by a tenth of it, a tenth of all that was gained and three times its noise; or it is
+    no number any more."""
     if level.nonfinite_step is not None:
         return True
     if level.count < 8:
         return False
-    return level.recent > level.best + max(0.1 * abs(level.best), 3 * level.best_noise)
+    lost = max(0.1 * abs(level.best), 0.1 * (level.first - level.best), 3 * level.best_noise)
+    return level.recent > level.best + lost

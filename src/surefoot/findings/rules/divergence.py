@@ -7,29 +7,40 @@ and twice as high as the best constant prediction, which needs no network at all
 Where it is not (returns that grow, adversaries that trade wins, several optimisers, losses below zero), a rising loss
 is no fault: policy-gradient losses grow with the return, a generator's loss grows while its critic learns. There only
 growth by orders of magnitude counts: three quarters of the newest losses a hundred times above everything the first 16
-steps showed, and still rising.
+steps showed.
+
+Where every step is taken on one and the same batch, the loss is a function of the weights alone, and only steps can
+raise it. A loss that has lost two orders of magnitude there, jumps about, and does not come back for a quarter of the
+run, is unstable however low it still is. (Spikes of full-batch training at the edge of stability come back.)
 """
 
 from __future__ import annotations
 
 from surefoot.findings import remedies
 from surefoot.findings.history import History
-from surefoot.findings.levels import LossLevel
+from surefoot.findings.levels import ORDERS, LossLevel
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence
 
 _MIN_ROWS = 6
-_ORDERS = 100.0
+_LOOKS, _STEPS = 4, 32
+_FOR_LONG = 0.25  # of the run
 
 
 @rule("divergence", needs=("step",))
 def divergence(history: History) -> Sign | None:
-    """Loss lost all it had gained and as much again, beyond its noise; see the module."""
+    """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
+    of what it had gained, for a quarter of the run: warning. See the module."""
     for name, level in history.losses.items():
-        if not level.refreshed or level.count < _MIN_ROWS or level.recent <= level.first:
+        if not level.refreshed or level.count < _MIN_ROWS:
+            continue
+        if level.recent <= level.first:
+            sign = None if level.lost_step is None else _lost_on_one_batch(history, name, level)
+            if sign is not None:
+                return sign
             continue
         threshold, source = _bound(level, sole=len(history.losses) == 1)
-        if level.low > threshold:
+        if level.low > threshold > 0:
             factor = level.recent / abs(level.first) if level.first else float("inf")
             cause = (
                 f"the loss diverges: its recent median {level.recent:.3g} is {factor:.3g} times the first loss "
@@ -41,6 +52,24 @@ def divergence(history: History) -> Sign | None:
     return None
 
 
+def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | None:
+    assert level.lost_step is not None
+    _, distinct = history.series("distinct_batches", name)
+    distinct = distinct[distinct == distinct]
+    if len(distinct) < _LOOKS or distinct[-1] != 1 or level.negative or level.noise < 0.25 * level.recent:
+        return None
+    if history.step - level.lost_step < max(_STEPS, _FOR_LONG * history.step):
+        return None
+    cause = (
+        f"the loss on one and the same batch was down to {level.best:.3g}, and has been about {level.recent:.3g} since "
+        f"step {level.lost_step}: nothing but the steps themselves can have raised it."
+    )
+    source = "the run's own best: a hundred times that; compared with the lower quartile of the newest losses"
+    evidence = Evidence("loss", name, history.step, level.low, ORDERS * level.best, source)
+    cures = (remedies.lower_rate(4.0), remedies.CLIP)
+    return Sign("warning", cause, (evidence,), (name,) if name else (), level.lost_step, cures)
+
+
 def _bound(level: LossLevel, sole: bool) -> tuple[float, str]:
     if level.known and sole:
         gained = max(0.0, level.first - level.best)
@@ -49,8 +78,8 @@ def _bound(level: LossLevel, sole: bool) -> tuple[float, str]:
             "the run's own history: first loss + all that was gained + 3 × noise, and twice the loss of the best "
             "constant prediction; compared with the lower quartile of the newest losses"
         )
-    scale = max(abs(level.early_high), abs(level.first), 3 * level.noise if level.noise < abs(level.first) else 0.0)
-    return _ORDERS * scale, (
-        "a hundred times the highest of the first 16 losses (the scale of this loss is not known: it may rise in a "
-        "healthy run); compared with the lower quartile of the newest losses"
+    scale = max(level.early_size, 3 * level.noise if level.noise < level.early_size else 0.0)
+    return ORDERS * scale, (
+        "a hundred times the largest of the first 16 losses, signs apart (the scale of this loss is not known: it may "
+        "rise in a healthy run); compared with the lower quartile of the newest losses"
     )

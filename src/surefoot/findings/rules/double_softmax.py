@@ -38,8 +38,9 @@ def double_softmax(history: History) -> Sign | None:
         if name in ("cross_entropy", "nll_loss") and (made == {_SOFTMAX} or rows_sum):
             classes = history.value("num_classes", name)
             floor = math.log1p((classes - 1) / math.e) if classes >= 2 else math.nan
-            cures = (remedies.LOGITS_FROM_MODEL, remedies.NLL_OF_LOG)
+            cures = (remedies.NLL_OF_LOG,)  # for nll_loss raw logits would be as wrong
             if name == "cross_entropy":
+                cures = (remedies.LOGITS_FROM_MODEL, *cures)
                 cause = (
                     "cross_entropy gets probabilities: it applies a softmax of its own, so that with "
                     f"{classes:.0f} classes the loss cannot fall below {floor:.3g}."

@@ -1,14 +1,15 @@
 """``mode-collapse``, ``adversarial-rotation``, ``posterior-collapse``: generative models that tell nothing apart.
 
-In a game nothing falls: losses of a healthy GAN go up and down, so none of these looks at a loss. Samples are compared
-with data, in the data's own units: how far they spread, which share of the data they come near to, how far their mean
-moves from look to look.
+In a game nothing falls: losses of a healthy GAN go up and down, so that no level of a loss says anything. Samples are
+compared with data, in the data's own units: how far they spread, which share of the data they come near to, how far
+their mean moves from look to look. A loss tells of a game in one case only: where it is a sinusoid that does not die.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from surefoot.findings.cycles import Cycle, strongest_cycle
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -22,6 +23,8 @@ _STEPS = 100  # any generator begins with samples that are all alike; so long it
 _MOVED = 10.0
 _SAMPLES = 128  # of which coverage is measured, so that it is uncertain by √(c (1 − c)/128)
 _COHERENT, _TURNS, _IN_PLANE, _LASTS, _BOTH = 0.9, 1.0, 0.5, 0.8, 0.2
+_ONE_LINE = 0.5  # of a loss's variance in three neighbouring lines; noise has a third there at the very most
+_MUCH_OF_THE_RUN = 0.25
 _SPREAD = 0.1  # of the data's: less is one point in all but name
 _COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), whatever the distribution
 _MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
@@ -47,6 +50,22 @@ NO_MOMENTUM = Remedy(
         '    group["lr"] /= 4\n'
     ),
 )
+CANCEL_DRIFT = Remedy(
+    name="surefoot.optim.DriftCancellingGame",
+    why=(
+        "takes away what steps of finite length add to each player's gradient by way of the other's, and past 1 a "
+        "damping comes in its place: the spiral outward turns inward"
+    ),
+    how=(
+        "# after: optimizer\n"
+        "from surefoot.optim import DriftCancellingGame\n"
+        "def cancelling(first_loss, second_loss, first, second, lr=0.1, cancel=4.0):\n"
+        "    # losses are functions of a batch; game.step(batch) takes the place of both players' backward and step\n"
+        "    players = first.parameters(), second.parameters()\n"
+        "    return DriftCancellingGame(first_loss, second_loss, *players, lr, lr, cancel=cancel)\n"
+    ),
+)
+_ROUND = (NO_MOMENTUM, CANCEL_DRIFT, TWO_RATES)
 FREE_BITS = Remedy(
     name="free nats",
     why="below half a nat a latent dimension costs nothing, so that it pays to begin to use it",
@@ -109,9 +128,12 @@ def mode_collapse(history: History) -> Sign | None:
     return None
 
 
-@rule("adversarial-rotation", needs=("game", "rotation"))
+@rule("adversarial-rotation", needs=("game", "rotation", "events"))
 def adversarial_rotation(history: History) -> Sign | None:
-    """Two players go round and come no nearer. Either shows it:
+    """Two players go round and come no nearer. Any of these shows it:
+
+    * each of their losses is a sinusoid (half of the variance in one line of the spectrum, over three periods or more
+      and a quarter of the run) that does not die out, in a game whose gradients were seen; see ``cycles.py``;
 
     * their gradients turn, for half of the run so far: over 16 looks the joint gradient makes a full turn or more, nine
       tenths of its way in one direction, in a plane that holds half of its energy and that both players have a share
@@ -120,13 +142,44 @@ def adversarial_rotation(history: History) -> Sign | None:
       moved by more than half of the data's spread between looks (half of the looks at least).
 
     Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
-    the game has had its chance; or where coverage is not known), else info.
+    the game has had its chance; of a cycle, at one of them; or where coverage is not known), else info.
     """
     for name in history.wheres("generated_move") or ("",):
-        sign = _turning(history, name) or _wandering(history, name)
+        sign = _cycling(history, name) or _turning(history, name) or _wandering(history, name)
         if sign is not None:
             return sign
     return None
+
+
+def _cycling(history: History, name: str) -> Sign | None:
+    if len(history.losses) < 2 or not history.wheres("rotation_turns"):
+        return None
+    found: dict[str, Cycle] = {}
+    began = history.step
+    for player in history.losses:
+        steps, losses = history.series("loss", player)
+        finite = np.isfinite(losses)
+        steps = steps[finite]
+        if len(steps) < 2 or steps[-1] - steps[0] < _MUCH_OF_THE_RUN * history.step:
+            return None
+        cycle = strongest_cycle(steps, losses[finite])
+        if cycle is None or cycle.share < _ONE_LINE or cycle.lasts < _LASTS:
+            return None
+        found[player], began = cycle, min(began, int(steps[0]))
+    _, coverage = _measured(history, "coverage", name)
+    lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).any())
+    evidence = tuple(
+        Evidence("share of the loss's variance in one line", player, history.step, cycle.share, _ONE_LINE,
+                 "noise has no such line (Fisher 1929), and a spiral inward gets shorter")
+        for player, cycle in found.items()
+    )  # fmt: skip
+    period = max(cycle.period for cycle in found.values())
+    cause = (
+        f"the two players go in circles: their losses swing with a period of {period:.3g} steps, and their swings do "
+        f"not die out ({min(cycle.lasts for cycle in found.values()):.2g} of what they were)."
+    )
+    severity: Severity = "warning" if lost else "info"
+    return Sign(severity, cause, evidence, (name,) if name else (), began, _ROUND)
 
 
 def _turning(history: History, name: str) -> Sign | None:
@@ -154,7 +207,7 @@ def _turning(history: History, name: str) -> Sign | None:
         f"in one direction, and became {growth:.2g} times as long: no step brings them nearer to an equilibrium."
     )
     severity: Severity = "warning" if lost else "info"
-    return Sign(severity, cause, evidence, (name,) if name else (), began, (NO_MOMENTUM, TWO_RATES))
+    return Sign(severity, cause, evidence, (name,) if name else (), began, _ROUND)
 
 
 def _wandering(history: History, name: str) -> Sign | None:
@@ -179,7 +232,7 @@ def _wandering(history: History, name: str) -> Sign | None:
     )
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
-    return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), (NO_MOMENTUM, TWO_RATES))
+    return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), _ROUND)
 
 
 def _had_its_chance(history: History, coverage: np.ndarray) -> bool:

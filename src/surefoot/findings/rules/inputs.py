@@ -112,10 +112,10 @@ def _harm(history: History, layer: str) -> tuple[str | None, tuple[Evidence, ...
             return _LOST[1], (evidence,)
     for name, level in history.losses.items():
         scale = _scale(history, name, level)
-        if level.count and scale > 0 and level.early_high >= 10 * scale:
+        if level.count and scale > 0 and level.early_size >= 10 * scale:
             source = "ten times what the best constant prediction scores (or, for squared errors, what zero scores)"
-            evidence = Evidence("loss", name, level.first_step, level.early_high, 10 * scale, source)
-            return f"the first losses reach {level.early_high / scale:.3g} times that of a constant prediction", (
+            evidence = Evidence("loss", name, level.first_step, level.early_size, 10 * scale, source)
+            return f"the first losses reach {level.early_size / scale:.3g} times that of a constant prediction", (
                 evidence,
             )
         if _stuck(level):

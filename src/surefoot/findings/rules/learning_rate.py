@@ -86,12 +86,12 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
         return None
     if not settled(history, level):
         return None
-    base = level.base if known else level.early_high
+    base = level.base if known else level.early_size
     bound = base + 0.25 * abs(base) + 2 * level.noise if known else 3 * abs(base) + 2 * level.noise
     enough = len(long) >= 2 or any(s.overshoot >= 1 and s.rate >= 0.3 for s in long)
     if enough and level.count >= 3 and level.recent > bound:
         return _high(name, history, level, long, "critical", f"and the loss rose to {level.recent:.3g} from {base:.3g}")
-    if not level.negative and level.peak > 5 * level.first and level.recent > 0.8 * level.first:
+    if not level.negative and level.peak > 5 * level.first > 0 and level.recent > 0.8 * level.first:
         blows = [s for s in pace.first if s.overshoot >= 2 or s.rate >= 0.3]
         if len(blows) >= 2:
             told = f"and the loss went from {level.first:.3g} up to {level.peak:.3g}"
@@ -170,7 +170,10 @@ def _high(
     # the safe radius is that of a softmax cross-entropy; elsewhere the gradient can be bounded
     softmax = {"cross_entropy", "nll_loss", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
     early = (remedies.WARM_UP,) if began <= EARLY else ()
-    cures = (remedies.lower_rate(min(excess, 1e4)), remedies.SAFE_STEP if softmax else remedies.CLIP, *early)
+    # curvature was measured and is beyond the limit: a rate that follows it answers that
+    by_curvature = (remedies.DAL,) if sharp else ()
+    bounded = remedies.SAFE_STEP if softmax else remedies.CLIP
+    cures = (remedies.lower_rate(min(excess, 1e4)), bounded, *early, *by_curvature)
     return Sign(severity, cause, (evidence, loss, *sharp), (name,) if name else (), began, cures)
 
 

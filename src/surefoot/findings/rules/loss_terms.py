@@ -16,7 +16,8 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy
 
 _DROWNED = 0.01
-_LOOKS, _STEPS = 6, 200
+_LOOKS, _STEPS = 6, 128
+_BASE = 3.0  # times as many steps: what is learned as slowly as 1/t is down to a third meanwhile
 _MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
 _ERRORS = (*_MISFITS, "squared_error", "absolute_error")
 
@@ -40,7 +41,7 @@ BALANCE = Remedy(
 
 @rule("loss-term-imbalance", needs=("terms",))
 def loss_term_imbalance(history: History) -> Sign | None:
-    """For 200 steps and six looks the gradient of a term that has a weight of one or more is at most a hundredth of
+    """For 128 steps and six looks the gradient of a term that has a weight of one or more is at most a hundredth of
     another's, and its value has neither halved after the first quarter of the looks nor come below a tenth of its
     first: warning where both are squared (or absolute) errors, else info."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
@@ -63,6 +64,8 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
     if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
         return None
     late = slice(len(steps) // 4, None)  # the first steps of a run are of their own kind
+    if np.median(steps[-3:]) < _BASE * np.median(steps[late][:3]):
+        return None
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = gradients[:, late] / gradients[:, late].max(axis=0)
     strongest = int(np.median(gradients[:, late], axis=1).argmax())

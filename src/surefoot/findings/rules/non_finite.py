@@ -16,7 +16,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import EventLike, History, Layers
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Severity
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _NO_WAY_BACK = "IEEE 754: NaN and infinity spread through every operation that reads them"
 _VALUES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -88,7 +88,9 @@ def _sign(
         places = bad[:1]
     if kind == "gradient":
         cause += "; loss and weights are still finite, as under dynamic loss scaling or a guard that skips the step"
-    cures = (remedies.ANOMALY, remedies.SKIP_NONFINITE) if severity != "info" else ()
+    cures: tuple[Remedy, ...] = (remedies.ANOMALY, remedies.SKIP_NONFINITE) if severity != "info" else ()
+    if culprit is not None and culprit.data.get("kind") in ("weight", "gradient"):
+        cures = cures[::-1]  # the forward was sound: with that one step left out the weights stay so
     return Sign(severity, cause + ".", tuple(evidence), places, step, cures)
 
 

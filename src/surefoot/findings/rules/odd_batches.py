@@ -139,7 +139,8 @@ def _worse_than_nothing(
 @rule("opposing-outliers", needs=("samples",))
 def opposing_outliers(history: History) -> Sign | None:
     """Few samples in two groups whose losses swing against each other from step to step: info; warning while the loss
-    is twice its best or more."""
+    is twice its best or more, or where three windows over 24 steps show it, in each of which a twentieth of the samples
+    makes half of all change: it is they who say how long a step may be."""
     events = history.events("opposing_samples")
     if not events or events[-1].step != history.step:
         return None
@@ -151,6 +152,7 @@ def opposing_outliers(history: History) -> Sign | None:
         _, losses = history.series("loss", name)
         recent = losses[-16:]
         spike = level is not None and level.learned and float(np.nanmax(recent)) >= 2 * abs(level.best)
+        harmful = spike or _rules_for_long(history, name)
         evidence = tuple(
             Evidence(f"opposing_{signal}", name, history.step, values[signal], threshold, source)
             for signal, (threshold, source) in _CRITERIA.items()
@@ -160,11 +162,22 @@ def opposing_outliers(history: History) -> Sign | None:
             f"a few samples in two groups that want opposite things swing the loss at each step: the top 5 % carry "
             f"{100 * values['concentration']:.0f} % of all change (rows {rows})."
         )
-        severity: Severity = "warning" if spike else "info"
+        severity: Severity = "warning" if harmful else "info"
         return Sign(severity, cause, evidence, (name,) if name else (), None, (remedies.lower_rate(2.0), remedies.CLIP))
     return None
 
 
+def _rules_for_long(history: History, name: str) -> bool:
+    steps, shares = history.series("opposing_concentration", name)
+    judged = np.isfinite(shares)
+    steps, holds = steps[judged], shares[judged] >= _MOST_OF_IT
+    for signal, (threshold, _) in _CRITERIA.items():
+        values = history.series(f"opposing_{signal}", name)[1][judged]
+        holds &= values >= threshold if threshold > 0 else values <= threshold
+    return len(steps) >= _WINDOWS and bool(holds[-_WINDOWS:].all()) and int(steps[-1] - steps[-_WINDOWS]) >= _FOR
+
+
+_WINDOWS, _FOR, _MOST_OF_IT = 3, 24, 0.5
 _PAPER = "Rosenfeld and Risteski 2024 (arXiv 2311.04163)"
 _CRITERIA = {
     "energy_share": (0.5, "one pattern carries most of all change; independent noise gives about 1/steps"),

@@ -40,9 +40,9 @@ def overfitting(history: History) -> Sign | None:
     """The last three evaluations are above the best by more than four times the noise, while training is at its best.
 
     Info from six evaluations after the best on. A warning from twelve on, if the best lies in the first third, a
-    quarter of its value is lost, and a tenth of what a constant prediction loses (of the first evaluation, where that
-    is unknown); or from six on if it has become worse than a constant, after it had been better by a tenth. Never
-    critical: it may come back.
+    quarter of its value is lost, or of what it was better than a constant prediction by, and a tenth of what that
+    loses (of the first evaluation, where it is unknown); or from six on if it has become worse than a constant, after
+    it had been better by a tenth. Never critical: it may come back.
     """
     for where in history.wheres("validation_loss"):
         sign = _overfits(history, where)
@@ -77,7 +77,8 @@ def _overfits(history: History, where: str) -> Sign | None:
     scale = constant if math.isfinite(constant) else abs(float(values[0]))
     severity: Severity = "info"
     early = since >= _MANY and 3 * at <= len(values)
-    if early and rise > _LOST * scale and rise > 0.25 * abs(best):
+    gained = constant - best if best < constant else math.inf
+    if early and rise > _LOST * scale and rise > 0.25 * min(abs(best), gained):
         severity = "warning"
     if recent > constant and best < 0.9 * constant:
         severity = "warning"

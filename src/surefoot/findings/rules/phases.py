@@ -33,6 +33,18 @@ STEP_ALL = Remedy(
     ),
 )
 
+OFF_ZERO = Remedy(
+    name="weights off zero",
+    why="two factors that are both zero keep each other there: the gradient of each is the other one times something",
+    how=(
+        "# after: optimizer\n"
+        "import torch\n"
+        'for parameter in [p for group in optimizer.param_groups for p in group["params"]]:\n'
+        "    if parameter.dim() > 1 and not parameter.any():\n"
+        "        torch.nn.init.kaiming_uniform_(parameter, a=5**0.5)\n"
+    ),
+)
+
 
 @rule("eval-mode-training", needs=("mode",))
 def eval_mode_training(history: History) -> Sign | None:
@@ -72,9 +84,9 @@ def frozen_parameters(history: History) -> Sign | None:
 
     Warning (critical where they are most of the model) if their optimiser never stepped, or all of it steps with a
     learning rate of 0, or a layer that runs has had a gradient of exactly zero at eight looks or more while others
-    have one (or none has, and the loss is not 0); in all cases over 64 steps. Info where a learning rate of 0 spares
-    some parameters only, and where parameters that are held have ``requires_grad=False``: that is how a backbone is
-    frozen.
+    have one (or at three looks over 32 steps where none has, and the loss is not 0); in all cases over 64 steps. Info
+    where a learning rate of 0 spares some parameters only, and where parameters that are held have
+    ``requires_grad=False``: that is how a backbone is frozen.
     """
     return _unchanged(history) or _zero_gradient(history) or _told_to(history)
 
@@ -124,8 +136,11 @@ def _zero_gradient(history: History) -> Sign | None:
         if v == 0 and called and all(c[n] == 1 for c in called):
             own = [r for r in rows if np.isfinite(r[n])]
             steps = {r.step for r in own}
-            others = all(bool((r.values > 0).any()) for r in own) or _all_silent(history, own)
-            if len(steps) >= _MANY_LOOKS and others and all(r[n] == 0 for r in own):
+            silent = _all_silent(history, own)
+            others = silent or all(bool((r.values > 0).any()) for r in own)
+            # where no layer moves, nothing but other data can bring a gradient back: few looks tell
+            enough = len(steps) >= _MANY_LOOKS or (silent and len(steps) >= _LOOKS and max(steps) - min(steps) >= 32)
+            if enough and others and all(r[n] == 0 for r in own):
                 bad.append(n)
     if not bad:
         return None
@@ -137,7 +152,7 @@ def _zero_gradient(history: History) -> Sign | None:
     )
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     cause = f"{shown}: the gradient has been exactly zero at every look: these layers run, and learn nothing."
-    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, ())
+    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (OFF_ZERO,))
 
 
 def _all_silent(history: History, own: list[Layers]) -> bool:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from surefoot.findings.history import History
-from surefoot.findings.pace import FADED
 from surefoot.findings.progress import fit
+from surefoot.findings.rates import FADED
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -51,7 +51,8 @@ def scheduler_misuse(history: History) -> Sign | None:
     * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
     * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
     * the run is over, and a scheduler whose horizon is the number of steps that the optimiser took was stepped less
-      than a quarter as often.
+      than a quarter as often (or not at all, if it went with the function that had made it: whether it was stepped
+      after the last step of a run, once an epoch, can then no more be seen).
     """
     events = history.events("schedulers")
     facts: list[Mapping[str, Any]] = list(events[-1].data["schedulers"]) if events else []
@@ -59,9 +60,10 @@ def scheduler_misuse(history: History) -> Sign | None:
         sign = _overrun(history, found) or _wrong_optimizer(history, found)
         if sign is not None:
             return sign
-    if events and events[-1].data.get("final") and _ended_well(history):
+    if events and _ended_well(history):
+        final = bool(events[-1].data.get("final"))
         for found in facts:
-            sign = _never_stepped(history, found) or _too_rarely(history, found)
+            sign = _never_stepped(history, found) or _too_rarely(history, found) if final else _gone(history, found)
             if sign is not None:
                 return sign
     return _faded(history, facts)
@@ -101,6 +103,19 @@ def _never_stepped(history: History, found: Mapping[str, Any]) -> Sign | None:
     return Sign("warning", cause, evidence, _where(found), 1, (STEP_THE_SCHEDULER,))
 
 
+def _gone(history: History, found: Mapping[str, Any]) -> Sign | None:
+    """What the last look saw of a scheduler that did not outlive the run."""
+    name, taken = found["name"], history.step
+    steps, counts = history.series("scheduler_steps", name)
+    steps, counts = steps[counts == counts], counts[counts == counts]
+    horizon = found["horizon"]
+    if not len(steps) or 2 * steps[-1] < taken or not horizon or not 0.8 * taken <= horizon <= 1.2 * taken:
+        return None
+    # as often as it would have been by the end, had it gone on so
+    seen = {**found, "steps": round(float(counts[-1]) * taken / float(steps[-1])), "optimizer_steps": taken}
+    return _never_stepped(history, seen) or _too_rarely(history, seen)
+
+
 def _too_rarely(history: History, found: Mapping[str, Any]) -> Sign | None:
     horizon, taken, steps = found["horizon"], found["optimizer_steps"], found["steps"]
     if not horizon or taken < _FEWEST or not 0.8 * taken <= horizon <= 1.2 * taken or not 0 < steps < horizon / 4:
@@ -115,13 +130,12 @@ def _too_rarely(history: History, found: Mapping[str, Any]) -> Sign | None:
 
 
 def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
-    for name, pace in history.paces.items():
-        began, peak = pace.faded_step, pace.peak_learning_rate
+    for name, level in history.rates.items():
+        began, peak, rate = level.faded_step, level.peak, level.newest
         if began is None or history.step < 2 * began or history.step - began < _FEWEST:
             continue
-        rate = pace.newest[-1].learning_rate
         plateau = any(found["type"] == "ReduceLROnPlateau" for found in facts)
-        evidence = (Evidence("learning_rate", name, pace.newest[-1].step, rate, FADED * peak, _OVER),)
+        evidence = (Evidence("learning_rate", name, history.step, rate, FADED * peak, _OVER),)
         cause = (
             f"the learning rate fell from {peak:.3g} to {rate:.2g} by step {began} and has stayed there until step "
             f"{history.step}: the schedule was over long before the run."
@@ -142,15 +156,15 @@ def _where(found: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def schedule_for(steps: int) -> Remedy:
-    """A cosine over the length of the run, stepped once a batch."""
+    """A cosine over the length of the run, in the place of what is stepped now."""
     return Remedy(
         name="a schedule as long as the run",
         why="the horizon counts calls of scheduler.step(): batches here; use the number of all batches of the run",
         how=(
-            "# after: optimizer\n"
+            "# replace: scheduler.step()\n"
             "import torch\n"
-            "for group in optimizer.param_groups:\n"
-            '    group["lr"] = group.get("initial_lr", group["lr"])\n'
-            f"scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={max(1, steps)})\n"
+            f'if getattr(scheduler, "T_max", None) != {max(1, steps)}:\n'
+            f"    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={max(1, steps)})\n"
+            "scheduler.step()\n"
         ),
     )

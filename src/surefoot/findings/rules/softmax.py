@@ -86,16 +86,20 @@ def _collapse(history: History, name: str) -> _Collapse | None:
     if any(level.nonfinite_step is not None for level in history.losses.values()):
         return None  # of NaN nothing was rounded
     steps, lost = _measured(history, "softmax_rounding_share", name)
-    half = lost >= _HALF
-    runs = [i for i in range(_LOOKS - 1, len(lost)) if half[i - _LOOKS + 1 : i + 1].all()]
+    half, pair = lost >= _HALF, lost >= _NEARLY_ALL
+    runs = [
+        i
+        for i in range(1, len(lost))
+        if pair[i - 1 : i + 1].all() or (i >= _LOOKS - 1 and half[i - _LOOKS + 1 : i + 1].all())
+    ]
     if not runs:
         return None
-    began = int(steps[runs[0] - _LOOKS + 1])
+    began = int(steps[runs[0] - (1 if pair[runs[0] - 1 : runs[0] + 1].all() else _LOOKS - 1)])
     newest = lost[steps > (1 - _QUARTER) * history.step]
-    if _QUARTER * history.step >= _FEWEST and len(newest) >= _LOOKS and np.median(newest) >= _NEARLY_ALL:
+    if _QUARTER * history.step >= _FEWEST and len(newest) >= 2 and np.median(newest) >= _NEARLY_ALL:
         return _Collapse(began, float(np.median(newest)), _NEARLY_ALL, "warning", "for the last quarter of the run")
     at, shift = _shift(history, name)
-    before = shift[at <= began]
+    before = shift[at < began]
     if len(before) and len(shift) >= _LOOKS and shift[-_LOOKS:].min() >= max(_LEVEL, _GROWN * before[-1]):
         outcome = f"and what is left has pushed all logits to {history.value('logit_shift', name):.3g}"
         return _Collapse(began, float(lost[runs].max()), _HALF, "warning", outcome)
@@ -106,9 +110,10 @@ def _collapse(history: History, name: str) -> _Collapse | None:
 
 @rule("softmax-collapse", needs=("logits",))
 def softmax_collapse(history: History) -> Sign | None:
-    """Half of the gradient on the logits is rounding, at three looks in a row: info. Warning where
+    """Half of the gradient on the logits is rounding, at three looks in a row, or nine tenths at two: info. Warning
+    where
 
-    * nine tenths of it are, by the median over the last quarter of the run (64 steps and three looks at least); or
+    * nine tenths of it are, by the median over the last quarter of the run (64 steps and two looks at least); or
     * the logits have drifted together since, to 10 and four times what they were: rows of a gradient that no longer sum
       to 0 push them.
     """
@@ -171,9 +176,9 @@ def naive_loss_minimisation(history: History) -> Sign | None:
     return None
 
 
-_GROWN, _LEVEL, _NAT = 4.0, 10.0, 1.0
+_GROWN, _LEVEL, _COARSE = 4.0, 10.0, 1 / 8
 _DRIFT = "|log Z| above 10 and drifting by more than 1 in a tenth of the run (after Wortsman et al. 2024, §3.2)"
-_ROUNDS = "a rounding error of one nat: what the dtype of the logits can no longer tell is a factor e in a probability"
+_ROUNDS = "what a logit is off by, 1 − p of its row is off by relative to itself: an eighth of the gradient is rounding"
 
 
 @rule("output-logit-divergence", needs=("logits",))
@@ -181,9 +186,10 @@ def output_logit_divergence(history: History) -> Sign | None:
     """All logits drift together: |log Z| and |mean logit| are both above 10, four times their first level, and have
     moved by more than 1 in the last tenth of the run: info.
 
-    Warning where it costs something: the logits' own dtype rounds by a nat or more there (256 in bfloat16, 2048 in
-    float16), or the loss has risen clearly above its best. The softmax itself does not see a common shift, and logits
-    that are large because rows are told apart (a small temperature, a wide margin) have no common shift.
+    Warning where it costs something: the logits' own dtype rounds by an eighth of a nat or more there (at 32 in
+    bfloat16, 256 in float16), which is an eighth of each row's gradient; or the loss has risen clearly above its best.
+    The softmax itself does not see a common shift, and logits that are large because rows are told apart (a small
+    temperature, a wide margin) have no common shift.
     """
     for name in history.wheres("log_partition_mean"):
         _, log_z = _measured(history, "log_partition_mean", name)
@@ -207,12 +213,12 @@ def output_logit_divergence(history: History) -> Sign | None:
         evidence = (
             Evidence("log_partition_mean", name, int(steps[-1]), float(log_z[-1]),
                      float(np.copysign(_LEVEL, log_z[-1])), _DRIFT),
-            Evidence("logit_rounding", name, int(steps[-1]), rounding, _NAT, _ROUNDS),
+            Evidence("logit_rounding", name, int(steps[-1]), rounding, _COARSE, _ROUNDS),
         )  # fmt: skip
         costs = "and the loss rises" if rising else f"where their dtype rounds by {rounding:.2g} nats"
         cause = f"all logits drift together: log Z went from {log_z[0]:.3g} to {log_z[-1]:.3g}, {costs}."
         began = _since(steps, shift >= _LEVEL)
-        return Sign("warning" if rising or rounding >= _NAT else "info", cause, evidence, (name,), began,
+        return Sign("warning" if rising or rounding >= _COARSE else "info", cause, evidence, (name,), began,
                     (Z_LOSS, WEIGHT_DECAY))  # fmt: skip
     return None
 

@@ -13,6 +13,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import Pace
+from surefoot.findings.progress import growing
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Severity
 
@@ -51,9 +52,7 @@ def stalled(history: History) -> Sign | None:
 
 
 def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity: float) -> Sign:
-    gradients = [s.gradient_norm for s in pace.newest]
-    growing = gradients[-1] > 2 * sorted(gradients)[len(gradients) // 2]
-    long = level.steps >= _LONG and pace.movement >= _MUCH and not growing
+    long = level.steps >= _LONG and pace.movement >= _MUCH and not growing(history)
     severity: Severity = "warning" if long else "info"
     cause = (
         f"nothing is learned: after {level.steps} steps, in which the weights moved by up to {pace.movement:.3g} times "

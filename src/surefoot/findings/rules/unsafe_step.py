@@ -126,7 +126,7 @@ def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
 def _harmed(level: LossLevel) -> bool:
     if level.nonfinite_step is not None:
         return True
-    base = level.base if level.known else level.early_high
+    base = level.base if level.known else level.early_size
     bound = base + 0.25 * abs(base) if level.known else 3 * abs(base)
     return level.count >= 3 and level.recent > bound + 2 * level.noise
 

@@ -8,14 +8,21 @@ one learning rate for all (SGD) the last layer moves by its own size while the f
 of float32; 2⁻¹² is half of those 24 bits. Adam divides the magnitude out, down to its ε: there the *update* decays
 only where the gradient falls below ε (Wortsman et al. 2024, arXiv 2309.14322, §3.4), so the relative update counts
 too.
+
+A run that has learned nothing for long needs less to be explained: networks train down to a depth of six times the
+distance over which the squared gradient falls to 1/e (Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, Deep
+information propagation, arXiv 1611.01232), which is a decay by e⁻³ = 2⁻⁴·³ of the gradient itself.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History, Layers
+from surefoot.findings.progress import growing, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.recurrence import lost_in_time
 from surefoot.findings.start import cures_of_start
@@ -23,11 +30,13 @@ from surefoot.runs.schema import Evidence, Severity
 
 _LOOKS = 3
 _HALF, _MOST, _ALL = -12.0, -18.0, -24.0  # bits
-_SHORT, _LONG = 24, 64  # steps
+_UNTRAINABLE = -3 / math.log(2)  # bits
+_SHORT, _LONG, _LONGER = 24, 64, 128  # steps
 _SOURCE = (
     "2⁻²⁴ is one rounding error of float32, 2⁻¹² half of its bits: with one learning rate the first layers move by no "
     "more than that while the last layer moves by its own size"
 )
+_DEEP = "e⁻³: deeper than six times the distance over which the squared gradient falls to 1/e (Schoenholz et al. 2017)"
 
 
 @rule("vanishing-gradient", needs=("gradients", "recurrence"))
@@ -35,6 +44,7 @@ def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
     that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴. Before any step the decay decides.
+    Where the loss has learned nothing for 128 steps, and the gradient does not grow, 2⁻⁴·³ is enough.
 
     Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
     lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``.
@@ -53,11 +63,15 @@ def over_depth(history: History) -> Sign | None:
     newest = profile(history, recent[-1])
     if newest is None:
         return None
-    if newest.bits > _HALF or not newest.geometric:
-        return None if learned else _signal_lost(history, newest)
+    long = not (learned or history.inspected) and stuck_for(history, _LONGER) and not growing(history)
+    limit = _UNTRAINABLE if long else _HALF
     bits = [p.bits if p is not None and p.geometric else 0.0 for p in (profile(history, r) for r in recent)]
     worst = max(bits)
-    if worst > _HALF:
+    if newest.bits > _HALF or not newest.geometric:
+        lost = None if learned else _signal_lost(history, newest)
+        if lost is not None or worst > limit:
+            return lost
+    if worst > limit:
         return None
     if worst > _MOST and not _stuck_for(history, _SHORT):
         return None  # it may be slow and learn all the same
@@ -69,8 +83,9 @@ def over_depth(history: History) -> Sign | None:
     first, last = newest.names[at], newest.names[-1]
     value = float(2.0 ** newest.log2[at])
     ratio = float(2.0 ** (newest.log2[at] - newest.log2[-1]))
+    bound, source = (_HALF, _SOURCE) if worst <= _HALF else (limit, _DEEP)
     evidence = [
-        Evidence("gradient_rms", first, recent[-1].step, value, float(2.0 ** (newest.log2[-1] + _HALF)), _SOURCE),
+        Evidence("gradient_rms", first, recent[-1].step, value, float(2.0 ** (newest.log2[-1] + bound)), source),
         Evidence("gradient_rms decay a layer", first, recent[-1].step, float(2.0**-newest.slope), 1.0,
                  "χ per layer is 1 at criticality (Roberts, Yaida, Hanin 2022); its power is what is left at depth"),
     ]  # fmt: skip
@@ -80,9 +95,9 @@ def over_depth(history: History) -> Sign | None:
     began = recent[0].step
     firsts = history.first_layers("gradient_rms")
     at_start = profile(history, firsts[0]) if firsts else None
-    if at_start is not None and at_start.bits <= _HALF and at_start.geometric:
+    if at_start is not None and at_start.bits <= bound and at_start.geometric:
         began = firsts[0].step
-    quiet = newest.log2 <= newest.log2[-1] + _HALF
+    quiet = newest.log2 <= newest.log2[-1] + bound
     where = tuple(n for n, q in zip(newest.names, quiet, strict=True) if q) or (first,)
     cause = (
         f"the gradient shrinks by a factor {2.0**newest.slope:.3g} with every layer toward the input: {first} gets "

@@ -29,7 +29,7 @@ from surefoot.observe.look import trains
 BATCH, HEADS, QUERIES = 2, 8, 32  # of each attention so many are read
 MOST = 1 << 18  # logits read of one attention
 SITES = 64  # attentions read in one look
-_SIGNALS = ("attention_logit_max", "attention_entropy")
+_SIGNALS = ("attention_logit_max", "attention_entropy", "query_norm", "key_norm")
 
 
 class AttentionLogits(Instrument):
@@ -39,7 +39,7 @@ class AttentionLogits(Instrument):
 
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
-        self._read: list[tuple[str, Tensor, Tensor]] = []
+        self._read: list[tuple[str, Tensor, Tensor, Tensor, Tensor]] = []
         self._patch = AttentionPatch(lambda args, kwargs: tools.guard(self.name, self._take, args, kwargs))
         self._open = False  # the forward of this step is under way, and only the patch can see its attentions
         self._thread = threading.get_ident()
@@ -93,28 +93,28 @@ class AttentionLogits(Instrument):
                 self._keep(site)
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
-        """Write one value a layer: the largest logit, the mean entropy."""
+        """Write one value a layer: the largest logit; the means of entropy and of the lengths of queries and keys."""
         read, self._read = self._read, []
         if not read:
             return
         step, rows = self.tools.scene.clock.steps, self.tools.rows
-        names = [name for name, _, _ in read]
+        names = [name for name, *_ in read]
 
         def write(found: list[np.ndarray]) -> None:
-            logits, entropies = (np.array(found[part::2], dtype=np.float64) for part in (0, 1))
+            values = np.array(found, dtype=np.float64).reshape(len(names), len(_SIGNALS))
             for name in dict.fromkeys(names):
-                mine = [place for place, other in enumerate(names) if other == name]
-                known = [place for place in mine if not np.isnan(entropies[place])]
-                entropy = float(np.mean(entropies[known])) if known else np.nan
-                rows.put(
-                    step, self.name, name, **dict(zip(_SIGNALS, (float(np.max(logits[mine])), entropy), strict=True))
-                )
+                mine = values[[other == name for other in names]]
+                means = (float(known.mean()) if len(known := m[~np.isnan(m)]) else np.nan for m in mine[:, 1:].T)
+                rows.put(step, self.name, name, **dict(zip(_SIGNALS, (float(mine[:, 0].max()), *means), strict=True)))
 
         self.tools.ask(step, [value for _, *values in read for value in values], write)
 
 
-def read_attention(site: Attention) -> tuple[Tensor, Tensor] | None:
-    """Largest logit and mean entropy of a sample of one attention, both 0-d; None where nothing of it is known."""
+def read_attention(site: Attention) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """Largest logit, mean entropy and mean length of queries and keys of a sample of one attention, all 0-d.
+
+    None where nothing of it is known.
+    """
     query, key, weights = site.query, site.key, site.weights
     if query is None or key is None or query.dim() < 3 or query.dim() != key.dim():
         return None if weights is None else _entropy_alone(weights)
@@ -145,7 +145,8 @@ def read_attention(site: Attention) -> tuple[Tensor, Tensor] | None:
     else:
         factor = 1.0 if site.scale is None else site.scale
         logits = visible_logits(attention_logits(query[cut], key[some], scale=1.0) * factor, weights[cut])
-    return logit_max(logits), attention_entropy(logits)
+    queries_length, keys_length = (x.detach().float().norm(dim=-1).mean() for x in (query[cut], key[some]))
+    return logit_max(logits), attention_entropy(logits), queries_length, keys_length
 
 
 def _cut(shape: Sequence[int], keys: int) -> tuple[slice, ...]:
@@ -168,8 +169,9 @@ def _fit(mask: Tensor, cut: tuple[slice, ...]) -> Tensor:
     return mask[tuple(slice(None) if size == 1 else part for size, part in zip(mask.shape, cut, strict=False))]
 
 
-def _entropy_alone(weights: Tensor) -> tuple[Tensor, Tensor]:
+def _entropy_alone(weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     flat = weights.reshape(-1, weights.shape[-1])[
         _spaced(weights.numel() // weights.shape[-1], BATCH * HEADS * QUERIES)
     ]
-    return torch.full((), torch.nan, device=weights.device), entropy_of_weights(flat)
+    unknown = torch.full((), torch.nan, device=weights.device)
+    return unknown, entropy_of_weights(flat), unknown, unknown

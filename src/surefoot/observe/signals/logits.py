@@ -76,6 +76,9 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
 
 def _targets(loss: LossSite) -> Tensor | None:
     """The right classes, one a row, as :func:`class_last` orders the rows; those to ignore are negative."""
+    if loss.chosen is not None:  # a cross-entropy written by hand
+        chosen = saved(loss.chosen, "index")
+        return None if chosen is None or chosen.shape[-1] != 1 else chosen.reshape(-1)[:MAX_ROWS]
     targets = saved(loss.node, "target") if loss.name == "cross_entropy" else None
     if targets is None or targets.is_floating_point():
         return None

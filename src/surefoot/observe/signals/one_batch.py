@@ -25,7 +25,7 @@ from surefoot.observe.instrument import Tools
 NAME = "one batch"
 _SEARCH = 8.0  # steps of the run's own that a search for iterators takes, before one was measured
 MAX_ELEMENTS = 1 << 22  # of a tensor of data that is searched for the batch
-_FEWEST = 4  # batches that a tensor must have: what is kept for training is most of the data, not a quarter
+_FEWEST = 8  # batches that a tensor must have: what is kept for training may be a small part of the data, not an eighth
 
 
 class OneBatch:
