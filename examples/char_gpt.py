@@ -12,29 +12,29 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-WIDTH, HEADS, CONTEXT, BATCH = 96, 4, 48, 24
+HEAD, CONTEXT, BATCH = 24, 48, 24
 
 
 class Block(nn.Module):
-    def __init__(self):
+    def __init__(self, width):
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.qkv, self.proj = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.fc1, self.fc2 = nn.Linear(WIDTH, 4 * WIDTH), nn.Linear(4 * WIDTH, WIDTH)
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x):
-        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, HEADS, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(self.norm1(x)).unflatten(-1, (3, -1, HEAD)).permute(2, 0, 3, 1, 4)
         x = x + self.proj(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
 class GPT(nn.Module):
-    def __init__(self, vocab, depth, detach_embedding):
+    def __init__(self, vocab, depth, detach_embedding, width):
         super().__init__()
         self.detach_embedding = detach_embedding
-        self.token, self.position = nn.Embedding(vocab, WIDTH), nn.Embedding(CONTEXT, WIDTH)
-        self.blocks = nn.ModuleList(Block() for _ in range(depth))
-        self.norm, self.head = nn.LayerNorm(WIDTH), nn.Linear(WIDTH, vocab)
+        self.token, self.position = nn.Embedding(vocab, width), nn.Embedding(CONTEXT, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(depth))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocab)
         for name, p in self.named_parameters():
             if p.dim() == 2:  # as GPT-2: what writes into the residual stream starts smaller, the deeper the model
                 nn.init.normal_(p, std=0.02 / math.sqrt(2 * depth) if "proj" in name or "fc2" in name else 0.02)
@@ -53,6 +53,7 @@ def main():
     parser.add_argument("--steps", type=int, default=400, help="optimiser steps (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate (default: %(default)s)")
     parser.add_argument("--depth", type=int, default=4, help="number of blocks (default: %(default)s)")
+    parser.add_argument("--width", type=int, default=96, help="width, in heads of 24 (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-zero-grad", action="store_true", help="mistake: the gradients of all steps add up")
     parser.add_argument("--double-softmax", action="store_true", help="mistake: softmax, then cross_entropy")
@@ -66,7 +67,7 @@ def main():
     data = torch.tensor([symbols.index(c) for c in text])
     train, val = data.split([int(0.9 * len(data)), len(data) - int(0.9 * len(data))])
 
-    model = GPT(len(symbols), args.depth, args.detach_embedding)
+    model = GPT(len(symbols), args.depth, args.detach_embedding, args.width)
     held = model.head if args.head_only_optimizer else model
     optimizer = torch.optim.AdamW(held.parameters(), lr=args.lr, betas=(0.9, 0.95), weight_decay=0.1)
     warmup = max(1, args.steps // 10)

@@ -16,6 +16,7 @@ from surefoot.cli.report import report
 from surefoot.cli.show import show
 from surefoot.cli.signals import signals
 from surefoot.cli.study import study
+from surefoot.cli.sweep import SETTINGS, sweep
 
 
 def commands() -> typer.Typer:
@@ -36,6 +37,7 @@ def commands() -> typer.Typer:
     frame.command("compare")(compare)
     frame.command("export")(export)
     frame.command("inspect")(inspect)
+    frame.command("sweep", context_settings=SETTINGS)(sweep)
     frame.command("findings")(findings)
     frame.command("explain")(explain)
     frame.command("signals")(signals)

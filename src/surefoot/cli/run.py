@@ -88,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--stop-on",
-        metavar="critical|ID",
-        help="end the run with exit code 3 once there is a critical finding, or this one",
+        metavar="critical|ID[,ID…]",
+        help="end the run with exit code 3 once there is a critical finding, or one of these",
     )
     parser.add_argument(
         "--rules",
@@ -207,8 +207,9 @@ def _settings(parser: argparse.ArgumentParser, script: str | None, parsed: argpa
     stop_on = parsed.stop_on if parsed.stop_on is not None else found.stop_on
     for entry in ignore:
         _known(parser, "--ignore", entry, bool(rules))
-    if stop_on is not None and stop_on != "critical":
-        _known(parser, "--stop-on", stop_on, bool(rules))
+    for id in () if stop_on is None else stop_on.split(","):
+        if id != "critical":
+            _known(parser, "--stop-on", id, bool(rules))
     return Config(parsed.budget if parsed.budget is not None else found.budget, ignore, stop_on, rules)
 
 

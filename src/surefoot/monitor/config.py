@@ -21,7 +21,7 @@ class Config:
     ----------
     budget : share of the steps' time that watching may cost; None where it isn't set
     ignore : findings that are not to be told, as ``ID`` or ``ID@module``
-    stop_on : what ends a run: ``"critical"`` or a finding's id; None for nothing
+    stop_on : what ends a run: ``"critical"`` or findings' ids, with commas between; None for nothing
     rules : modules (``mypackage.rules``) or files (absolute) to import for the rules in them
     """
 

@@ -111,7 +111,7 @@ def watch(
     look : force one means of looking at activations: ``"hooks"``, ``"borrow"`` or ``"replay"``
     on_finding : called with each finding that is new or has become more severe
     ignore : findings that are not to be told, as ``"ID"`` or ``"ID@module"``; module is a glob such as ``encoder.*``
-    stop_on : ``"critical"``, or the id of a finding: once it is there, ``optimizer.step()`` raises
+    stop_on : ``"critical"``, or ids of findings with commas between: once one is there, ``optimizer.step()`` raises
         :class:`surefoot.TrainingStopped`, which ends the process with exit code 3 unless it is caught
     rules : modules (``"mypackage.rules"``) or files (``"rules.py"``) with rules of your own
     apply : remedies to put in place, as ``surefoot run --apply`` takes them: ``"safe-step"``,
@@ -161,7 +161,7 @@ def watch(
     sources = list(dict.fromkeys([*settings.rules, *map(str, rules)]))
     for source in sources:
         user_rules.load(source)
-    for mistake in live.unknown([*(Ignored.parse(entry).id for entry in ignore), stop_on or "critical"]):
+    for mistake in live.unknown([*(Ignored.parse(entry).id for entry in ignore), *(stop_on or "critical").split(",")]):
         raise ValueError(mistake)
     folder = Path(out) if out is not None else live.new_folder(Path(), script)
     if record_path(folder, ranks.rank()).exists():

@@ -53,7 +53,7 @@ def start(options: RunOptions) -> None:
     else:
         folder = Path(options.out) if options.out is not None else new_folder(Path(options.home), options.script)
     notes = _load_rules(options.rules)
-    notes += unknown((*(entry.partition("@")[0] for entry in options.ignore), options.stop_on or "critical"))
+    notes += unknown([*(e.partition("@")[0] for e in options.ignore), *(options.stop_on or "critical").split(",")])
     for note in notes:
         tell_on_stderr(note)
     _session = Session(

@@ -25,7 +25,7 @@ class RunOptions:
     quiet : print no diagnosis at the end
     report : write ``report.html`` at the end
     ignore : findings that are not to be told, as ``ID`` or ``ID@module``
-    stop_on : what ends the run: ``"critical"`` or a finding's id; None for nothing
+    stop_on : what ends the run: ``"critical"`` or findings' ids, with commas between; None for nothing
     rules : modules or files (absolute) to import for the user's own rules
     keep_samples : store the few rows of the script's inputs that a finding may name
     apply : remedies to put in place

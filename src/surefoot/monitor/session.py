@@ -50,7 +50,7 @@ class Session:
     models, optimizers : watch these only; None finds what the script trains
     on_finding : called with each finding that is new or has risen to a higher severity
     ignore : findings that are not to be told, as ``ID`` or ``ID@module``
-    stop_on : ``"critical"`` or the id of a finding that ends the run; see :class:`surefoot.monitor.stop.Stopper`
+    stop_on : ``"critical"`` or ids of findings that end the run; see :class:`surefoot.monitor.stop.Stopper`
     rules : where rules of the user's own were imported from, for the record
     keep_samples : store the few rows of the script's inputs that a finding may name; else none ever is
     apply : remedies to put in place: what is watched then is the cured run

@@ -46,7 +46,8 @@ class Stopper:
 
     Parameters
     ----------
-    stop_on : ``"critical"`` for any critical finding, or the id of one that stops at warning and above
+    stop_on : ``"critical"`` for any critical finding, or the id of one that stops at warning and above; several with
+        commas between them
     observer : whose steps are followed; it has its hooks already, so that ours come after
     findings : gives the findings so far
     say : is told once, in a line, before the first raise
@@ -59,7 +60,7 @@ class Stopper:
         findings: Callable[[], Sequence[Finding]],
         say: Callable[[str], None],
     ) -> None:
-        self._stop_on = stop_on
+        self._stop_on = frozenset(stop_on.split(","))
         self._observer = observer
         self._findings = findings
         self._say = say
@@ -93,9 +94,9 @@ class Stopper:
             raise stop
 
     def _stops(self, finding: Finding) -> bool:
-        if self._stop_on == "critical":
-            return finding.severity == "critical"
-        return finding.id == self._stop_on and finding.severity != "info"
+        if finding.severity == "critical" and "critical" in self._stop_on:
+            return True
+        return finding.id in self._stop_on and finding.severity != "info"
 
     def remove(self) -> None:
         """Let the script's steps be."""

@@ -1,1 +1,3 @@
 """Layers that cure or prevent trouble, named and shaped like their torch neighbours; a family is a sub-package."""
+
+from surefoot.nn.qk_norm import QKNorm as QKNorm

@@ -1,6 +1,8 @@
-"""Linear warm-up: the share of the learning rate that the first steps are taken with."""
+"""Linear warm-up: the share of the learning rate that the first steps are taken with, alone or before a cosine."""
 
 from __future__ import annotations
+
+import math
 
 
 def warmup_factor(step: int, steps: int) -> float:
@@ -33,3 +35,39 @@ def warmup_factor(step: int, steps: int) -> float:
     if steps < 1 or step < 1:
         raise ValueError(f"step, steps: got {step} and {steps}; both count from 1")
     return min(1.0, step / steps)
+
+
+def warmup_cosine(step: int, lr: float, *, warmup: int, total: int, final_lr: float = 1e-5) -> float:
+    """The learning rate of a step: linear from 0 to ``lr``, then half a cosine down to ``final_lr``.
+
+    η_t = η · t/T_w up to T_w, then η_min + (η − η_min)(1 + cos(π(t − T_w)/(T − T_w)))/2. A longer warm-up makes a model
+    mind its peak rate less, larger models more so. Warm-up counts in steps: compare lengths at one ``total``.
+
+    Parameters
+    ----------
+    step : from 0 to ``total``; beyond, the rate stays
+    lr : peak rate, reached at step ``warmup``
+    warmup : steps of warm-up, less than ``total``; 0 for none
+    total : steps in all
+    final_lr : rate at step ``total``
+
+    Raises
+    ------
+    ValueError
+        If ``step`` is negative, ``warmup`` is not in 0 … ``total`` − 1, or a rate is negative.
+
+    Source: Wortsman et al. 2024, arXiv 2309.14322, §2.1 (5,000 of 100,000 steps) and §3.2.1.
+
+    Examples
+    --------
+    >>> [warmup_cosine(step, 1.0, warmup=2, total=4, final_lr=0.0) for step in range(5)]
+    [0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    if step < 0 or not 0 <= warmup < total:
+        raise ValueError(f"step, warmup, total: got {step}, {warmup} and {total}; 0 ≤ step and 0 ≤ warmup < total")
+    if lr < 0 or final_lr < 0:
+        raise ValueError(f"lr, final_lr: got {lr} and {final_lr}; rates are not negative")
+    if step < warmup:
+        return lr * step / warmup
+    share = min(1.0, (step - warmup) / (total - warmup))
+    return final_lr + (lr - final_lr) * (1 + math.cos(math.pi * share)) / 2

@@ -111,7 +111,7 @@ def _section(name: str, title: str, text: str, body: str) -> str:
     return f'<section id="{name}"><h2>{title}</h2>{lead}<div class="panel">{body}</div></section>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: int = 0) -> str:
     """A table whose last ``numbers`` columns are set to the right."""
     first = len(heads) - numbers
     head = "".join(f"<th{' class=n' if i >= first else ''}>{escape(text)}</th>" for i, text in enumerate(heads))
@@ -129,7 +129,7 @@ def _settings(found: Comparison) -> str:
     if not found.settings:
         return ""
     rows = [[escape(name), escape(a), escape(b)] for name, a, b in found.settings]
-    return _section("settings", "Set differently", "", _table(("Setting", "A", "B"), rows))
+    return _section("settings", "Set differently", "", table(("Setting", "A", "B"), rows))
 
 
 def _findings(found: Comparison) -> str:
@@ -139,7 +139,7 @@ def _findings(found: Comparison) -> str:
         [escape(id), *(f'<span class="dot {word}"></span> {word}' if word else "–" for word in (a, b))]
         for id, a, b in found.findings
     ]
-    return _section("findings", "Findings", "", _table(("Finding", "A", "B"), rows))
+    return _section("findings", "Findings", "", table(("Finding", "A", "B"), rows))
 
 
 def _curves(found: Comparison, canvas: Canvas) -> str:
@@ -164,4 +164,4 @@ def _numbers(found: Comparison) -> str:
             rows.append([escape(side.name), *(wording.number(n) if n == n else "–" for n in numbers), first])
     heads = ("Signal", "Median A", "Median B", "B/A", "Final A", "Final B", "Differs at")
     text = "Medians over the steps that both runs recorded, and the values at the last of them"
-    return _section("numbers", "Numbers", text, _table(heads, rows, numbers=6)) if rows else ""
+    return _section("numbers", "Numbers", text, table(heads, rows, numbers=6)) if rows else ""
