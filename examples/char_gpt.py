@@ -60,7 +60,6 @@ def main():
     parser.add_argument("--detach-embedding", action="store_true", help="mistake: no gradient reaches the embeddings")
     parser.add_argument("--head-only-optimizer", action="store_true", help="mistake: the optimiser holds only the head")
     args = parser.parse_args()
-
     torch.manual_seed(args.seed)
     text = "\n\n".join(topics[name] for name in sorted(topics))
     symbols = sorted(set(text))

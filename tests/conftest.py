@@ -6,7 +6,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too
 
+import gc
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +49,23 @@ def nothing_compiled() -> None:
     dynamo = sys.modules.get("torch._dynamo.utils")
     if dynamo is not None:
         dynamo.counters.clear()
+
+
+@pytest.fixture(autouse=True)
+def nothing_replaced() -> Iterator[None]:
+    """What some remedies replace, they replace for the whole process."""
+    import torch.nn.functional as F
+    from torch.nn import utils
+
+    replaced = [(F, "scaled_dot_product_attention"), (utils, "clip_grad_norm_"), (utils, "clip_grad_value_")]
+    before = [getattr(home, name) for home, name in replaced]
+    yield
+    for (home, name), value in zip(replaced, before, strict=True):
+        setattr(home, name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left() -> Iterator[None]:
+    """Schedulers and the optimisers that they wrap hold each other: who watches next would find them alive."""
+    yield
+    gc.collect()

@@ -396,16 +396,11 @@ def test_the_corpus_is_well_formed() -> None:
 FIXED = (
     "faulty/cantilever_energy",
     "faulty/diabetes_ranked_table",
-    "faulty/digits_autoencoder_classifier",
-    "faulty/digits_gru_rows",
     "faulty/digits_mlp_adam",
-    "faulty/digits_pair_embedding",
     "faulty/digits_step_budget",
     "faulty/residual_regression",
     "healthy/cyclical_rate_mlp",
     "healthy/frozen_backbone_cnn",
-    "healthy/large_embeddings_layernorm",
-    "healthy/sparse_parity_plateau",
 )
 
 

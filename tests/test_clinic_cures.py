@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 import cure
 import score
@@ -33,12 +32,14 @@ model = nn.Sequential(
 model = model.float()
 loss_fn = nn.CrossEntropyLoss()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 100)
 inputs, targets = torch.randn(16, 4), torch.randint(3, (16,))
 for _ in range(3):
     loss = loss_fn(model(inputs), targets)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+    scheduler.step()
 print("loss", loss.item())
 '''
 INSIDE = FLAT.partition("torch.manual_seed")[0] + (
@@ -50,11 +51,7 @@ INSIDE = FLAT.partition("torch.manual_seed")[0] + (
 
 @pytest.mark.parametrize("text", [FLAT, INSIDE], ids=["flat", "in a function"])
 @pytest.mark.parametrize("remedy", cures().values(), ids=lambda remedy: remedy.name)
-def test_every_remedy_can_be_pasted_and_runs(
-    text: str, remedy, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # one remedy puts its own attention there, for the whole process
-    monkeypatch.setattr(F, "scaled_dot_product_attention", F.scaled_dot_product_attention)
+def test_every_remedy_can_be_pasted_and_runs(text: str, remedy, capsys: pytest.CaptureFixture[str]) -> None:
     pasted = paste(text, remedy.how)
     head, _, body = remedy.how.partition("\n")
     for line in body.splitlines():
@@ -95,7 +92,8 @@ def test_a_statement_is_replaced_wherever_it_is() -> None:
     how = "# replace: optimizer.step()\nif True:\n    optimizer.step()\noptimizer.zero_grad()\n"
     twice = FLAT.replace("print(", "if loss > 0:\n    optimizer.step()  # once more\nprint(")
     pasted = paste(twice, how)
-    assert "    if True:\n        optimizer.step()\n    optimizer.zero_grad()\nif loss > 0:\n    if True:\n" in pasted
+    once = "    if True:\n        optimizer.step()\n    optimizer.zero_grad()\n    scheduler.step()\n"
+    assert f"{once}if loss > 0:\n    if True:\n" in pasted
     assert pasted.count("zero_grad") == 3
 
 

@@ -99,9 +99,9 @@ DAL = Remedy(
     how=(
         "# after: optimizer\n"
         "from surefoot.optim import DAL\n"
-        "optimizer = DAL(model.parameters())\n"
-        "def train_step(inputs, targets):  # in the place of forward, backward and step\n"
-        "    return optimizer.step(lambda: loss_fn(model(inputs), targets))\n"
+        "dal = DAL(model.parameters())\n"
+        "def train_step(inputs, targets):  # call it in the place of forward, backward and optimizer.step()\n"
+        "    return dal.step(lambda: loss_fn(model(inputs), targets))\n"
     ),
 )
 ZERO_GRAD = Remedy(
