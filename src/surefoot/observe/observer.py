@@ -132,7 +132,7 @@ class Observer:
 
     def leave_out(self) -> None:
         """The step that begins changes nothing: the loss that was computed for it is none of the run's."""
-        self._left_out = not self.idle
+        self._left_out = not self._pace.idle
 
     def acquaint(self, tensors: Any) -> None:
         """Get to know the models behind ``tensors`` before a step is under way, so that its first forward is read."""
@@ -151,7 +151,7 @@ class Observer:
 
     def before_backward(self, tensors: Any) -> None:
         """The script is about to run a backward."""
-        if self.idle or not self.on or self._home.elsewhere() or _task() != -1:
+        if self._pace.idle or not self._guard.on or self._home.elsewhere() or _task() != -1:
             return  # a backward inside another is a part of it (activation checkpointing)
         if self._closure_ran:
             return
@@ -176,7 +176,7 @@ class Observer:
 
     def after_backward(self) -> None:
         """The script's backward is over."""
-        if not self.on or self._home.elsewhere() or _task() != -1:
+        if not self._guard.on or self._home.elsewhere() or _task() != -1:
             return
         if self._inner:
             self._guard("clock", self._end_inner_steps)
@@ -190,7 +190,7 @@ class Observer:
 
     def before_clip(self, parameters: Any) -> None:
         """The script is about to clip gradients."""
-        if self._pace.looking and self.on and not self.clock.inside_step and not self._home.elsewhere():
+        if self._pace.looking and self._guard.on and not self.clock.inside_step and not self._home.elsewhere():
             given = [parameters] if isinstance(parameters, Tensor) else parameters
             self._guard("gradients", self._gatherer.at_clip, given)
 
@@ -202,14 +202,14 @@ class Observer:
         self._may_skip = True
         self._count_before = None
         told = isinstance(optimizer, Optimizer) and getattr(type(optimizer).step, "hooked", False)
-        if told and self.on and not self._home.elsewhere() and self._scene.follows(optimizer):
+        if told and self._guard.on and not self._home.elsewhere() and self._scene.follows(optimizer):
             state = self._guard("scaler", self._scene.state_of, optimizer)
             self._count_before = None if state is None else state.count
 
     def after_scaled(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler has stepped an optimiser, or skipped its step."""
         state = self.clock.known(optimizer)
-        if state is None or self._count_before is None or not self.on or self._home.elsewhere():
+        if state is None or self._count_before is None or not self._guard.on or self._home.elsewhere():
             return
         if self._scene.skips_of(state).scaled(state.count == self._count_before):
             self._guard("scaler", self._tell_skips, scaler, state)
@@ -219,12 +219,12 @@ class Observer:
 
     def after_eval(self) -> None:
         """Some module was put into evaluation mode."""
-        if self.on and self._scene.discovered and self._home.known_here():
+        if self._guard.on and self._scene.discovered and self._home.known_here():
             self._guard("validation", self._validation.begin)
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """An optimiser's step begins (a global step pre-hook). Where it has a closure, gives the arguments anew."""
-        if _compiling() or self.idle or not self.on or not self._scene.follows(optimizer):
+        if _compiling() or self._pace.idle or not self._guard.on or not self._scene.follows(optimizer):
             return None
         if _task() != -1:
             if self._pace.looking and not self.clock.inside_step:
@@ -247,7 +247,7 @@ class Observer:
 
     def _closure_gave(self, optimizer: Optimizer) -> None:
         """A step's closure has computed loss and gradient; where it is called again, the first is the step's."""
-        if self._closure_ran or not self.on or not self._home.here():
+        if self._closure_ran or not self._guard.on or not self._home.here():
             return
         self._closure_ran = True
         if self._pace.looking:
@@ -257,7 +257,7 @@ class Observer:
         """An optimiser's step is over (a global step post-hook)."""
         if _compiling():
             return
-        if not self.on or not self._scene.follows(optimizer):
+        if not self._guard.on or not self._scene.follows(optimizer):
             return
         try:
             if _task() != -1:
@@ -272,7 +272,7 @@ class Observer:
 
     def _other_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         """While idle, an optimiser has stepped whose count is not the run's."""
-        if not self.on or not self._scene.follows(optimizer) or _task() != -1 or not self._home.here():
+        if not self._guard.on or not self._scene.follows(optimizer) or _task() != -1 or not self._home.here():
             return
         try:
             state = self._scene.state_of(optimizer)
@@ -284,7 +284,7 @@ class Observer:
 
     def close(self) -> None:
         """Hand over what is gathered and leave no hook behind."""
-        if self.on:
+        if self._guard.on:
             self._guard("clock", self._end_untold_step)
             self._guard("activations", self._gatherer.withdraw)
             self._gatherer.close()
@@ -302,7 +302,7 @@ class Observer:
 
     def catch_up(self) -> None:
         """Hand over all steps but the newest, which may still grow."""
-        if self.on:
+        if self._guard.on:
             self._flush(_now(), self.clock.steps)
 
     # -- one step ----------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot import plots
 from surefoot.init import critical_point, gaussian_moments
 from surefoot.plots import SERIES, figure
 from surefoot.studies.frame import Figure, Measured
@@ -19,15 +20,8 @@ def line(
 ) -> dict[str, Any]:
     """A trace over numbers; traces of one ``colour`` belong together."""
     look = {"color": SERIES[colour]} if colour is not None else {}
-    return {
-        "type": "scatter",
-        "mode": mode,
-        "name": name,
-        "x": [*map(float, x)],
-        "y": [*map(float, y)],
-        "line": look | ({"dash": dash} if dash else {}),
-        "marker": look,
-    }
+    drawn = plots.line(name, map(float, x), map(float, y), mode)
+    return drawn | {"line": look | ({"dash": dash} if dash else {}), "marker": look}
 
 
 def imbalance_figure() -> Figure:

@@ -12,7 +12,7 @@ from surefoot.nn.mgt.connections import Erase, MGTConnection
 class _Rewired(nn.Module):
     """Takes a layer over, with its weights; its norms become those of the branches."""
 
-    def __init__(self, layer: Any, gate: bool, erase: Erase | None, beta_init: float) -> None:
+    def __init__(self, layer: Any, gate: bool = True, erase: Erase | None = "rank1", beta_init: float = 0.2) -> None:
         super().__init__()
         weight = layer.linear1.weight
         self.connections = nn.ModuleList()
@@ -44,15 +44,6 @@ class RewiredEncoderLayer(_Rewired):
     Source: arXiv 2601.01014.
     """
 
-    def __init__(
-        self,
-        layer: nn.TransformerEncoderLayer,
-        gate: bool = True,
-        erase: Erase | None = "rank1",
-        beta_init: float = 0.2,
-    ) -> None:
-        super().__init__(layer, gate, erase, beta_init)
-
     def forward(
         self,
         src: Tensor,
@@ -73,15 +64,6 @@ class RewiredDecoderLayer(_Rewired):
 
     Source: arXiv 2601.01014.
     """
-
-    def __init__(
-        self,
-        layer: nn.TransformerDecoderLayer,
-        gate: bool = True,
-        erase: Erase | None = "rank1",
-        beta_init: float = 0.2,
-    ) -> None:
-        super().__init__(layer, gate, erase, beta_init)
 
     def forward(
         self,
