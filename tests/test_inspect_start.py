@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules import module as module_hooks
 
+import processes
 import starts
 from surefoot import diagnose, open_run
 from surefoot.analysis.propagation import DenseLayer, chain_report
@@ -21,6 +21,7 @@ from surefoot.monitor.inspect import Subject
 from surefoot.monitor.options import RunOptions
 from surefoot.monitor.session import Session
 from surefoot.monitor.stop import Inspected, end_before_first_step
+from surefoot.observe.first_forwards import FirstForwards
 from surefoot.observe.start import StartProbe
 
 STARTS = Path(starts.__file__)
@@ -106,8 +107,7 @@ finally:
 def run_script(folder, text, *arguments):
     (folder / "train.py").write_text(text)
     command = [sys.executable, "-m", "surefoot", "inspect", "--at-init", "--out", "seen", "train.py", *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, env=environment)
+    return processes.run(command, cwd=folder, timeout=100)
 
 
 def test_a_script_ends_before_its_first_step(tmp_path):
@@ -116,14 +116,18 @@ def test_a_script_ends_before_its_first_step(tmp_path):
     assert "failing" in done.stderr and "vanishing-gradient" in done.stderr and "Traceback" not in done.stderr
     run = open_run(tmp_path / "seen")
     assert run.diagnosis["steps"] == 0 and run.meta["options"] == ["--at-init"] and run.meta["argv"] == ["0.1"]
+    (start,) = run.events("start")
+    assert len(start.data["chain"]["names"]) == 14 and start.data["gradients"]["tensors"] == 14
+    measured, theory = (np.array(start.data["chain"][key]) for key in ("backward", "backward_theory"))
+    assert np.abs(np.log(measured / theory)).max() < 1.5  # of a fall by 10¹¹
     page = (tmp_path / "seen" / "report.html").read_text()
-    assert "surefoot inspect --at-init train.py 0.1" in page
+    assert "surefoot inspect --at-init train.py 0.1" in page and "criticality" in page
     assert json.loads((tmp_path / "seen" / "diagnosis.json").read_text())["verdict"] == "failing"
 
 
 def test_a_script_that_never_steps(tmp_path, monkeypatch, capsys):
     handles = []
-    monkeypatch.setattr(live, "end_before_first_step", lambda observer: handles.append(end_before_first_step(observer)))
+    monkeypatch.setattr(live, "end_before_first_step", lambda *given: handles.append(end_before_first_step(*given)))
     monkeypatch.setattr(sys, "__stderr__", sys.stderr)
     live.start(RunOptions("train.py", out=str(tmp_path), at_init=True))
     try:
@@ -133,6 +137,26 @@ def test_a_script_that_never_steps(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(live, "_options", None)
     assert "there was nothing to inspect" in capsys.readouterr().err
     assert open_run(tmp_path).diagnosis["steps"] == 0
+
+
+def test_the_first_training_forward_is_read_and_no_hook_left():
+    torch.manual_seed(0)
+    big, small = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2)), nn.Linear(2, 1)
+    before = big(torch.ones(3, 8))
+    forwards = FirstForwards(lambda name, function, *args: function(*args))
+    try:
+        compiled = torch.compile(big, backend=lambda *graph: pytest.fail("it was compiled"))
+        with torch.no_grad():
+            compiled(torch.zeros(3, 8))  # no training forward
+        assert torch.equal(before, compiled(torch.ones(3, 8)))
+        small(compiled(torch.ones(5, 8))).sum().backward()
+        compiled(torch.zeros(5, 8))
+    finally:
+        found = forwards.end()
+    assert found is not None and found[0] is big and forwards.end() is None
+    assert [layer.name for layer in found[1].layers] == ["0", "2"]
+    assert found[1].layers[1].forward == pytest.approx(before.detach().square().mean().sqrt().item())
+    assert not any(m._forward_hooks for m in big.modules()) and not module_hooks._global_forward_pre_hooks
 
 
 def test_a_closure_is_run_once_and_no_step_taken(tmp_path):

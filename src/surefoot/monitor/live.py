@@ -7,7 +7,9 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from surefoot.findings import all_rules
 from surefoot.monitor.options import RunOptions
@@ -17,8 +19,12 @@ from surefoot.monitor.stop import end_before_first_step, tell_on_stderr
 from surefoot.monitor.user_rules import load
 from surefoot.runs.store import record_path
 
+if TYPE_CHECKING:
+    from surefoot.observe.first_forwards import FirstForwards
+
 _session: Session | None = None
 _options: RunOptions | None = None  # set when `surefoot run` owns the session
+_forwards: FirstForwards | None = None  # of a script that is to end before its first step
 
 
 def current() -> Session | None:
@@ -46,7 +52,7 @@ def release(session: Session) -> None:
 
 def start(options: RunOptions) -> None:
     """Begin to watch the script; called once torch has been imported."""
-    global _session, _options
+    global _session, _options, _forwards
     begin = time.perf_counter()
     if options.resume is not None:
         folder = Path(options.resume)
@@ -73,7 +79,10 @@ def start(options: RunOptions) -> None:
         started=begin,
     )
     if options.at_init:
-        end_before_first_step(_session.observer)
+        from surefoot.observe.first_forwards import FirstForwards  # with the theory of chains, which a run does without
+
+        _forwards = FirstForwards(_session.observer.guard)
+        end_before_first_step(_session.observer, partial(_session.observer.guard, "start", _tell_start))
     _options = options
     for note in notes:
         _session.event(0, "note", text=note)
@@ -122,6 +131,16 @@ def _processes_started() -> int:
     return int(digits) - 1 if digits else 0
 
 
+def _tell_start() -> None:
+    """Put what the first forward and backward of the script's model told into the record."""
+    from surefoot.monitor.start_facts import start_facts
+
+    found = _forwards.end() if _forwards is not None else None
+    if found is not None and _session is not None:
+        model, probe = found
+        _session.event(0, "start", inputs="", rows="", cotangent=False, **start_facts(probe, model, gradients=True))
+
+
 def finish(code: int | None, exception: str | None) -> None:
     """The script is over: write diagnosis and report, and tell on stderr."""
     drawn = random.getstate()
@@ -136,6 +155,8 @@ def _finish(code: int | None, exception: str | None) -> None:
     if session is None or options is None or session.closed:
         return
     taken = session.observer.clock.steps
+    if _forwards is not None:
+        _forwards.end()
     if options.at_init and taken < 0:
         text = "the script ended before an optimizer of torch.optim was stepped: there was nothing to inspect"
         session.event(0, "note", text=text)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +14,9 @@ import torch
 from torch import Tensor
 
 from surefoot.analysis.curvature import HessianReport
-from surefoot.analysis.propagation import Chain, chain_report
-from surefoot.analysis.residual_expansion import beyond_first_order, effective_depth
-from surefoot.init import critical_point
 from surefoot.monitor.inspect import Subject, loss_of
 from surefoot.monitor.session import Session
+from surefoot.monitor.start_facts import start_facts
 from surefoot.monitor.synthetic import synthetic
 from surefoot.observe.compiled import ByHand
 from surefoot.observe.signals.activations import first_tensor
@@ -28,8 +25,6 @@ from surefoot.observe.start import StartProbe
 SECONDS = 6.0  # of forward and backward; a batch that takes longer is cut
 _FEW = 2  # rows of the first run, which tells what a row costs
 _CHEAP = 2e9  # parameters times numbers of the batch, below which nothing is timed
-_ADAM_EPS, _HALF = 1e-8, 2.0**-24
-_MOST = 1 << 18  # elements of a gradient that are read
 
 
 def look(subject: Subject, folder: Path, target: str, options: list[str], seed: int = 0) -> Session:
@@ -62,29 +57,10 @@ def look(subject: Subject, folder: Path, target: str, options: list[str], seed: 
             torch.autograd.backward(roots, cotangents)
             stand_in = ByHand(trained)
             session.observer.end_untaken(stand_in)
-        chain = chain_report(probe.layers, probe.activations)
-        sizes = [size for size in probe.residual.values() if math.isfinite(size)]
-        facts: dict[str, Any] = {
-            "inputs": told,
-            "rows": cut,
-            "cotangent": cotangents[0] is not None,
-            "chain": None if chain is None else _plain(chain),
-            "layers": [asdict(layer) for layer in probe.layers],
-            "alone": _alone(probe),
-            "residual": probe.residual,
-            "blocks": probe.blocks,
-            "path_depth": effective_depth(sizes),
-            "longer_paths": beyond_first_order(sizes),
-            "peak": probe.peak,
-            "peak_at": probe.peak_at,
-            "norms": _worst_norm(probe.norms),
-            "half": _half(trained),
-            "parameters": sum(p.numel() for p in model.parameters()),
-            "seconds": time.perf_counter() - begin,
-        }
-        if cotangents[0] is None:
-            facts["gradients"] = _small_gradients(model)
-        session.event(0, "start", **facts)
+        random = cotangents[0] is not None
+        facts = start_facts(probe, model, gradients=not random)
+        seconds = time.perf_counter() - begin
+        session.event(0, "start", inputs=told, rows=cut, cotangent=random, seconds=seconds, **facts)
     except BaseException:
         session.close(1, None, report=False)
         raise
@@ -189,71 +165,6 @@ def _cut(value: Any, rows: int) -> Any:
     if isinstance(value, Mapping):
         return {key: _cut(part, rows) for key, part in value.items()}
     return type(value)(_cut(part, rows) for part in value) if isinstance(value, list | tuple) else value
-
-
-def _plain(chain: Chain) -> dict[str, Any]:
-    """As it goes to the record."""
-    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(chain).items()}
-
-
-def _alone(probe: StartProbe) -> dict[str, Any] | None:
-    """The commonest activation that is a module, and where it is critical with nothing else between layers."""
-    if not probe.counts:
-        return None
-    name = probe.counts.most_common(1)[0][0]
-    try:
-        return {"activation": name, "point": asdict(critical_point(probe.activations.get(name, name)))}
-    except (ValueError, RuntimeError):  # it overflows, or has no derivative
-        return None
-
-
-def _worst_norm(norms: Mapping[str, tuple[float, float]]) -> dict[str, Any] | None:
-    """Of those that have something to normalise, where ε is largest against the variance it is added to."""
-    known = {name: pair for name, pair in norms.items() if pair[1] > 0}
-    if not known:
-        return None
-    name = max(known, key=lambda name: known[name][0] / known[name][1])
-    return {"name": name, "eps": known[name][0], "variance": known[name][1]}
-
-
-@torch.no_grad()
-def _half(trained: Sequence[Tensor]) -> dict[str, Any] | None:
-    """Weights of 16 bits: their type, number, and root mean square."""
-    matrices = [p for p in trained if p.dtype in (torch.bfloat16, torch.float16) and p.dim() > 1]
-    if not matrices:
-        return None
-    sizes = [float(p.flatten()[:_MOST].float().square().mean().sqrt()) for p in matrices]
-    dtype = str(matrices[0].dtype).removeprefix("torch.")
-    return {"dtype": dtype, "tensors": len(matrices), "rms": float(np.median(sizes))}
-
-
-@torch.no_grad()
-def _small_gradients(model: torch.nn.Module) -> dict[str, Any]:
-    """How many weights' gradients are below Adam's ε, and what share of elements float16 would flush to zero.
-
-    Weights of two dimensions or more: a bias before a normalisation, say, has no gradient but rounding errors.
-    """
-    below, flushed, count, smallest, smallest_at = [], 0.0, 0, math.inf, ""
-    for name, parameter in model.named_parameters():
-        if parameter.dim() < 2 or parameter.grad is None or parameter.grad.is_sparse:
-            continue
-        size = parameter.grad.flatten()[:_MOST].abs().float()
-        if not bool((size > 0).any()):
-            continue
-        rms = float(size.square().mean().sqrt())
-        count += 1
-        flushed += float(((size > 0) & (size < _HALF)).sum() / (size > 0).sum())
-        if rms < _ADAM_EPS:
-            below.append(name)
-        if rms < smallest:
-            smallest, smallest_at = rms, name
-    return {
-        "tensors": count,
-        "below_eps": below,
-        "flushed": flushed / count if count else math.nan,
-        "smallest": smallest,
-        "smallest_at": smallest_at,
-    }
 
 
 def _first_line(error: Exception) -> str:

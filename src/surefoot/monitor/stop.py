@@ -112,16 +112,18 @@ class Inspected(SystemExit):
         super().__init__(0)
 
 
-def end_before_first_step(observer: Observer) -> RemovableHandle:
+def end_before_first_step(observer: Observer, before_end: Callable[[], None] = lambda: None) -> RemovableHandle:
     """Let the first optimiser that is stepped end the run instead, once the look at that step is written.
 
     Where the script catches that, each further step ends it again: none is ever taken. ``observer`` has its hooks
-    already, so that ours come after. Returns what takes the hook away.
+    already, so that ours come after. ``before_end`` is called once, gradients and weights as the step would have had
+    them. Returns what takes the hook away.
     """
 
     def end(optimizer: Any) -> None:
         if observer.clock.steps < 0:
             observer.end_untaken(optimizer)
+            before_end()
         raise Inspected
 
     def before_step(optimizer: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:

@@ -79,7 +79,7 @@ class Observer:
         self._rows = Rows(sink)
         self.clock = Clock(first)
         self._guard = Guard(self._account, self.clock, sink)
-        self.tell = self._guard.tell
+        self.guard, self.tell = self._guard, self._guard.tell
         self._scene = Scene(self._rows, self.tell, self.clock, models, optimizers)
         self._later = later if later is not None else Later()
         tools = Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard, keep)

@@ -43,6 +43,12 @@ _DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 class StartProbe:
     """A context around one forward and backward.
 
+    Parameters
+    ----------
+    model : is read by hooks on all its modules
+    guard : ``guard(name, function, *args)`` runs what reads a module inside a script that must not fail by it; None
+        lets its exceptions through
+
     Attributes
     ----------
     layers : Linear and convolution layers in the order in which they ran
@@ -54,8 +60,8 @@ class StartProbe:
     peak, peak_at : the largest magnitude of any module's output, and where
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
+    def __init__(self, model: nn.Module, guard: Callable[..., Any] | None = None) -> None:
+        self._model, self._guard = model, guard
         self._made_by: dict[Any, str] = {}  # graph node → layer; holds the nodes, so that they stay themselves
         self._through: dict[Any, tuple[Any, str, float]] = {}  # node → node before, activation, factor of mean square
         self._handles: list[Any] = []
@@ -99,7 +105,7 @@ class StartProbe:
     def _hook(self, name: str) -> Callable[..., None]:
         seen = False
 
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def read(module: nn.Module, args: Any, output: Any) -> None:
             nonlocal seen
             out, given = first_tensor(output), first_tensor(args)
             if seen or out is None or not out.is_floating_point() or not out.numel():
@@ -113,6 +119,12 @@ class StartProbe:
                     self._read_layer(name, module, matrix, given, out)
                 elif given is not None and not (leaf and self._read_between(name, module, given, out)):
                     self._read_block(name, given, out)
+
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if self._guard is None:
+                read(module, args, output)
+            else:
+                self._guard("start", read, module, args, output)
 
         return hook
 

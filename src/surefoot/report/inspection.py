@@ -73,7 +73,7 @@ def _start(record: Record) -> Mapping[str, Any]:
 
 
 def _from_graph(record: Record) -> list[tuple[str, str]]:
-    """Of a script that was stopped: what the graph of its first loss kept."""
+    """Of a script in whose forwards no layer was seen: what the graph of its first loss kept."""
     events = record.events("initialisation")
     if not events:
         return []
@@ -92,8 +92,9 @@ def _from_graph(record: Record) -> list[tuple[str, str]]:
             wheres = list(signal.wheres)
             told += _over_depth(label, f"RMS at the {what}", "modules", wheres, [signal.last(w) for w in wheres])
     told.append(
-        ("flow", "of a script only what its first loss keeps was read; surefoot inspect FILE.py:FUNCTION, with a "
-         "function that returns (model, inputs, targets, loss_fn), tells more")
+        ("flow", "no layer was seen in a forward of the script's that a gradient came back through, so only what its "
+         "first loss keeps was read; surefoot inspect FILE.py:FUNCTION, with a function that returns (model, inputs, "
+         "targets, loss_fn), tells more")
     )  # fmt: skip
     return told
 
