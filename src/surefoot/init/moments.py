@@ -66,22 +66,25 @@ def gaussian_moments(
         raise ValueError(f"K: got {K}; variances are positive numbers")
     t, weights = nodes()
     k = torch.from_numpy(variances.reshape(-1, 1).copy())
-    z = k.sqrt() * t
-    value, slope = _evaluate(act, z, derivative)
-    for row, variance in zip(torch.isfinite(value) & torch.isfinite(slope), variances.reshape(-1), strict=True):
-        if not bool(row.all()):
-            raise ValueError(f"act: {name_of(act)} or its slope is NaN or infinite at K = {variance:.6g}")
+    value, slope = _evaluate(act, k.sqrt() * t, derivative)
+    mixed = value * slope
+    if not bool(torch.isfinite(mixed).all()):
+        first = int((~torch.isfinite(mixed)).any(dim=1).nonzero()[0])
+        raise ValueError(
+            f"act: {name_of(act)} or its slope is NaN or infinite at K = {variances.reshape(-1)[first]:.6g}"
+        )
     square = value.square()
+    by_radius, by_hermite = _weighted()
 
-    def average(values: Tensor) -> np.ndarray:
+    def average(values: Tensor, weights: Tensor = weights) -> np.ndarray:
         return (values @ weights).numpy().reshape(variances.shape)
 
     return GaussianMoments(
         square=average(square),
         fourth=average(square.square()),
         slope_square=average(slope.square()),
-        radial=average(z * value * slope / k),
-        hermite=average(square * (z**4 - 6 * k * z**2 + 3 * k**2)),
+        radial=average(mixed, by_radius) / np.sqrt(variances),
+        hermite=average(square, by_hermite) * variances**2,
     )
 
 
@@ -107,6 +110,13 @@ def nodes() -> tuple[Float[Tensor, " nodes"], Float[Tensor, " nodes"]]:
     """Nodes t and weights of ∫ f(t) φ(t) dt, with φ the standard normal density; float64."""
     edges = np.concatenate([[0.0], _PANEL * 2.0 ** np.arange(-_GRADED, 0), np.arange(_PANEL, _REACH + 1e-9, _PANEL)])
     return _on_panels(np.concatenate([-edges[:0:-1], edges]), _NODES)
+
+
+@cache
+def _weighted() -> tuple[Tensor, Tensor]:
+    """Weights times t, and times t⁴ − 6t² + 3."""
+    t, weights = nodes()
+    return weights * t, weights * (t**4 - 6 * t**2 + 3)
 
 
 @cache

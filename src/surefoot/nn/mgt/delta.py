@@ -96,7 +96,8 @@ def _write(X: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def _mix(X: Tensor, v: Tensor) -> Tensor:
     """X v"""
-    return (X * v.unsqueeze(-2)).sum(-1)
+    products = X * v.unsqueeze(-2)
+    return products.squeeze(-1) if X.shape[-1] == 1 else products.sum(-1)
 
 
 class DeltaResidual(nn.Module):
