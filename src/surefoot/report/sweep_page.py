@@ -95,9 +95,11 @@ def held_back(held: Mapping[str, Any]) -> str:
     """How well the largest size was foreseen from the others, in words."""
     if not held["checks"]:
         return "not checked: it takes three sizes"
+    intervals = held["intervals"]
+    inside = f"{held['inside']} of {intervals} inside the interval" if intervals else "two sizes give no interval"
     return (
         f"foreseen within a factor {number(float(held['median_factor']))} (median of {held['checks']}, worst "
-        f"{number(float(held['largest_factor']))}), {held['inside']} inside the interval"
+        f"{number(float(held['largest_factor']))}), {inside}"
     )
 
 

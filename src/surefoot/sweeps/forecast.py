@@ -60,9 +60,9 @@ class HeldBack:
         return max(ratio, 1 / ratio)
 
     @property
-    def inside(self) -> bool:
-        """Whether what was measured lies in the interval."""
-        return self.low <= self.measured <= self.high
+    def inside(self) -> bool | None:
+        """Whether what was measured lies in the interval; None where two sizes left it without an end."""
+        return self.low <= self.measured <= self.high if math.isfinite(self.high) else None
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def summary(sweep: Plan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
             "checks": len(held),
             "median_factor": float(np.median(factors)) if factors else math.nan,
             "largest_factor": factors[-1] if factors else math.nan,
-            "inside": sum(check.inside for check in held),
+            "inside": sum(check.inside is True for check in held),
+            "intervals": sum(check.inside is not None for check in held),
         },
     }
     return json_safe(value)
