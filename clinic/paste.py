@@ -1,8 +1,9 @@
 """A remedy's snippet pasted into a script by machine, where its first line says.
 
 ``# after: model`` (or ``optimizer``, ``loss``) goes below the statement that makes ``model`` (``optimizer``,
-``loss_fn``) in the scope that trains; ``# replace: STATEMENT`` takes the place of every such statement. Nothing else is
-changed, and where there is no such place nothing is pasted.
+``loss_fn``) in the scope that trains; where a script has its own name for it, the finding speaks of that one, as in
+``# after: net`` or ``# after: self.optimizer``. ``# replace: STATEMENT`` takes the place of every such statement.
+Nothing else is changed, and where there is no such place nothing is pasted.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ def paste(script: str, how: str) -> str:
     head, _, body = how.partition("\n")
     where, _, what = head.removeprefix("#").strip().partition(": ")
     tree = ast.parse(script)
-    if where == "after" and what in NAMES:
-        anchor, scope = _made(tree, NAMES[what])
+    if where == "after" and what.replace(".", "").isidentifier():
+        anchor, scope = _made(tree, NAMES.get(what, what))
         places, keep = [(anchor, scope)], True
     elif where == "replace":
         places, keep = _statements(tree, what), False
         if not places:
             raise NoPlace(f"there is no statement {what!r}")
     else:
-        raise ValueError(f"how: its first line is {head!r}; use '# after: model|optimizer|loss' or '# replace: …'")
+        raise ValueError(f"how: its first line is {head!r}; use '# after: model|optimizer|loss|NAME' or '# replace: …'")
     lines = script.splitlines()
     inside = any(not isinstance(scope, ast.Module) for _, scope in places)
     # An import inside a function makes the name local to all of it, above the import too.
@@ -69,14 +70,11 @@ def _made(tree: ast.Module, name: str) -> tuple[ast.stmt, Scope]:
     found = [(s, scope) for s, scope in _walk(tree) if name in _bound(s)]
     if not found:
         raise NoPlace(f"nothing makes {name!r}")
-    training = [scope for s, scope in _walk(tree) if _is_step(s)]
+    training = [scope for s, scope in _walk(tree) if _trains(s)]
     home = next((scope for wanted in (*training, tree) for _, scope in found if scope is wanted), found[-1][1])
     here = [s for s, scope in found if scope is home]
-    ends = {
-        "model": [s.lineno for s, scope in _walk(tree) if scope is home and "optimizer" in _bound(s)],
-        "optimizer": [s.lineno for s, scope in _walk(tree) if scope is home and _is_step(s)],
-    }.get(name, [])
-    before = [s for s in here if not ends or s.lineno <= min(ends)]
+    first_use = [s.lineno for s, scope in _walk(tree) if scope is home and (_steps(s, name) or _optimises(s, name))]
+    before = [s for s in here if not first_use or s.lineno <= min(first_use)]
     return (before or here)[-1], home
 
 
@@ -86,14 +84,16 @@ def _statements(tree: ast.Module, what: str) -> list[tuple[ast.stmt, Scope]]:
 
 
 def _walk(scope: Scope) -> Iterator[tuple[ast.stmt, Scope]]:
-    """Every statement with the scope of its names, in the order of the text; bodies of classes are left out."""
+    """Every statement with the scope of its names, in the order of the text; of a class its methods only."""
     waiting: list[tuple[ast.AST, Scope]] = [(node, scope) for node in scope.body]
     while waiting:
         node, home = waiting.pop(0)
         if isinstance(node, ast.stmt):
             yield node, home
         inner: Scope = node if isinstance(node, Function) else home
-        if not isinstance(node, ast.ClassDef | ast.expr):
+        if isinstance(node, ast.ClassDef):
+            waiting[:0] = [(method, home) for method in node.body if isinstance(method, Function)]
+        elif not isinstance(node, ast.expr):
             waiting[:0] = [(child, inner) for child in ast.iter_child_nodes(node)]
 
 
@@ -109,19 +109,40 @@ def _bound(statement: ast.stmt) -> set[str]:
     elif isinstance(statement, ast.AnnAssign) and statement.value is not None:
         targets = [statement.target]
     return {
-        node.id
+        ast.unparse(node)
         for target in targets
         for node in (target.elts if isinstance(target, ast.Tuple | ast.List) else [target])
-        if isinstance(node, ast.Name)
+        if isinstance(node, ast.Name | ast.Attribute)
     }
 
 
-def _is_step(statement: ast.stmt) -> bool:
-    """Whether a statement is a step of the optimiser: ``optimizer.step(…)`` or ``scaler.step(optimizer)``."""
+def _method(statement: ast.stmt) -> tuple[str, list[str]]:
+    """Of a statement that is nothing but a method's call, the method and what it is called of and with."""
     call = getattr(statement, "value", None)
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "step":
-        return False
-    return any(isinstance(node, ast.Name) and node.id == "optimizer" for node in (call.func.value, *call.args))
+    if not isinstance(statement, ast.Expr | ast.Assign) or not isinstance(call, ast.Call):
+        return "", []
+    if not isinstance(call.func, ast.Attribute):
+        return "", []
+    return call.func.attr, [ast.unparse(node) for node in (call.func.value, *call.args)]
+
+
+def _trains(statement: ast.stmt) -> bool:
+    """Whether a statement is a backward or a step."""
+    return _method(statement)[0] in ("backward", "step")
+
+
+def _steps(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement is a step of this optimiser: ``optimizer.step(…)`` or ``scaler.step(optimizer)``."""
+    method, words = _method(statement)
+    return method == "step" and name in words
+
+
+def _optimises(statement: ast.stmt, name: str) -> bool:
+    """Whether a statement makes something of this model's parameters, as an optimiser is made."""
+    wanted = {f"{name}.parameters", f"{name}.named_parameters"}
+    return isinstance(statement, ast.Assign) and any(
+        isinstance(node, ast.Attribute) and ast.unparse(node) in wanted for node in ast.walk(statement.value)
+    )
 
 
 def _parted(body: str) -> tuple[list[str], str]:
