@@ -17,6 +17,7 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
+import processes
 import surefoot
 from surefoot.apply.catalogue import ENTRIES, chosen, parse
 from surefoot.cli import run as command
@@ -85,9 +86,7 @@ print(accuracy, logits.logsumexp(-1).square().mean().item(), weights, rate, rand
 
 def treated(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "surefoot", "run", "--no-report", "--out", "run", *words]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    return processes.run(command, cwd=folder)
 
 
 @pytest.fixture(scope="module")

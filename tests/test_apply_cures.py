@@ -25,6 +25,12 @@ NOTHING = (
     "z-loss:coef=0",
     "skip-bad-batch:factor=1e9",
     "safe-step:r_max=1e9",
+    "clip:max_norm=1e9",
+    "qk-clip:tau=1e9",
+    "safe-softmax",
+    "wider-clip:bound=1e-9",
+    "weight-decay:decay=1e-30",
+    "attention-skip",
 )
 
 
@@ -385,6 +391,25 @@ def test_stablemax_takes_the_place_of_softmax() -> None:
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(one, stablemax_cross_entropy(logits[:1], targets[:1], reduction="sum"))
     assert wide.dtype == torch.float32
+
+
+@pytest.mark.parametrize("text", ["z-loss:coef=0.01", "stablemax"])
+def test_a_log_softmax_and_an_nll_loss_are_a_cross_entropy(text: str) -> None:
+    def gradient(loss: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        logits = (5 * torch.randn(7, 3, generator=torch.Generator().manual_seed(0))).requires_grad_()
+        loss(logits, torch.arange(7) % 3).backward()
+        return logits.grad
+
+    with curing(text):
+        whole = gradient(F.cross_entropy)
+        for apart in (
+            lambda z, t: F.nll_loss(F.log_softmax(z, 1), t),
+            lambda z, t: nn.NLLLoss()(nn.LogSoftmax(dim=-1)(z), t),
+            lambda z, t: F.nll_loss(torch.log_softmax(z, dim=1), t),
+        ):
+            torch.testing.assert_close(gradient(apart), whole)
+        of_rows = gradient(lambda z, t: F.nll_loss(z.log_softmax(0), t))  # no cross-entropy: over the rows
+    torch.testing.assert_close(of_rows, gradient(lambda z, t: F.nll_loss(z.log_softmax(0), t)))
 
 
 @pytest.mark.parametrize("text", ["z-loss", "stablemax", "safe-step", "lr-scale", "critical-init"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 from functools import partial
 
@@ -13,6 +12,7 @@ from torch import nn
 from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
+import processes
 from loops import fit
 from surefoot.analysis.hyperbolic import collapse_profile
 from surefoot.nn.hyperbolic import (
@@ -421,7 +421,7 @@ def test_surefoot_run_sees_through_the_layers(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
     plain, watched = (
-        subprocess.run([sys.executable, *options, str(script)], capture_output=True, text=True, timeout=300)
+        processes.run([sys.executable, *options, script], timeout=300)
         for options in ([], ["-m", "surefoot", "run", "--look-every", "1", "--quiet", "--out", str(tmp_path / "run")])
     )
     assert plain.returncode == watched.returncode == 0, watched.stderr

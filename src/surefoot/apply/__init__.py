@@ -4,5 +4,5 @@
 only, for it is needed before the script. :class:`surefoot.apply.interpose.Interposer` puts them in place.
 """
 
-from surefoot.apply.catalogue import Choice as Choice
 from surefoot.apply.catalogue import parse as parse
+from surefoot.apply.settings import Choice as Choice

@@ -1,104 +1,24 @@
-"""The remedies that ``--apply`` knows, their settings, and how they are read. The standard library serves."""
+"""The remedies that ``--apply`` knows, and how those are read that a command line asks for."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
 
+from surefoot.apply.settings import (
+    Choice,
+    Entry,
+    Key,
+    count,
+    count_or_auto,
+    number,
+    one_of,
+    size_or_auto,
+    text_of,
+    yes_or_no,
+)  # fmt: skip
 
-@dataclass(frozen=True)
-class Key:
-    """One setting of a remedy.
-
-    Attributes
-    ----------
-    name : as it is written
-    default : what holds where it is not given
-    meaning : a few words
-    read : from text to value; raises ValueError where the text is none
-    wants : what ``read`` takes, in words
-    """
-
-    name: str
-    default: Any
-    meaning: str
-    read: Callable[[str], Any]
-    wants: str
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One remedy: what it does in a few words, when to use it, its settings, and the class that does it."""
-
-    id: str
-    what: str
-    when: str
-    home: str  # module of this room : class
-    keys: tuple[Key, ...] = ()
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A remedy that was asked for, with all its settings."""
-
-    id: str
-    settings: tuple[tuple[str, Any], ...] = field(default=())
-
-    def __str__(self) -> str:
-        told = ",".join(f"{name}={_text(value)}" for name, value in self.settings)
-        return f"{self.id}:{told}" if told else self.id
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "auto"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _number(low: float, high: float = math.inf, closed: bool = False) -> Callable[[str], float]:
-    def read(text: str) -> float:
-        value = float(text)
-        inside = low <= value <= high if closed else low < value <= high
-        if not (inside and math.isfinite(value)):
-            raise ValueError(text)
-        return value
-
-    return read
-
-
-def _count(low: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        value = int(text)
-        if value < low:
-            raise ValueError(text)
-        return value
-
-    return read
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(text)
-        return text
-
-    return read
-
-
-def _yes_or_no(text: str) -> bool:
-    return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
-
-
-def _size(text: str) -> float | None:
-    return None if text == "auto" else _number(0.0)(text)
-
-
-_SCOPE = _one_of("tensor", "global")
+_SCOPE = one_of("tensor", "global")
 _POSITIVE = "a positive number"
 ACTIVATIONS = (
     "auto", "relu", "leaky_relu", "tanh", "gelu", "silu", "elu", "selu", "sin", "erf", "linear"
@@ -110,28 +30,35 @@ ENTRIES = (
         "multiplies the learning rate",
         "the rate is too high or too low; a scheduler goes on writing its own",
         "lr_scale:LearningRateScale",
-        (Key("factor", 0.1, "times the script's own rate", _number(0.0), _POSITIVE),),
+        (Key("factor", 0.1, "times the script's own rate", number(0.0), _POSITIVE),),
     ),
     Entry(
         "safe-step",
         "shortens each step to the radius of convergence of the cross-entropy",
         "spikes and divergence of a classifier or language model",
         "safe_step:SafeSteps",
-        (Key("r_max", 1.0, "longest step in radii; 1 is the bound", _number(0.0), _POSITIVE),),
+        (Key("r_max", 1.0, "longest step in radii; 1 is the bound", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "lr-cap",
+        "bounds the learning rate",
+        "a jump of the rate in the middle of a run undoes what was learned",
+        "lr_cap:LearningRateCap",
+        (Key("max", 0.1, "highest rate of a step", number(0.0), _POSITIVE),),
     ),
     Entry(
         "warmup",
         "lets the learning rate grow from near zero over the first steps",
         "training is lost within the first steps, mostly with Adam",
         "warmup:WarmUp",
-        (Key("steps", 100, "steps until the script's own rate", _count(1), "a number of steps, 1 or more"),),
+        (Key("steps", 100, "steps until the script's own rate", count(1), "a number of steps, 1 or more"),),
     ),
     Entry(
         "adam-eps",
         "sets epsilon of Adam-like optimisers",
         "epsilon outweighs the gradients' own size, so that updates vanish",
         "adam_eps:AdamEpsilon",
-        (Key("eps", 1e-15, "the new epsilon", _number(0.0), _POSITIVE),),
+        (Key("eps", 1e-15, "the new epsilon", number(0.0), _POSITIVE),),
     ),
     Entry(
         "skip-bad-batch",
@@ -139,9 +66,118 @@ ENTRIES = (
         "single corrupt or mislabelled batches, NaN in the data",
         "skip_bad_batch:SkipBadBatch",
         (
-            Key("factor", 3.0, "times the past's own range above its median", _number(1.0), "a number above 1"),
-            Key("window", 128, "steps that make the past", _count(8), "a number of steps, 8 or more"),
+            Key("factor", 3.0, "times the past's own range above its median", number(1.0), "a number above 1"),
+            Key("window", 128, "steps that make the past", count(8), "a number of steps, 8 or more"),
         ),
+    ),
+    Entry(
+        "early-stopping",
+        "holds the weights of the best evaluation, once the validation loss has been rising for a while",
+        "the model overfits; what is evaluated and saved from then on are the best weights",
+        "early_stopping:HeldAtBest",
+        (Key("patience", 6, "evaluations since the best before a rise counts", count(1), "a number of evaluations"),),
+    ),
+    Entry(
+        "standardize",
+        "brings inputs to mean 0 and variance 1 where a first layer gets them far too large, small or uneven",
+        "inputs in raw units",
+        "standardize:Standardize",
+        (Key("factor", 10.0, "by which pre-activations are off 1, for a layer to be meant", number(1.0, closed=True),
+             "a number, 1 or more"),),
+    ),
+    Entry(
+        "shuffle",
+        "lets data loaders give training samples in a random order that gave them in their own",
+        "samples come sorted by their labels",
+        "shuffle:Shuffle",
+    ),
+    Entry(
+        "fresh-batches",
+        "lets iter(loader) go on where the loader's last iterator was left, in training",
+        "every step gets the first batch, as of next(iter(loader))",
+        "fresh_batches:FreshBatches",
+    ),
+    Entry(
+        "match-shapes",
+        "brings predictions (n, 1) and targets (n,) to one shape in torch's loss functions",
+        "each prediction is compared with every target",
+        "match_shapes:MatchShapes",
+    ),
+    Entry(
+        "log-probabilities",
+        "gives logarithms to cross_entropy, nll_loss and binary_cross_entropy_with_logits where they get probabilities",
+        "a softmax or sigmoid in front of a loss that has its own",
+        "log_probabilities:LogProbabilities",
+    ),
+    Entry(
+        "balance-terms",
+        "brings the gradient of each term of a loss to the length of the largest",
+        "one term of the loss drowns another",
+        "balance_terms:BalanceTerms",
+    ),
+    Entry(
+        "kl-scale",
+        "weighs a variational divergence against the likelihood as the evidence bound does",
+        "the latent variables of an autoencoder say nothing",
+        "kl_scale:KLScale",
+    ),
+    Entry(
+        "gradient-penalty",
+        "adds gamma/2 · ‖∂D/∂x‖² to the loss of a game's critic D, at its own inputs x",
+        "two players go round in circles",
+        "gradient_penalty:GradientPenalty",
+        (Key("gamma", 10.0, "weight of the penalty", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "entropy-bonus",
+        "rewards a policy's entropy with coef",
+        "a policy is too sure of itself to try anything else",
+        "entropy_bonus:EntropyBonus",
+        (Key("coef", 0.01, "weight of the entropy, in the loss's own units", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "zero-grad",
+        "clears gradients that a step has used before the next backward",
+        "gradients are never cleared",
+        "zero_grad:ZeroGradients",
+    ),
+    Entry(
+        "all-parameters",
+        "gives trainable parameters of the loss that nobody updates to the optimiser",
+        "an optimiser was not given all of the model",
+        "all_parameters:AllParameters",
+    ),
+    Entry(
+        "step-all",
+        "steps an optimiser that is never stepped along with the others",
+        "parameters get a gradient and never change",
+        "step_all:StepAll",
+    ),
+    Entry(
+        "optimism",
+        "steps along g + strength · (g − the step before's g)",
+        "the gradients of two players turn and lead nowhere",
+        "optimism:Optimism",
+        (Key("strength", 1.0, "steps that are looked ahead", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "keep-graph",
+        "passes over a detach(), .data or no_grad() that cuts an optimiser's parameters off from the loss",
+        "parameters never get a gradient",
+        "keep_graph:KeepGraph",
+    ),
+    Entry(
+        "train-mode",
+        "puts a model that trains in evaluation mode back into training mode",
+        "nobody called train() after an evaluation",
+        "train_mode:TrainMode",
+    ),
+    Entry(
+        "clip",
+        "shortens the gradient of each step to a bound on its norm",
+        "single gradients are many times as long as all others",
+        "clip:Clip",
+        (Key("max_norm", 1.0, "largest norm of a step's gradient", number(0.0), _POSITIVE),),
     ),
     Entry(
         "agc",
@@ -149,8 +185,8 @@ ENTRIES = (
         "exploding gradients, large batches, networks without normalisation",
         "agc:AdaptiveGradientClipping",
         (
-            Key("clip", 0.01, "largest gradient norm, as a share of the weights'", _number(0.0), _POSITIVE),
-            Key("eps", 1e-3, "least norm that weights count with", _number(0.0), _POSITIVE),
+            Key("clip", 0.01, "largest gradient norm, as a share of the weights'", number(0.0), _POSITIVE),
+            Key("eps", 1e-3, "least norm that weights count with", number(0.0), _POSITIVE),
         ),
     ),
     Entry(
@@ -158,7 +194,7 @@ ENTRIES = (
         "adds coef · (log Z)² to cross_entropy, Z the sum of the exponentials of the logits",
         "output logits that drift or diverge",
         "z_loss:ZLoss",
-        (Key("coef", 1e-4, "weight of the term", _number(0.0, closed=True), "a number, 0 or more"),),
+        (Key("coef", 1e-4, "weight of the term", number(0.0, closed=True), "a number, 0 or more"),),
     ),
     Entry(
         "stablemax",
@@ -172,9 +208,75 @@ ENTRIES = (
         "naive loss minimisation: the loss falls only because logits grow",
         "orthogonal_grad:OrthogonalGradients",
         (
-            Key("restore_norm", False, "scale what is left to the norm before", _yes_or_no, "true or false"),
+            Key("restore_norm", False, "scale what is left to the norm before", yes_or_no, "true or false"),
             Key("scope", "tensor", "project each tensor, or all as one", _SCOPE, "tensor or global"),
         ),
+    ),
+    Entry(
+        "weight-decay",
+        "shrinks weights by lr · decay after each step, as AdamW does",
+        "a network that has fit its data goes on only by growing its weights, until the softmax collapses",
+        "weight_decay:WeightDecay",
+        (Key("decay", 0.1, "AdamW's weight_decay", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "leaky-relu",
+        "puts leaky ReLUs in the place of ReLUs",
+        "units are off for every input and get no gradient",
+        "leaky_relu:LeakyReLU",
+        (Key("slope", 0.1, "below zero", number(0.0, 1.0), "a number in (0, 1]"),),
+    ),
+    Entry(
+        "attention-skip",
+        "puts a skip connection around attentions that have none, and norms of torch's Transformer layers first",
+        "the tokens of a sequence become one vector over depth",
+        "attention_skip:AttentionSkip",
+    ),
+    Entry(
+        "qk-clip",
+        "makes queries and keys shorter after a step whose attention logits went beyond tau",
+        "attention logits grow until each query looks at one key only",
+        "qk_clip:QKClip",
+        (Key("tau", 20.0, "largest attention logit", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "safe-softmax",
+        "gives zeros, not NaN, for rows of a softmax that are masked throughout",
+        "a query that may look at no key makes the loss or the gradient NaN",
+        "safe_softmax:SafeSoftmax",
+    ),
+    Entry(
+        "safe-domain",
+        "keeps arguments of sqrt, log, acos, asin, exp and of powers below 1 to where value and slope are finite",
+        "a gradient is NaN though the loss is not, or the first NaN is one of these functions'",
+        "safe_domain:SafeDomain",
+    ),
+    Entry(
+        "float32-logits",
+        "takes cross_entropy and log_softmax of logits in half precision in float32",
+        "softmax collapse in bfloat16 or float16",
+        "float32_logits:Float32Logits",
+    ),
+    Entry(
+        "bfloat16",
+        "turns autocast from float16 to bfloat16, and weights in half precision into float32 under autocast",
+        "float16 over- or underflows, or weights in half precision swallow their updates",
+        "bfloat16:BFloat16",
+    ),
+    Entry(
+        "schedule",
+        "steps learning-rate schedulers once in so many steps of their optimiser; the script's own calls do nothing",
+        "a schedule is stepped once a batch and was made for epochs, or the other way round, or never",
+        "schedule:Schedule",
+        (Key("every", 1, "steps of the optimiser for one of the schedule", count_or_auto,
+             "a number of steps, or auto for the script's own calls"),),
+    ),
+    Entry(
+        "wider-clip",
+        "raises the bound of clip_grad_norm_ and clip_grad_value_",
+        "clipping acts in every step and leaves next to nothing of the gradient",
+        "wider_clip:WiderClip",
+        (Key("bound", 1.0, "least bound to clip at", number(0.0), _POSITIVE),),
     ),
     Entry(
         "critical-init",
@@ -182,9 +284,9 @@ ENTRIES = (
         "signal or gradient vanishes or explodes over depth from the first step",
         "critical_init:CriticalInit",
         (
-            Key("activation", "auto", "of the network", _one_of(*ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}"),
-            Key("gamma", 0.0, "factor of the skip connection", _number(0.0, 0.999, closed=True), "a number in [0, 1)"),
-            Key("input_rms", None, "size of the inputs' entries", _size, "auto or a positive number"),
+            Key("activation", "auto", "of the network", one_of(*ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}"),
+            Key("gamma", 0.0, "factor of the skip connection", number(0.0, 0.999, closed=True), "a number in [0, 1)"),
+            Key("input_rms", None, "size of the inputs' entries", size_or_auto, "auto or a positive number"),
         ),
     ),
 )  # fmt: skip
@@ -228,7 +330,7 @@ def parse(text: str) -> Choice:
 def _settings_of(entry: Entry) -> str:
     if not entry.keys:
         return "it has none"
-    return "it has " + "; ".join(f"{key.name}={_text(key.default)} ({key.meaning})" for key in entry.keys)
+    return "it has " + "; ".join(f"{key.name}={text_of(key.default)} ({key.meaning})" for key in entry.keys)
 
 
 def chosen(texts: Sequence[str]) -> tuple[Choice, ...]:

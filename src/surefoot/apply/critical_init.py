@@ -19,10 +19,12 @@ from torch.optim import Optimizer
 from surefoot.apply.cure import Cure, Desk
 from surefoot.apply.fresh import sign_of_training
 from surefoot.init.critical import InitPlan, critical_, dense_layers
+from surefoot.observe.attention_sites import feeding_layer
 from surefoot.observe.data_sites import find_data
 from surefoot.observe.discover import census, find_models, unwrap
 from surefoot.observe.graph import GraphView, read_graph
 from surefoot.observe.replay import Forward
+from surefoot.observe.residual_sites import find_branches
 from surefoot.observe.signals.initialisation import ACTIVATION_NODES
 
 Function = str | nn.Module
@@ -96,7 +98,7 @@ class CriticalInit(Cure):
         used = "a step was taken already" if self._stepped else sign_of_training(model)
         if used is not None:
             raise ValueError(f"{used}; only a model that was just drawn is drawn anew")
-        found, rms = self._tried(model, args, kwargs)
+        found, rms, ends = self._tried(model, args, kwargs)
         act: Function = found if self.activation == "auto" else self.activation
         first = next((module.weight for _, module, _ in dense_layers(model)), None)
         if first is None:
@@ -104,13 +106,20 @@ class CriticalInit(Cure):
         generator = torch.Generator().manual_seed(_seed(first))
         copies = _copies_of(model)
         plan = critical_(model, act, self.gamma, self.input_rms or rms or 1.0, generator)
+        with torch.no_grad():  # each branch would add its variance to the last one's; from zero they find their size
+            for weight in ends:
+                weight.zero_()
         for other in copies:
             other.load_state_dict(model.state_dict())
-        self._done.append(_told(model, act, plan))
+        branches = f", and {len(ends):,} residual branches that begin at zero" if ends else ""
+        self._done.append(_told(model, act, plan) + branches)
         self.act()
 
-    def _tried(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Function, float | None]:
-        """The model's commonest activation, and the size of what enters its first layer, from one run of it."""
+    def _tried(
+        self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Function, float | None, list[Tensor]]:
+        """The model's commonest activation, the size of what enters its first layer, and the weights at the end of
+        residual branches, from one run of it."""
         if torch.is_inference_mode_enabled():
             raise ValueError("its first forward is one of inference")
         with torch.enable_grad():
@@ -119,7 +128,13 @@ class CriticalInit(Cure):
         first = next((module.weight for _, module, _ in dense_layers(model)), None)
         sizes = [float(s.data.detach().double().square().mean().sqrt()) for s in find_data(view)
                  if s.weight is first and s.data.is_floating_point()]  # fmt: skip
-        return _activation(view), sizes[0] if sizes and 0 < sizes[0] < float("inf") else None
+        drawn = {id(module.weight) for _, module, _ in dense_layers(model)}
+        ends: dict[int, Tensor] = {}  # a layer may end several branches
+        for branch in find_branches(view.nodes) if not self.gamma else ():
+            for fed in feeding_layer(branch.end):
+                if branch.certain and fed.layer in branch.nodes and id(fed.parameter) in drawn:
+                    ends[id(fed.parameter)] = fed.parameter
+        return _activation(view), sizes[0] if sizes and 0 < sizes[0] < float("inf") else None, list(ends.values())
 
 
 def _activation(view: GraphView) -> Function:

@@ -6,13 +6,15 @@ exception of ours turns this cure off, told once, and the script goes on without
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from surefoot.observe.discover import census, find_models
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,20 @@ class Desk:
     tell : ``tell(kind, **data)`` records an event of the step under way; a ``note`` is told on stderr too
     offset : steps of a continued run that were taken before this process
     leave_out : the loss of the step under way is none of the run's, for the step is not taken
+    listen : ``listen(told)`` has ``told(name, loss)`` called with each validation loss of the script's, once it is
+        complete
+    evaluated : an evaluation that is open is over, for a step begins
     """
 
     tell: Callable[..., None]
     offset: int = 0
     leave_out: Callable[[], None] = lambda: None
+    listen: Callable[[Callable[[str, float], None]], None] = lambda _: None
+    evaluated: Callable[[], None] = lambda: None
+
+
+Patch = tuple[Any, str, Callable[[Any], Any]]
+"""Where a function of torch's is, its name, and what makes of it the one that takes its place."""
 
 
 class Cure:
@@ -55,11 +66,23 @@ class Cure:
         self.models: list[nn.Module] | None = None
         self.noted: set[str] = set()
 
+    def patches(self, guard: Callable[..., Any]) -> Iterable[Patch]:
+        """Functions of torch's that it stands before.
+
+        ``guard(function, *args)`` runs one of ours inside of them: None where it fails, or has failed before.
+        """
+        return ()
+
     def at_optimizer(self, optimizer: Optimizer) -> None:
         """An optimiser was made; its groups are complete."""
 
     def at_backward(self, tensors: Any) -> None:
         """A backward of the script's begins, from ``tensors``."""
+
+    def worth(self, tensors: Any) -> Any:
+        """What the backward is to begin from: of the same gradients, and of the value that is really lowered, for those
+        who watch; None: from ``tensors``. Called after all :meth:`at_backward`."""
+        return None
 
     def before_step(self, optimizer: Optimizer) -> None:
         """An outermost step of an optimiser begins."""
@@ -72,10 +95,6 @@ class Cure:
 
     def restore(self, optimizer: Optimizer) -> None:
         """Everybody has been told of the step: put back what was changed for its length."""
-
-    def cross_entropy(self, logits: Tensor, targets: Tensor, loss: Callable[[], Tensor], how: dict[str, Any]) -> Any:
-        """What ``F.cross_entropy`` is to give where gradients are asked for; ``loss()`` is torch's own."""
-        return loss()
 
     def at_close(self) -> None:
         """The run is over."""
@@ -111,6 +130,38 @@ class Cure:
         if text not in self.noted:
             self.noted.add(text)
             self.desk.tell("note", text=f"{self.id}: {text}")
+
+
+class ModelCure(Cure):
+    """A cure of the models that optimisers train: :meth:`met` is called with each, before its first forward.
+
+    Compiled models are left out: hooks on them would be compiled too, or not be called.
+    """
+
+    wants_models = True
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self.trained: list[nn.Module] = []
+
+    def at_optimizer(self, optimizer: Optimizer) -> None:
+        """Find the models that it trains."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        modules = census().modules if self.models is None else [m for top in self.models for m in top.modules()]
+        for root in find_models(modules, parameters).roots:
+            model = root.module()
+            if model is None or root.compiled or any(model is known for known in self.trained):
+                continue
+            self.trained.append(model)
+            self.met(model)
+
+    def met(self, model: nn.Module) -> None:
+        """A model that is trained, met for the first time."""
+
+    @property
+    def training(self) -> bool:
+        """Whether this moment is one of training: gradients are on, and no model is in evaluation mode."""
+        return torch.is_grad_enabled() and all(model.training for model in self.trained)
 
 
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:

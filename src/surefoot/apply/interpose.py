@@ -1,4 +1,4 @@
-"""Puts cures in place: around optimisers' steps, before backwards, in ``F.cross_entropy``, where optimisers are made.
+"""Puts cures in place: around optimisers' steps, before backwards, in functions of torch's, where optimisers are made.
 
 Steps are met by PyTorch's global optimiser hooks. Ours stand outermost: what watches sees a step as the cure left it,
 with the rate that it was taken with, and a scheduler sees the rate that it wrote.
@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import (
@@ -23,8 +22,9 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from surefoot.apply.catalogue import KNOWN, Choice
+from surefoot.apply.catalogue import KNOWN
 from surefoot.apply.cure import Cure, Desk
+from surefoot.apply.settings import Choice
 from surefoot.observe.compiled import ByHand
 from surefoot.observe.discover import census
 from surefoot.observe.patches import closure_in, followed, with_closure
@@ -74,8 +74,9 @@ class Interposer:
         _to_the_front(_global_optimizer_post_hooks, self._handles[1])
         if self._any("at_backward"):
             self._put(torch.autograd, "backward", self._backward(torch.autograd.backward))
-        if self._any("cross_entropy"):
-            self._put(F, "cross_entropy", self._cross_entropy(F.cross_entropy))
+        for cure in self.cures:
+            for home, name, wrap in cure.patches(functools.partial(self._unless_off, cure)):
+                self._put(home, name, wrap(getattr(home, name)))
         if any(cure.wants_models for cure in self.cures):
             self._put(Optimizer, "__init__", self._init(Optimizer.__init__))
             for optimizer in census().optimizers:  # made before the cures came
@@ -123,6 +124,9 @@ class Interposer:
             cure.stopped = " ".join(f"{type(error).__name__}: {error}".split())
             self._desk.tell("note", text=f"{cure.id} is not applied any more: {cure.stopped}")
             return None
+
+    def _unless_off(self, cure: Cure, function: Callable[..., Any], *args: Any) -> Any:
+        return None if id(cure) in self._off else self._guard(cure, function, *args)
 
     @property
     def _open(self) -> list[int]:
@@ -178,6 +182,10 @@ class Interposer:
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
             if not torch.compiler.is_compiling():
                 self._each("at_backward", tensors)
+                for cure in self.cures:
+                    if _minds(cure, "worth") and id(cure) not in self._off:
+                        given = self._guard(cure, cure.worth, tensors)
+                        tensors = tensors if given is None else given
             original(tensors, *args, **kwargs)
 
         return backward
@@ -190,30 +198,6 @@ class Interposer:
 
         return __init__
 
-    def _cross_entropy(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        cure = next(c for c in self.cures if _minds(c, "cross_entropy"))
-
-        @functools.wraps(original)
-        def cross_entropy(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
-            named = dict(zip(_CROSS_ENTROPY[: len(args)], args, strict=False)) | kwargs
-            plain = functools.partial(original, input, target, *args, **kwargs)
-            legacy = named.get("size_average") is not None or named.get("reduce") is not None
-            inside = getattr(self._threads, "inside", False)  # a part of ours may call the function, too
-            if not _trains(input) or legacy or inside or id(cure) in self._off:
-                return plain()
-            how = {name: value for name, value in named.items() if name not in ("size_average", "reduce")}
-            if torch.compiler.is_compiling():
-                # What is compiled calls torch's function by its name: that is this one.
-                return cure.cross_entropy(input, target, functools.partial(_by_its_op, input, target, **how), how)
-            self._threads.inside = True
-            try:
-                value = self._guard(cure, cure.cross_entropy, input, target, plain, how)
-            finally:
-                self._threads.inside = False
-            return plain() if value is None else value  # and if it was the script's mistake, that tells it
-
-        return cross_entropy
-
 
 def _minds(cure: Cure, moment: str) -> bool:
     return getattr(type(cure), moment) is not getattr(Cure, moment)
@@ -221,20 +205,3 @@ def _minds(cure: Cure, moment: str) -> bool:
 
 def _to_the_front(hooks: Any, handle: Any) -> None:
     hooks.move_to_end(handle.id, last=False)  # torch keeps its global hooks in an OrderedDict
-
-
-def _by_its_op(
-    logits: Any, targets: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Any:  # fmt: skip
-    """Torch's own cross-entropy, without its function of that name."""
-    number = {"none": 0, "mean": 1, "sum": 2}[reduction]
-    return torch.ops.aten.cross_entropy_loss(logits, targets, weight, number, ignore_index, label_smoothing)
-
-
-_CROSS_ENTROPY = ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing")
-
-
-def _trains(logits: Any) -> bool:
-    """Whether a gradient is asked for: a validation loss stays what it was, to be compared with other runs."""
-    return isinstance(logits, torch.Tensor) and torch.is_grad_enabled() and logits.requires_grad

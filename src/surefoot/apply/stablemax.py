@@ -1,7 +1,4 @@
-"""``stablemax``: in training, ``F.cross_entropy`` has StableMax in the place of softmax.
-
-``nn.CrossEntropyLoss`` goes through it too. A loss without a gradient, as of validation, stays what it is.
-"""
+"""``stablemax``: in training, a cross-entropy has StableMax in the place of softmax."""
 
 from __future__ import annotations
 
@@ -11,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefoot.apply.cure import Cure
+from surefoot.apply.cross_entropy import CrossEntropyCure
 from surefoot.losses.stablemax import stablemax_cross_entropy
 
 
-class StableMax(Cure):
+class StableMax(CrossEntropyCure):
     """Calls :func:`surefoot.losses.stablemax_cross_entropy`."""
 
     id = "stablemax"

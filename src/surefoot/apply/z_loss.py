@@ -1,7 +1,4 @@
-"""``z-loss``: what ``F.cross_entropy`` gives in training has coef · (log Z)² added to it.
-
-``nn.CrossEntropyLoss`` goes through it too. A loss without a gradient, as of validation, stays what it is.
-"""
+"""``z-loss``: what a cross-entropy gives in training has coef · (log Z)² added to it."""
 
 from __future__ import annotations
 
@@ -10,11 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from surefoot.apply.cure import Cure, Desk
+from surefoot.apply.cross_entropy import CrossEntropyCure
+from surefoot.apply.cure import Desk
 from surefoot.losses.z_loss import penalty
 
 
-class ZLoss(Cure):
+class ZLoss(CrossEntropyCure):
     """Adds :func:`surefoot.losses.z_loss` to torch's own cross-entropy, whose numbers stay what they are."""
 
     id = "z-loss"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from surefoot.apply.catalogue import Choice, chosen
+from surefoot.apply.catalogue import ENTRIES, chosen
+from surefoot.apply.settings import Choice
 from surefoot.cli.attach import Attachment
 from surefoot.cli.earlier import first_remedy
 from surefoot.cli.script import run_module, run_path
 from surefoot.monitor.config import Config, find
 from surefoot.monitor.options import RunOptions
 
-_EPILOG = """\
+_REMEDIES = textwrap.fill(", ".join(entry.id for entry in ENTRIES), 79, break_on_hyphens=False)
+_EPILOG = f"""\
 examples:
   surefoot run train.py
   surefoot run train.py --lr 3e-4 --steps 2000
@@ -28,10 +31,10 @@ Everything after the script (or after -m MODULE) belongs to the script. It runs
 as under python: nothing in it has to change, and its numbers, its output and
 its exit code do not. The diagnosis is printed to stderr when it has ended.
 
---apply changes what the script does, on purpose: safe-step, lr-scale, warmup,
-adam-eps, agc, skip-bad-batch, z-loss, stablemax, orthogonal-grad and
-critical-init, with settings as in agc:clip=0.05,eps=0.001. What was done is
-recorded and told; all else stays bit for bit as it was.
+--apply changes what the script does, on purpose, by one of
+{_REMEDIES}
+with settings as in agc:clip=0.05,eps=0.001. What was done is recorded and
+told; all else stays bit for bit as it was. docs/apply.md says when to use them.
 
 budget, ignore, stop_on and rules can be set in [tool.surefoot] of the nearest
 pyproject.toml, upwards from the script or the working directory.

@@ -29,6 +29,7 @@ _TO_VALUES = _SHAPES | {"NativeDropoutBackward0"}
 _SOFTMAX = frozenset(("SoftmaxBackward0", "SafeSoftmaxBackward0"))
 _FUSED = "ScaledDotProduct"
 _FAR = 16  # nodes
+Edge = tuple[Node, int]
 
 
 @dataclass(slots=True)
@@ -36,7 +37,8 @@ class Attention:
     """One attention: queries (…, T, d), keys (…, S, d), and what else is known of it.
 
     ``weights`` are those of a hand-written attention, of which the mask is not known; ``scale`` None is 1/√d.
-    ``layer`` is a parameter of the layer that feeds the queries.
+    ``layer`` is a parameter of the layer that feeds the queries. ``edges`` are where queries and keys leave the graph
+    for the attention, each a node and the number of its output.
     """
 
     layer: Parameter | None
@@ -46,6 +48,7 @@ class Attention:
     mask: Tensor | None = None
     causal: bool = False
     weights: Tensor | None = None
+    edges: tuple[Edge, Edge] | None = None
 
 
 def find_attentions(nodes: list[Node]) -> Iterator[Attention]:
@@ -72,7 +75,8 @@ def _fused(node: Node) -> Attention:
     mask = saved(node, "attn_mask", "attn_bias")
     query, key = saved(node, "query"), saved(node, "key")
     causal = bool(_plain(node, "is_causal") or False)
-    return Attention(feeder(node.next_functions[0][0]), query, key, scale, mask, causal)
+    edges = node.next_functions[0], node.next_functions[1]
+    return Attention(feeder(edges[0][0]), query, key, scale, mask, causal, edges=edges)
 
 
 def _single(node: Node | None) -> Node | None:
@@ -115,7 +119,7 @@ def _written(softmax: Node) -> Attention | None:
     if query is not None and key is not None and key.shape[-2] == 1 < query.shape[-2] == weights.shape[-1]:
         # keys times one query: the softmax is over what stands on the left
         query, key, from_query = key, query, from_key
-    return Attention(feeder(from_query[0]), query, key, scale, weights=weights)
+    return Attention(feeder(from_query[0]), query, key, scale, weights=weights, edges=(from_query, from_key))
 
 
 def _to_product(node: Node | None) -> list[Node] | None:
@@ -135,23 +139,49 @@ def _to_product(node: Node | None) -> list[Node] | None:
 
 def feeder(node: Node | None) -> Parameter | None:
     """A parameter of the newest layer whose output flows into ``node``."""
+    return next((fed.parameter for fed in _nearest(node)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A parameter, the node of the layer that uses it, and the node by which it comes there."""
+
+    parameter: Parameter
+    layer: Node
+    by: Node
+
+
+def feeding_layer(node: Node | None) -> list[Feed]:
+    """The parameters of the newest layer whose output flows into ``node``; with a bias that is added by a node of its
+    own, the weight too."""
+    found = _nearest(node)
+    while found and found[-1].layer.name().startswith("Add"):
+        rest = [child for child, _ in found[-1].layer.next_functions if child is not found[-1].by]
+        more = _nearest(rest[0]) if len(rest) == 1 else []
+        if not more:
+            break
+        found += more
+    return found
+
+
+def _nearest(node: Node | None) -> list[Feed]:
     if node is None:
-        return None
+        return []
     heap = [(-node._sequence_nr(), 0, node)]
     seen = {node}
     for number in range(1, 8 * _FAR):
         if not heap:
-            return None
+            return []
         node = heapq.heappop(heap)[2]
-        for child, _ in node.next_functions:
-            leaf = _leaf(child)
-            if isinstance(leaf, Parameter) and leaf.dim() > 0:
-                return leaf
+        own = [Feed(leaf, node, child) for child, _ in node.next_functions
+               if isinstance(leaf := _leaf(child), Parameter) and leaf.dim() > 0]  # fmt: skip
+        if own:
+            return own
         for at, (child, _) in enumerate(node.next_functions):
             if child is not None and child not in seen and child.name() != ACCUMULATE:
                 seen.add(child)
                 heapq.heappush(heap, (-child._sequence_nr(), number * 8 + at, child))
-    return None
+    return []
 
 
 def _leaf(node: Node | None) -> Tensor | None:

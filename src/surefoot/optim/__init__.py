@@ -5,12 +5,16 @@ from surefoot.optim.bad_batches import BadBatchGate as BadBatchGate
 from surefoot.optim.bad_batches import OutlierGate as OutlierGate
 from surefoot.optim.dal import DAL as DAL
 from surefoot.optim.dal import drift_norm as drift_norm
+from surefoot.optim.early_stopping import EarlyStopping as EarlyStopping
+from surefoot.optim.early_stopping import past_best as past_best
 from surefoot.optim.grad_norm_newton import GradNormNewton as GradNormNewton
 from surefoot.optim.independent_decay import independent_weight_decay as independent_weight_decay
 from surefoot.optim.mu_param import MuParam as MuParam
 from surefoot.optim.mu_param import mu_groups as mu_groups
+from surefoot.optim.optimism import OptimisticGradient as OptimisticGradient
 from surefoot.optim.orthogonal_grad import OrthogonalGrad as OrthogonalGrad
 from surefoot.optim.orthogonal_grad import orthogonalize_gradients as orthogonalize_gradients
+from surefoot.optim.qk_clip import qk_clip_ as qk_clip_
 from surefoot.optim.radius_sgd import RadiusSGD as RadiusSGD
 from surefoot.optim.safe_step import SafeStep as SafeStep
 from surefoot.optim.split_sgd import SplitSGD as SplitSGD

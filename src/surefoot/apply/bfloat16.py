@@ -1,0 +1,100 @@
+"""``bfloat16``: half precision with the range of float32, and weights that keep every update.
+
+float16 ends at 65504 and is 0 below 2⁻²⁵; bfloat16 reaches as far as float32, so that it needs no loss scaling. Its 8
+bits are enough for activations and too few for weights, which would swallow updates below 2⁻⁹ of their size: those are
+kept in float32, as in mixed precision (Micikevicius et al. 2018, arXiv 1710.03740, §3.1).
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.amp.autocast_mode import autocast
+from torch.utils._pytree import tree_map_only
+
+from surefoot.apply.cure import Desk, ModelCure, Patch
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class BFloat16(ModelCure):
+    """Turns ``autocast`` from float16 to bfloat16; gives models with weights in half precision float32 weights, a
+    forward under bfloat16 autocast, and outputs in float32."""
+
+    id = "bfloat16"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._widened: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._hooks: list[Any] = []
+        self._forwards: list[tuple[nn.Module, autocast]] = []  # under way
+        self._turned = self._models = 0
+
+    def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
+        """The beginning of an ``autocast`` region."""
+        yield autocast, "__enter__", functools.partial(self._enter, guard)
+
+    def _enter(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __enter__(region: autocast) -> Any:
+            guard(self._turn, region)
+            return original(region)
+
+        return __enter__
+
+    def _turn(self, region: autocast) -> None:
+        if region.fast_dtype == torch.float16:
+            region.fast_dtype = torch.bfloat16
+            self._turned += 1
+            self.act()
+
+    def met(self, model: nn.Module) -> None:
+        """Wait for its next forward."""
+        self._hooks += [
+            model.register_forward_pre_hook(self._before, prepend=True, with_kwargs=True),
+            model.register_forward_hook(self._after, always_call=True),
+        ]
+
+    def _before(self, model: nn.Module, args: Any, kwargs: Any) -> Any:
+        device = next((p.device.type for p in model.parameters() if p.dtype in _HALF), None)
+        if device is not None:
+            model.float()  # the very parameters that the optimiser holds get other numbers
+            self._models += model not in self._widened
+            self._widened.add(model)
+            self.act()
+        if model not in self._widened:
+            return None
+        region = autocast(device or next(model.parameters()).device.type, torch.bfloat16)
+        region.__enter__()
+        self._forwards.append((model, region))
+        return _wide((args, kwargs))
+
+    def _after(self, model: nn.Module, args: Any, output: Any) -> Any:
+        if not self._forwards or self._forwards[-1][0] is not model:
+            return None
+        self._forwards.pop()[1].__exit__(None, None, None)
+        return _wide(output)
+
+    def at_close(self) -> None:
+        """Take the hooks off; say so where there was nothing to change."""
+        for hook in self._hooks:
+            hook.remove()
+        if not self.acted:
+            self.note("neither autocast in float16 nor weights in half precision were met; nothing was changed")
+
+    def summary(self) -> str:
+        """Where."""
+        return (
+            f"turned {self._turned:,} autocast regions from float16 to bfloat16, and gave {self._models:,} models "
+            "float32 weights"
+        )
+
+
+def _wide(tree: Any) -> Any:
+    """All tensors in half precision as float32."""
+    return tree_map_only(torch.Tensor, lambda t: t.float() if t.dtype in _HALF else t, tree)

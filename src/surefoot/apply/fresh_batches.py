@@ -1,0 +1,100 @@
+"""``fresh-batches``: in training, ``iter(loader)`` goes on where the loader's last iterator was left.
+
+So ``next(iter(loader))`` gives one batch after the other, and a pass that ends with ``break`` is continued by the next
+one. An evaluation (without gradients, or of a model in evaluation mode) begins anew, as ever.
+"""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from surefoot.apply.cure import Desk, ModelCure, Patch
+
+
+class FreshBatches(ModelCure):
+    """Keeps one iterator a loader, until it has given all."""
+
+    id = "fresh-batches"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._open: weakref.WeakKeyDictionary[Any, _Pass] = weakref.WeakKeyDictionary()
+
+    def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
+        """What ``iter(loader)`` calls."""
+        yield DataLoader, "__iter__", functools.partial(self._iterating, guard)
+
+    def _iterating(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __iter__(loader: Any) -> Any:
+            begin = functools.partial(original, loader)
+            found = guard(self._batches, loader, begin)
+            return begin() if found is None else found
+
+        return __iter__
+
+    def _batches(self, loader: Any, begin: Callable[[], Any]) -> Any:
+        """The pass that was left, or a new one."""
+        if not self.training:
+            return begin()
+        known = self._open.get(loader)
+        if known is None or not known.left_open:
+            known = self._open[loader] = _Pass(begin)
+            return known
+        # a new iterator would have drawn its seed: what else is drawn stays what it was
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
+        known.resume()
+        self.act()
+        return known
+
+    def at_close(self) -> None:
+        """Let go of the iterators; say so where there was nothing to change."""
+        self._open.clear()
+        if not self.acted:
+            self.note("no pass over a data loader was left before its end; nothing was changed")
+
+    def summary(self) -> str:
+        """How often."""
+        return f"went on with the pass before {self.acted:,} times" if self.acted else "continued no pass"
+
+
+class _Pass:
+    """A pass over the data that can be resumed; where nothing was left of it, it begins anew."""
+
+    def __init__(self, begin: Callable[[], Iterator[Any]]) -> None:
+        self._begin, self._inner = begin, begin()
+        self._given, self._over, self._resumed = False, False, False
+
+    @property
+    def left_open(self) -> bool:
+        """Whether it has given a batch and has not said that it is over."""
+        return self._given and not self._over
+
+    def resume(self) -> None:
+        """It is asked for again."""
+        self._resumed = True
+
+    def __iter__(self) -> _Pass:
+        return self
+
+    def __len__(self) -> int:
+        return len(self._inner)  # type: ignore[arg-type]
+
+    def __next__(self) -> Any:
+        resumed, self._resumed = self._resumed, False
+        try:
+            batch = next(self._inner)
+        except StopIteration:
+            if not resumed:
+                self._over = True
+                raise
+            self._inner = self._begin()
+            batch = next(self._inner)
+        self._given = True
+        return batch

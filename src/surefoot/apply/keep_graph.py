@@ -1,0 +1,180 @@
+"""``keep-graph``: what cuts parameters of an optimiser off from every loss is passed over.
+
+Which parameters these are the first steps show: they are held, trainable, and get no gradient while others do. From
+then on ``detach()`` (or ``.data``) of a tensor that depends on such parameters keeps the graph, if the loss is found to
+go through it; any other (a target, a logged number, a stopped gradient) is left alone. ``with torch.no_grad():`` inside
+of a forward leaves gradients on, if its lines only compute (nothing is changed in place), and if that reaches them.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import linecache
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import PurePath
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from surefoot.apply.cure import Cure, Desk, Patch
+from surefoot.apply.script_calls import by_the_script
+from surefoot.observe.graph import read_graph, roots_of
+
+Place = tuple[str, int]  # file, line
+_STEPS = 2  # at which parameters have no gradient before they count as cut off
+
+
+class KeepGraph(Cure):
+    """Gives the tensor itself in the place of its detached copy."""
+
+    id = "keep-graph"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._without: dict[int, int] = {}  # id of a parameter → steps without a gradient
+        self._starved: set[int] = set()
+        self._kept: dict[Any, Place] = {}  # graph node of what was given since the last backward → where
+        self._places: dict[Place, bool] = {}  # → whether the loss goes through it; False: a detach is left alone
+        self._opened: set[Place] = set()  # no_grad blocks that were passed over since the last step
+        self._told: list[str] = []
+
+    def at_gradients(self, optimizer: Optimizer) -> None:
+        """Count which parameters have no gradient."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if all(p.grad is None for p in parameters):
+            return
+        if self._opened:
+            self._judge(any(p.grad is not None and id(p) in self._starved for p in parameters))
+        if self._starved:
+            return
+        for p in parameters:
+            self._without[id(p)] = self._without.get(id(p), 0) + 1 if p.grad is None else -(1 << 30)
+        self._starved = {key for key, steps in self._without.items() if steps >= _STEPS}
+
+    def _judge(self, reached: bool) -> None:
+        """Gradients were left on in some blocks: has that reached the parameters?"""
+        for place in self._opened:
+            self._decide(place, reached)
+        if reached:
+            self.act()
+        self._opened.clear()
+
+    def _decide(self, place: Place, used: bool) -> None:
+        if place not in self._places:
+            self._places[place] = used
+            if used:
+                self._told.append(f"{PurePath(place[0]).name}:{place[1]}")
+
+    def _left_open(self, frame: FrameType) -> bool:
+        """Leave gradients on in a block of a forward that only computes."""
+        place = frame.f_code.co_filename, frame.f_lineno
+        if not by_the_script(frame) or not self._places.get(place, True):
+            return False
+        if place not in self._places and not (_in_a_forward(frame) and _only_computes(*place)):
+            return False
+        self._opened.add(place)
+        return True
+
+    def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
+        """The three ways to cut."""
+        yield Tensor, "detach", functools.partial(self._detaching, guard)
+        yield Tensor, "data", functools.partial(self._reading, guard)
+        yield torch.no_grad, "__enter__", functools.partial(self._entering, guard)
+
+    def _detaching(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def detach(tensor: Any) -> Any:
+            if self._starved and tensor.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                kept = guard(self._attached, tensor, sys._getframe(1))
+                if kept is not None:
+                    return kept
+            return original(tensor)
+
+        return detach
+
+    def _reading(self, guard: Callable[..., Any], original: Any) -> property:
+        def data(tensor: Any) -> Any:
+            return original.__get__(tensor)
+
+        return property(self._detaching(guard, data), lambda tensor, value: original.__set__(tensor, value))
+
+    def _entering(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __enter__(context: Any) -> None:
+            original(context)
+            asked = self._starved and context.prev and not torch.compiler.is_compiling()
+            if asked and guard(self._left_open, sys._getframe(1)):
+                torch.set_grad_enabled(True)  # what ends the block puts back what was before it
+
+        return __enter__
+
+    def _attached(self, tensor: Tensor, frame: FrameType) -> Tensor | None:
+        """The tensor, where a loss would not reach what made it."""
+        place = frame.f_code.co_filename, frame.f_lineno
+        if not by_the_script(frame) or tensor.grad_fn is None or not self._places.get(place, True):
+            return None
+        if place not in self._places and not any(id(x) in self._starved for x in read_graph([tensor]).leaves):
+            return None
+        given = tensor.view_as(tensor)
+        self._kept[given.grad_fn] = place
+        return given
+
+    def at_backward(self, tensors: Any) -> None:
+        """See through which of them the loss goes."""
+        if not self._kept or torch._C._current_graph_task_id() != -1:
+            return
+        nodes = set(read_graph(roots_of(tensors)).nodes)
+        used = {place for node, place in self._kept.items() if node in nodes}
+        for place in set(self._kept.values()):
+            self._decide(place, place in used)
+        self._kept.clear()
+        if used:
+            self.act()
+
+    def at_close(self) -> None:
+        """Say so where there was nothing to change."""
+        self._kept.clear()
+        if not self.acted:
+            self.note(
+                "no detach(), .data or no_grad() was found between a loss and parameters without a gradient (.item() "
+                "and numpy() are not reached); nothing was changed"
+            )
+
+    def summary(self) -> str:
+        """Where."""
+        return f"kept the graph at {', '.join(self._told)}" if self._told else "kept no graph"
+
+
+def _in_a_forward(frame: FrameType | None) -> bool:
+    """Whether a module's call is under way."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.nn.modules.module":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _only_computes(file: str, line: int) -> bool:
+    """Whether the block that begins here gives values to plain names, and calls nothing that works in place."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return False
+    block = next((n for n in ast.walk(tree) if isinstance(n, ast.With) and n.lineno <= line <= n.body[0].lineno), None)
+    if block is None:
+        return False
+    for statement in block.body:
+        if not isinstance(statement, ast.Assign | ast.Return):
+            return False
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if not all(isinstance(t, ast.Name | ast.Tuple) for t in targets):
+            return False
+        called = [n.func for n in ast.walk(statement) if isinstance(n, ast.Call)]
+        if any(isinstance(f, ast.Attribute) and f.attr.endswith("_") for f in called):
+            return False
+    return True

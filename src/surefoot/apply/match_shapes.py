@@ -1,0 +1,66 @@
+"""``match-shapes``: predictions (n, 1) and targets (n,) meet as (n,), each prediction its own target.
+
+Reached is what goes through the loss functions of ``torch.nn.functional``, as ``nn.MSELoss`` does, and what the script
+itself subtracts from a prediction that takes a gradient; in evaluations too, for a loss that compares all with all
+is no measure of anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefoot.apply.cure import Cure, Patch
+from surefoot.apply.script_calls import by_the_script, losses_given
+from surefoot.losses.shapes import match_shapes
+
+_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+
+
+class MatchShapes(Cure):
+    """Calls :func:`surefoot.losses.match_shapes`."""
+
+    id = "match-shapes"
+
+    def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
+        """Losses of regression, and differences."""
+        yield from losses_given(_LOSSES, guard, lambda _, predictions, targets: self._matched(predictions, targets))
+        yield Tensor, "__sub__", functools.partial(self._subtracting, guard)
+
+    def _subtracting(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __sub__(left: Any, right: Any) -> Any:
+            if isinstance(right, Tensor) and left.shape != right.shape and not torch.compiler.is_compiling():
+                left, right = (by_the_script(sys._getframe(1)) and guard(self._operands, left, right)) or (left, right)
+            return original(left, right)
+
+        return __sub__
+
+    def _operands(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a difference that is a residual: n numbers each, one side with a gradient, the other without one."""
+        if {left.dim(), right.dim()} != {1, 2} or left.numel() != right.numel() or left.numel() < 2:
+            return left, right
+        learns = left.requires_grad != right.requires_grad
+        if not learns and (left.requires_grad or not self.acted):
+            return left, right  # a script that compares all pairs of predictions, or of data, means it
+        return self._matched(left, right)
+
+    def _matched(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        given = match_shapes(predictions, targets)
+        if given[0] is not predictions or given[1] is not targets:
+            self.act()
+        return given
+
+    def at_close(self) -> None:
+        """Say so where there was nothing to change."""
+        if not self.acted:
+            self.note("no loss compared (n, 1) with (n,); nothing was changed")
+
+    def summary(self) -> str:
+        """How often."""
+        return f"brought predictions and targets to one shape in {self.acted:,} losses"

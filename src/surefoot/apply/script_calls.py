@@ -1,0 +1,49 @@
+"""Functions of torch's that a script calls, with something else given to them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from surefoot.apply.cure import Patch
+
+Arguments = tuple[Tensor, Tensor]
+
+
+def by_the_script(frame: FrameType) -> bool:
+    """Whether a function of PyTorch's is called by other code than PyTorch's and ours."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in ("surefoot", "torch")
+
+
+def losses_given(
+    names: Sequence[str], guard: Callable[..., Any], change: Callable[[str, Tensor, Tensor], Arguments]
+) -> Iterator[Patch]:
+    """Patches of loss functions of ``torch.nn.functional``, in training and elsewhere.
+
+    Parameters
+    ----------
+    names : of the functions
+    guard : as :meth:`Cure.patches` gets it
+    change : from name, predictions and targets to the predictions and targets that the function is to be given
+    """
+    for name in names:
+        yield F, name, functools.partial(_given, name, guard, change)
+
+
+def _given(
+    name: str, guard: Callable[..., Any], change: Callable[..., Arguments], original: Callable[..., Any]
+) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def loss(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+        given = input, target
+        if not torch.compiler.is_compiling() and isinstance(input, Tensor) and isinstance(target, Tensor):
+            given = guard(change, name, input, target) or given
+        return original(*given, *args, **kwargs)
+
+    return loss

@@ -1,0 +1,106 @@
+"""``shuffle``: a data loader that gives its samples in their own order gives them in a random one, in training.
+
+So does ``order.split(batch_size)`` of an index: a vector of whole numbers that are all different.
+
+The order is drawn from a generator of its own, seeded from the script's seed, so that nothing else that is drawn
+changes. An evaluation (without gradients, or of a model in evaluation mode) keeps the order.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
+
+from surefoot.apply.cure import Desk, ModelCure, Patch
+from surefoot.apply.script_calls import by_the_script
+
+
+class Shuffle(ModelCure):
+    """Puts a shuffling sampler in the place of a sequential one."""
+
+    id = "shuffle"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._changed: list[tuple[weakref.ref[BatchSampler], Sampler[int]]] = []
+
+    def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
+        """What ``iter(loader)`` calls, and ``split``."""
+        yield DataLoader, "__iter__", functools.partial(self._iterating, guard)
+        yield Tensor, "split", functools.partial(self._splitting, guard)
+
+    def _iterating(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __iter__(loader: Any) -> Any:
+            guard(self._take, loader)
+            return original(loader)
+
+        return __iter__
+
+    def _splitting(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def split(tensor: Any, split_size: Any, dim: int = 0) -> Any:
+            if isinstance(split_size, int) and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                given = guard(self._shuffled, tensor, split_size) if by_the_script(sys._getframe(1)) else None
+                tensor = tensor if given is None else given
+            return original(tensor, split_size, dim)
+
+        return split
+
+    def _take(self, loader: Any) -> None:
+        """Change its sampler, the first time that it is asked in training."""
+        sampler = loader.batch_sampler
+        if self.training and type(sampler) is BatchSampler and type(sampler.sampler) is SequentialSampler:
+            self._changed.append((weakref.ref(sampler), sampler.sampler))
+            sampler.sampler = _Shuffled(self, sampler.sampler)
+
+    def _shuffled(self, tensor: Tensor, size: int) -> Tensor | None:
+        """The rows of an index in a random order."""
+        index = tensor.dim() == 1 and tensor.dtype in (torch.int64, torch.int32) and 0 < size < len(tensor)
+        if not index or not self.training or bool((tensor < 0).any()) or len(tensor.unique()) < len(tensor):
+            return None
+        return tensor[self.order(len(tensor)).to(tensor.device)]
+
+    def order(self, length: int) -> Tensor:
+        """The order of the next pass."""
+        generator = torch.Generator().manual_seed((torch.initial_seed() + self.acted) % (1 << 63))
+        self.act()
+        return torch.randperm(length, generator=generator)
+
+    def at_close(self) -> None:
+        """Put the samplers back; say so where there was nothing to change."""
+        for ref, sampler in self._changed:
+            if (changed := ref()) is not None:
+                changed.sampler = sampler
+        if not self.acted:
+            self.note(
+                "no data loader, and no index that is split, gave samples in their own order to training (rows that a "
+                "script slices itself are not reached: take them by torch.randperm there); nothing was changed"
+            )
+
+    def summary(self) -> str:
+        """How often."""
+        return f"shuffled {self.acted:,} passes over the training data" if self.acted else "shuffled nothing"
+
+
+class _Shuffled(Sampler[int]):
+    """All indices of a sequential sampler, in a new random order each time in training."""
+
+    def __init__(self, cure: Shuffle, sampler: Sampler[int]) -> None:
+        self._cure, self._sampler = cure, sampler
+
+    def __len__(self) -> int:
+        return len(self._sampler)  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        if not self._cure.training:
+            return iter(self._sampler)
+        indices = list(self._sampler)
+        return iter([indices[i] for i in self._cure.order(len(indices)).tolist()])

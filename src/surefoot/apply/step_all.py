@@ -1,0 +1,57 @@
+"""``step-all``: an optimiser that is never stepped, though its parameters get gradients, steps with the others."""
+
+from __future__ import annotations
+
+import weakref
+
+from torch.optim import Optimizer
+
+from surefoot.apply.cure import Cure, Desk, parameters_of
+from surefoot.observe.discover import census
+
+_WAIT = 2  # steps of another one; of two that take turns, each has stepped by then
+
+
+class StepAll(Cure):
+    """Steps it, and clears its gradients, after the step of an optimiser that the script steps itself."""
+
+    id = "step-all"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._taken: weakref.WeakKeyDictionary[Optimizer, int] = weakref.WeakKeyDictionary()
+        self._idle: list[weakref.ref[Optimizer]] = []
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """It is stepped by the script."""
+        self._taken[optimizer] = self._taken.get(optimizer, 0) + 1
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """Step those that are never stepped."""
+        if self._taken[optimizer] <= _WAIT:
+            return
+        if self._taken[optimizer] == _WAIT + 1:
+            held = {id(p) for o in self._taken for group in o.param_groups for p in group["params"]}
+            others = [o for o in census().optimizers if o not in self._taken]
+            # one inside a wrapper is stepped by that, and holds the same
+            self._idle = [
+                weakref.ref(o) for o in others if all(id(p) not in held for g in o.param_groups for p in g["params"])
+            ]
+        stepped = False
+        for ref in self._idle:
+            idle = ref()
+            if idle is not None and idle not in self._taken and parameters_of(idle):
+                idle.step()
+                idle.zero_grad()
+                stepped = True
+        if stepped:
+            self.act()
+
+    def at_close(self) -> None:
+        """Say so where there was nothing to change."""
+        if not self.acted:
+            self.note("every optimiser was stepped, or had no gradients; nothing was changed")
+
+    def summary(self) -> str:
+        """How often."""
+        return f"stepped optimisers that the script never steps, {self.acted:,} times"

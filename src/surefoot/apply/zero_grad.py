@@ -1,0 +1,46 @@
+"""``zero-grad``: gradients that a step has used are cleared before the next backward adds to them.
+
+They stay to be seen until then. What is added up between two steps (gradient accumulation) is not touched.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch.optim import Optimizer
+
+from surefoot.apply.cure import Cure, Desk, parameters_of
+
+
+class ZeroGradients(Cure):
+    """Calls ``optimizer.zero_grad()`` in the script's place."""
+
+    id = "zero-grad"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._stepped = False
+        self._met: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+
+    def at_backward(self, tensors: Any) -> None:
+        """Clear what is left of the steps before: of all that have stepped, for in a game the backward of one leaves
+        gradients in the other."""
+        if not self._stepped or torch._C._current_graph_task_id() != -1:
+            return
+        self._stepped = False
+        left = [optimizer for optimizer in self._met if parameters_of(optimizer)]
+        for optimizer in left:
+            optimizer.zero_grad()
+        if left:
+            self.act()
+
+    def after_step(self, optimizer: Optimizer) -> None:
+        """The gradients are used."""
+        self._met.add(optimizer)
+        self._stepped = True
+
+    def summary(self) -> str:
+        """How often."""
+        return f"cleared the gradients of {self.acted:,} steps"
