@@ -58,11 +58,16 @@ def running_median(curve: Curve, window: int = WINDOW) -> Curve:
     return Curve(steps[width - 1 :], np.median(rows, axis=1))
 
 
-def band(twins: Sequence[Curve]) -> Band | None:
+def band(twins: Sequence[Curve], starts: Sequence[float] | None = None) -> Band | None:
     """The band of the twin's seeds, each already a running median; None where it tells nothing.
 
     It tells nothing where a seed has no curve, or where the seeds end farther apart than any of them came: such a
     number (the loss of a game, or of a policy) does not measure how good the model is.
+
+    Parameters
+    ----------
+    twins : the running medians, one a seed
+    starts : from where each seed came; None for the first of its running median
     """
     if not twins or any(not len(twin.steps) for twin in twins):
         return None
@@ -70,7 +75,8 @@ def band(twins: Sequence[Curve]) -> Band | None:
     steps = steps[steps >= max(twin.steps[0] for twin in twins)]
     rows = np.array([twin.values[np.searchsorted(twin.steps, steps, side="right") - 1] for twin in twins])
     ends = [twin.values[-1] for twin in twins]
-    change = float(np.median([twin.values[0] - twin.values[-1] for twin in twins]))
+    starts = [twin.values[0] for twin in twins] if starts is None else starts
+    change = float(np.median([start - end for start, end in zip(starts, ends, strict=True)]))
     if not np.isfinite(rows).all() or change <= max(ends) - min(ends):
         return None
     return Band(steps, rows.min(axis=0) - WIDENED * change, rows.max(axis=0) + WIDENED * change)
@@ -103,7 +109,9 @@ def harm(
     curve, twins = metric
     # A number that is printed fifteen times has no eleven values to lose: a fifth of them is enough for a median.
     width = max(1, min(WINDOW, len(curve.steps) // 5))
-    inside = band([running_median(twin, width) for twin in twins])
+    # from the first value, as cures are judged: of few, much was learned before there are enough for a median
+    starts = [twin.values[0] for twin in twins if len(twin.values)]
+    inside = band([running_median(twin, width) for twin in twins], starts)
     step = inside.leaves(running_median(curve, width)) if inside is not None else None
     if step is not None:
         return Harm(step, "metric")

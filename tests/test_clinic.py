@@ -15,6 +15,7 @@ from rich.console import Console
 import cases
 import cure
 import page
+import processes
 import run
 import runs
 import score
@@ -209,6 +210,14 @@ def test_a_loss_that_measures_nothing_is_not_asked() -> None:
     assert harm([(Curve(STEPS, np.full(300, 9.0)), flat)], NONE, broke=True, steps=77) == score.Harm(77, "end")
 
 
+def test_a_number_that_is_learned_before_there_is_a_median_of_it_is_asked_all_the_same() -> None:
+    printed = np.arange(12, 901, 12)
+    twins = [Curve(printed, np.where(printed < 60, 0.3, end)) for end in (0.12, 0.14, 0.17)]
+    assert band([running_median(twin) for twin in twins]) is None
+    faulty = Curve(printed, 0.3 + 2e-4 * printed)
+    assert harm([], (faulty, twins), broke=False, steps=900) == score.Harm(132, "metric")
+
+
 def test_steps_that_were_not_recorded_are_bridged() -> None:
     inside = Band(np.array([10, 20]), np.zeros(2), np.array([1.0, 2.0]))
     assert inside.leaves(Curve(np.array([5, 15, 25]), np.array([9.0, 0.9, 2.1]))) == 25  # before the band: not asked
@@ -362,6 +371,13 @@ for step in range(1, 61):
 '''
 
 
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts start with torch imported."""
+    monkeypatch.setattr(runs, "subprocess", processes)
+
+
+@pytest.mark.usefixtures("quickly")
 def test_a_script_is_run_once_and_judged_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     home = corpus(tmp_path, healthy__line=TRAINED, healthy__silent=script())
     options = ["--corpus", str(home), "--out", str(tmp_path / "out"), "--split", "all", "--jobs", "1"]
@@ -404,6 +420,7 @@ FIXED = (
 )
 
 
+@pytest.mark.usefixtures("quickly")
 @pytest.mark.parametrize("place", FIXED)
 def test_a_script_of_the_clinic_gets_its_diagnosis(place: str, tmp_path: Path) -> None:
     kind = next(kind for kind in cases.KINDS if place.startswith(kind))

@@ -210,11 +210,11 @@ def test_what_the_snippets_do() -> None:
     names = {"loss_fn": F.mse_loss}
     exec(loss_shape.SAME_SHAPE.how, names)
     assert names["loss_fn"](torch.ones(5, 1), torch.arange(5.0)) == F.mse_loss(torch.ones(5), torch.arange(5.0))
-    weight = nn.Parameter(torch.ones(3))
-    balanced = world(loss_terms.BALANCE)["balanced"]
-    total = balanced([1000 * weight[0], weight[1] ** 2], [weight])
+    names = world(loss_terms.BALANCE)
+    weight = names["model"][0].weight
+    total = names["balanced"](1000 * weight[0].sum(), weight[1].square().sum())
     gradient = torch.autograd.grad(total, weight)[0]
-    assert gradient[0] == pytest.approx(gradient[1].item())
+    assert gradient[0].norm() == pytest.approx(gradient[1].norm().item())
 
 
 # --- real training -----------------------------------------------------------------------------------------------
@@ -342,7 +342,7 @@ LOOPS: dict[str, tuple[str, Callable[[], None], Callable[[], None], int]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Using a target size")
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])  # more seeds, and more networks, are the clinic's
 @pytest.mark.parametrize("name", LOOPS)
 def test_faulty_loops_and_their_repaired_twins(name: str, seed: int) -> None:
     id, faulty, repaired, every = LOOPS[name]

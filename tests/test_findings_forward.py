@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from histories import LAYERS, LOOKS, Stream, falling, flat, layered, train
-from surefoot.findings.rules.attention import QK_NORM
+from surefoot.findings.rules.attention import QK_CLIP, QK_NORM
 from surefoot.findings.rules.rank_collapse import PRE_NORM, REWIRED, SMALL_BRANCHES
-from surefoot.findings.rules.recurrence import ORTHOGONAL_RECURRENT, REMEMBER
+from surefoot.findings.rules.recurrence import ORTHOGONAL_RECURRENT, remember
 
 LN10 = math.log(10)
 FEW = [1, 2, 4, 8, 16, 32, 64, 128]
@@ -38,13 +38,13 @@ def test_attention_logits_beyond_what_models_survive() -> None:
     assert found.first_step == 70 and found.detected_step == 140
     assert stream.findings(until=139)["attention-logit-growth"].severity == "info"
     assert found.evidence[0].signal == "attention_logit_max" and "2 times" not in found.cause
-    assert found.remedies[0] is QK_NORM
+    assert found.remedies[:2] == (QK_CLIP, QK_NORM)
 
 
 def test_large_logits_at_once_are_a_matter_of_the_start() -> None:
     found = attended(lambda s: 2e3, lambda s: 0.01).findings()["attention-logit-growth"]
     assert found.severity == "warning" and "from the start" in found.cause and found.first_step == 1
-    assert found.remedies == (QK_NORM,)
+    assert found.remedies == (QK_CLIP, QK_NORM)
 
 
 def test_attention_on_one_key_with_a_loss_that_rises() -> None:
@@ -88,8 +88,10 @@ def test_tokens_that_become_one_over_depth() -> None:
 def test_layers_of_torchs_own_make_can_be_rewired() -> None:
     plain = similar(lambda i: 0.9 * 2.0 ** (-3 * i))
     parent = LAYERS[0].rpartition(".")[0]
-    torchs = similar(lambda i: 0.9 * 2.0 ** (-3 * i), others=(f"{parent}.self_attn.out_proj",))
-    for stream, offered in ((plain, False), (torchs, True)):
+    attention = f"{parent}.self_attn.out_proj"
+    alike = similar(lambda i: 0.9 * 2.0 ** (-3 * i), others=(attention,))
+    torchs = similar(lambda i: 0.9 * 2.0 ** (-3 * i), others=(attention, f"{parent}.linear1", f"{parent}.linear2"))
+    for stream, offered in ((plain, False), (alike, False), (torchs, True)):
         assert (REWIRED in stream.findings()["rank-collapse"].remedies) == offered
 
 
@@ -199,8 +201,12 @@ def test_recurrent_weights_become_orthogonal_gate_by_gate() -> None:
         if "weight_hh" in name:
             for gate in weight.split(6):
                 torch.testing.assert_close(gate @ gate.T, torch.eye(6), atol=1e-5, rtol=0)
-    lstm = cured(nn.LSTM(3, 6), REMEMBER.how)
-    assert bool((lstm.bias_ih_l0[6:12] == 2).all()) and not bool((lstm.bias_ih_l0[:6] == 2).any())
+    for layer in (nn.LSTM(3, 6), nn.GRU(3, 6)):
+        input_gate = layer.bias_ih_l0[:6].detach().clone()
+        gated = cured(layer, remember(102.0).how)
+        steps = 1 + (gated.bias_ih_l0 + gated.bias_hh_l0)[6:12].detach().exp()  # that a gate keeps its memory for
+        torch.testing.assert_close(steps, 1 + torch.linspace(1, 101, 6))
+        assert torch.equal(gated.bias_ih_l0[:6], input_gate)
 
 
 def test_norms_move_into_the_branch_and_branches_shrink() -> None:

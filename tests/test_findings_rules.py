@@ -129,13 +129,23 @@ def test_rate_too_low(seed: int) -> None:
     stream = train(flat(120, 2.33, 0.03, seed), rate=5e-6, overshoot=1e-6, lr=1e-6, constant=LN10)
     found = stream.findings()["learning-rate-too-low"]
     assert found.severity == "warning" and 48 <= found.detected_step <= 60
-    assert 'group["lr"] *= 200' in found.remedies[0].how
+    assert 'group["lr"] *= 2000\n' in found.remedies[0].how  # 120 steps of 1/120 are the weights' own size
+    promising = train(flat(2000, 2.33, 0.03, seed), rate=5e-6, overshoot=5e-5, lr=1e-6, constant=LN10)
+    assert 'group["lr"] *= 200\n' in promising.findings()["learning-rate-too-low"].remedies[0].how
+
+
+def test_what_is_worse_than_a_constant_has_learned_nothing_yet() -> None:
+    # logits that start large: the loss falls by a tenth, and is not yet at a constant's
+    given = {"rate": 8e-6, "overshoot": 1.2e-4, "lr": 1e-6, "constant": LN10}
+    assert "learning-rate-too-low" in train(falling(120, 2.7, 2.42), **given).findings()
+    assert train(falling(120, 2.7, 2.1), **given).loud() == []
 
 
 @pytest.mark.parametrize(
     "changed",
     [
         {"rate": 5e-5},  # a tenth of a good rate
+        {"overshoot": 1e-3},  # each step promises a five-hundredth of the loss
         {"lr": lambda s: 1e-6 * s},  # warming up from zero
         {"elasticity": 0.01},  # it is the gradient that is missing
         {"elasticity": lambda s: 1.0 + s / 20},  # a plateau about to end
@@ -202,6 +212,25 @@ def test_nan_loss_names_the_first_culprit() -> None:
     found = stream.findings()["non-finite"]
     assert found.severity == "critical" and found.first_step == 51 and found.where == ("encoder.log",)
     assert "log" in found.cause and found.because_of is None
+    assert found.remedies[0].apply == "safe-domain"
+
+
+@pytest.mark.parametrize(
+    ("data", "float16", "apply"),
+    [
+        ({"kind": "activation", "operation": "softmax", "value": "nan"}, False, "safe-softmax"),
+        ({"kind": "activation", "operation": "addmm", "value": "inf"}, True, "bfloat16"),
+        ({"kind": "gradient", "operation": "", "value": "nan"}, False, "safe-domain"),
+        ({"kind": "activation", "operation": "exp", "value": "inf"}, False, "safe-domain"),
+        ({"kind": "activation", "operation": "addmm", "value": "inf"}, False, "skip-bad-batch"),
+    ],
+)
+def test_the_first_cure_answers_the_first_culprit(data: dict, float16: bool, apply: str) -> None:
+    stream = train([*falling(50), NAN, NAN], constant=LN10)
+    if float16:
+        layered(stream, "activations", "activation_peak", lambda s: [0.1] * 8, [1, 2, 4])
+    stream.event(51, "nonfinite", where="layers.3", **data)
+    assert stream.findings()["non-finite"].remedies[0].apply == apply
 
 
 def test_unknown_place_stays_empty() -> None:
@@ -267,7 +296,8 @@ def test_gradients_that_decay_and_do_no_harm() -> None:
 
 def test_deeper_than_a_network_trains_and_nothing_learned_for_long() -> None:
     found = gradients(-9).findings()["vanishing-gradient"]
-    assert found.severity == "warning" and found.detected_step >= 128
+    assert found.severity == "warning" and 48 <= found.detected_step < 128
+    assert gradients(-4.5).findings(until=100) == {}
     assert found.evidence[0].threshold == pytest.approx(found.evidence[0].value * 2**9 * math.exp(-3), rel=0.6)
     assert gradients(-4).loud() == []  # within six times the distance over which a gradient decays
     assert gradients(-9, updates=0).loud() == []  # Adam divides the magnitude out
@@ -346,6 +376,17 @@ def test_saturated() -> None:
     later = lambda s: [0.0 if s < 20 else 0.72] * 8  # noqa: E731
     assert units("saturated_share", later, falling(150)).loud() == []
     assert units("saturated_share", lambda s: [NAN] * 8, flat(150)).loud() == []
+
+
+def test_units_that_were_lost_at_the_start_are_cured_there() -> None:
+    def first(signal: str, share) -> str:
+        return units(signal, share, flat(150)).findings()[signal.replace("_share", "-units")].remedies[0].name
+
+    late = lambda s: [0.0 if s < 20 else 0.95] * 8  # noqa: E731
+    assert first("saturated_share", lambda s: [0.95] * 8) == "surefoot.init.critical_"
+    assert first("saturated_share", late) == "lower learning rate"
+    assert first("dead_share", lambda s: [0.95] * 8) == "biases at zero"
+    assert first("dead_share", late) == "torch.nn.LeakyReLU in place of torch.nn.ReLU"
 
 
 # --- wiring ------------------------------------------------------------------------------------------------------

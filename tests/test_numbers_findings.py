@@ -85,6 +85,16 @@ def test_a_collapse_counts_when_it_lasts() -> None:
     assert severity(logits(lambda s: 0.4), "softmax-collapse") is None
 
 
+def test_a_collapse_is_cured_by_what_it_comes_from() -> None:
+    def first(eps: float) -> str | None:
+        stream = logits(lambda s: 1.0 if s > 200 else 0.0, lambda s: 40.0, error=0.5 * eps)
+        return stream.findings()["softmax-collapse"].remedies[0].apply
+
+    assert first(2.0**-7) == "float32-logits"
+    # steps of 1e-3 of the weights at a rate of 1e-3: weights three times as large lose as much at a decay of 1/3
+    assert first(2.0**-23) == "weight-decay:decay=0.33"
+
+
 def test_a_collapse_that_pushes_the_logits_counts() -> None:
     stream = logits(lambda s: 0.6 if 200 < s < 260 else 0.01, lambda s: -0.5 * max(1, s - 220))
     assert severity(stream, "softmax-collapse") == "warning"
@@ -134,14 +144,16 @@ def test_epsilon_counts_where_something_stands_still() -> None:
 
 
 def test_clipping_counts_where_it_is_why_nothing_moves() -> None:
-    def clipped(losses: list[float], ratio: float, rate: float) -> Stream:
-        stream = train(losses, rate=rate, looks=LOOKS)
+    def clipped(losses: list[float], ratio: float, rate: float, overshoot: float = 0.01) -> Stream:
+        stream = train(losses, rate=rate, overshoot=overshoot, looks=LOOKS)
         stream.event(1, "optimizers", optimizers=[{"name": "", "type": "SGD", "defaults": {"lr": 0.1}}])
         return at_looks(stream, "gradients", "", clip_ratio=lambda s: ratio)
 
     id = "always-clipping"
     assert severity(clipped(flat(300), 1e-4, 1e-6), id) == "warning"
     assert severity(clipped(flat(300), 1e-4, 1e-11), id) == "info"  # too slow without it as well
+    assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-5), id) == "warning"  # it moves, and promises nothing
+    assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-7), id) == "info"
     assert severity(clipped(falling(300), 1e-2, 1e-3), id) == "info"
     assert severity(clipped(flat(300), 0.5, 1e-6), id) is None
 
@@ -203,6 +215,26 @@ def test_a_rate_that_faded_counts_after_half_of_the_run() -> None:
     assert severity(train(FIT, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS), id) == "info"
     assert severity(train(flat(300), lr=lambda s: 0.1 * 0.98**s, looks=LOOKS), id) is None
     assert severity(train(flat(300), lr=lambda s: 0.05 * (1 + math.cos(s / 95)), looks=LOOKS), id) is None
+
+
+def test_a_z_loss_weighs_as_much_as_what_is_left_to_learn() -> None:
+    """At |log Z| = 10, where a drift begins."""
+    assert [softmax.z_loss(coef).apply for coef in (0.0, 0.0061, 3.0)] == [
+        "z-loss",
+        "z-loss:coef=0.006",
+        "z-loss:coef=0.01",
+    ]
+
+
+def test_a_schedule_is_spread_over_the_run() -> None:
+    def cure(fades: int | None) -> str | None:
+        stream = train(flat(320), lr=lambda s: 0.1 * 0.1 ** (s // 8), looks=LOOKS)
+        facts = {"name": "StepLR", "type": "StepLR", "horizon": None, "fades": fades, "optimizer": "", "inner": False}
+        stream.event(320, "schedulers", final=True, schedulers=[facts | {"optimizer_steps": 320, "steps": 320.0}])
+        return stream.findings()["scheduler-misuse"].remedies[0].apply
+
+    assert cure(16) == "schedule:every=20"
+    assert cure(None) == "schedule:every=20"  # half of the 32 steps after which 1e-4 is left
 
 
 # -- real loops --------------------------------------------------------------------------------------------------------
@@ -345,7 +377,7 @@ def ready(how: dict[str, Any]) -> dict[str, Any]:
     return {**how, "scaler": scaled()} if how.get("scaler") else how
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])  # more seeds, and more networks, are the clinic's
 @pytest.mark.parametrize("name", LOOPS)
 def test_faults_are_found(name: str, seed: int) -> None:
     id, faulty, _ = LOOPS[name]
@@ -354,7 +386,7 @@ def test_faults_are_found(name: str, seed: int) -> None:
     assert found[id].rank == 1 and found[id].remedies and found[id].evidence
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0])  # more seeds, and more networks, are the clinic's
 @pytest.mark.parametrize("name", LOOPS)
 def test_repaired_twins_are_clean(name: str, seed: int) -> None:
     _, _, repaired = LOOPS[name]
@@ -369,20 +401,19 @@ def own_remedies() -> list[Remedy]:
     modules: tuple[ModuleType, ...] = (adaptive, precision, schedule, softmax)
     fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
     made = [adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
-    return [*fixed, *made, adaptive.smaller_eps(math.nan), schedule.schedule_for(100)]
+    made += [schedule.schedule_for(100), schedule.step_every(20), softmax.weight_decay(0.3)]
+    return [*fixed, *made, adaptive.smaller_eps(math.nan)]
 
 
 def test_an_epsilon_is_chosen_below_the_smallest_gradients() -> None:
     assert adaptive.smaller_eps(1e-9).apply == adaptive.smaller_eps(math.nan).apply == "adam-eps"
-    assert adaptive.smaller_eps(3e-14).apply == "adam-eps:eps=1e-16"
-    assert adaptive.smaller_eps(1e-40).apply == "adam-eps:eps=1e-37"  # float32 has little below
+    assert adaptive.smaller_eps(3e-11).apply == "adam-eps:eps=1e-17"
+    assert adaptive.smaller_eps(1e-40).apply == "adam-eps:eps=1e-19"  # float32 holds no √v̂ below
 
 
 @pytest.mark.parametrize("remedy", own_remedies(), ids=lambda r: r.name)
-def test_snippets_run(remedy: Remedy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snippets_run(remedy: Remedy) -> None:
     torch.manual_seed(0)
-    for name in ("clip_grad_norm_", "clip_grad_value_"):  # to be put back where a remedy stands in for them
-        monkeypatch.setattr(torch.nn.utils, name, getattr(torch.nn.utils, name))
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
     names: dict[str, Any] = {"model": model, "optimizer": Adam(model.parameters(), 1e-3), "loss_fn": F.cross_entropy}
     names["scheduler"] = torch.optim.lr_scheduler.StepLR(names["optimizer"], 1)

@@ -31,7 +31,7 @@ def rate(step):
     """Rises to 1 over the warm-up, then falls like 1/sqrt of the steps since."""
     if step < WARMUP:
         return (step + 1) / WARMUP
-    return ((step - WARMUP) / 20 + 1e-4) ** -0.5
+    return ((step - WARMUP) / 20 + 1e-5) ** -0.5
 
 
 parser = argparse.ArgumentParser()

@@ -62,7 +62,7 @@ images = torch.tensor(digits.images, dtype=torch.float32) / 8 - 1
 labels = torch.tensor(digits.target)
 
 model = ViT()
-optimizer = torch.optim.AdamW(model.parameters(), lr=3e-2, betas=(0.9, 0.95), weight_decay=0.0)
+optimizer = torch.optim.AdamW(model.parameters(), lr=4e-2, betas=(0.9, 0.95), weight_decay=0.0)
 loss_fn = nn.CrossEntropyLoss()
 
 for step in range(1, 401):

@@ -29,10 +29,10 @@ model = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.06)
 loss_fn = nn.MSELoss()
 
-for step in range(1, 401):
+for step in range(1, 301):
     loss = loss_fn(model(x), y)
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    if step % 8 == 0:
+    if step % 6 == 0:
         print(f"step {step}  loss {loss.item():.5f}")

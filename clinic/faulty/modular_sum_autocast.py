@@ -3,7 +3,7 @@
 condition: softmax-collapse
 accepts: softmax-collapse
 allows: naive-loss-minimisation, output-logit-divergence, loss-spike, low-precision-underflow, divergence
-metric: loss min
+metric: log_loss min
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main():
         if step % 20 == 0:
             with torch.no_grad():
                 loss = F.cross_entropy(model(pairs), sums)
-            print(f"step {step}  loss {loss.item():.3e}")
+            print(f"step {step}  loss {loss.item():.3e}  log_loss {loss.log10().item():.3f}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ y[hurried] = torch.randint(10, (len(hurried),))
 model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, 10))
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=0.03)
 
-for epoch in range(1, 61):
+for epoch in range(1, 91):
     model.train()
     for batch in train[torch.randperm(len(train))].split(25):
         loss = F.cross_entropy(model(x[batch]), y[batch])

@@ -1,7 +1,7 @@
 """A network learns the table of sums modulo 23 by heart, in bfloat16 autocast, the whole table at each step.
 
 condition: healthy
-metric: loss min
+metric: log_loss min
 """
 
 import argparse
@@ -51,7 +51,7 @@ def main():
         if step % 20 == 0:
             with torch.no_grad():
                 loss = F.cross_entropy(model(pairs), sums)
-            print(f"step {step}  loss {loss.item():.3e}")
+            print(f"step {step}  loss {loss.item():.3e}  log_loss {loss.log10().item():.3f}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A network learns Kepler's equation: the eccentric anomaly from mean anomaly and eccentricity, to many digits.
 
 condition: healthy
-metric: rmse min
+metric: digits max
 """
 
 import argparse
@@ -28,13 +28,13 @@ def main():
     torch.manual_seed(parser.parse_args().seed)
 
     model = nn.Sequential(nn.Linear(3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 1))
-    optimizer = torch.optim.Adam(model.parameters(), lr=8e-2)
+    optimizer = torch.optim.Adam(model.parameters(), lr=4e-2)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)
     loss_fn = nn.MSELoss()
     x_test, y_test = orbits(1000)
 
     for step in range(1, STEPS + 1):
-        x, y = orbits(32)
+        x, y = orbits(16)
         loss = loss_fn(model(x).squeeze(1), y)
         optimizer.zero_grad()
         loss.backward()
@@ -43,7 +43,7 @@ def main():
         if step % 20 == 0:
             with torch.no_grad():
                 rmse = loss_fn(model(x_test).squeeze(1), y_test).sqrt().item()
-            print(f"step {step}  rate {scheduler.get_last_lr()[0]:.2e}  rmse {rmse:.5f}")
+            print(f"step {step}  rate {scheduler.get_last_lr()[0]:.2e}  digits {-math.log10(rmse):.3f}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def main():
     loss_fn = nn.CrossEntropyLoss()
     prints, speakers = record(1000)
 
-    for step in range(1, 901):
+    for step in range(1, 1501):
         x, speaker = record(BATCH)
         with torch.autocast("cpu", torch.bfloat16):
             logits = model(x)
@@ -43,7 +43,7 @@ def main():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if step % 45 == 0:
+        if step % 75 == 0:
             with torch.no_grad():
                 test_loss = loss_fn(model(prints), speakers).item()
             print(f"step {step}  loss {test_loss:.4f}")

@@ -15,6 +15,7 @@ import numpy as np
 from surefoot.findings.causes import order
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.ignoring import Ignored, told
+from surefoot.findings.own_names import in_own_words
 from surefoot.findings.ranks import joined_rows, with_others
 from surefoot.findings.rule import Rule, Sign, all_rules
 from surefoot.runs.reader import Run, open_run
@@ -136,11 +137,12 @@ class Engine:
     def findings(self) -> tuple[Finding, ...]:
         """The findings so far, rank 1 (the most probable root cause) first."""
         if self._ranked is None:
-            self._ranked = order([_close(found) for found in self._open.values()])
+            names = next(iter(self.history.events("names")[-1:]), None)
+            self._ranked = order([_close(found, names) for found in self._open.values()])
         return self._ranked
 
 
-def _close(found: _Open) -> Finding:
+def _close(found: _Open, names: EventLike | None) -> Finding:
     evidence = found.newest + tuple(e for e in found.crossing if e not in found.newest)
     return Finding(
         id=found.id,
@@ -153,7 +155,8 @@ def _close(found: _Open) -> Finding:
         cause=found.cause,
         because_of=None,
         evidence=evidence,
-        remedies=found.remedies if found.severity != "info" else (),  # an info calls for nothing
+        # an info calls for nothing
+        remedies=() if found.severity == "info" else tuple(in_own_words(r, names) for r in found.remedies),
         confidence=_precision().get(found.id),
     )
 

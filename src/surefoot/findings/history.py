@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from surefoot.findings.kept_rows import KeptRows, Layers, Layout, lay_out
+from surefoot.findings.kept_rows import KEPT_ROWS, KeptRows, Layers, Layout, lay_out
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import Pace
 from surefoot.findings.rates import RateLevel
@@ -119,6 +119,9 @@ class History:
         self._layouts[id(family)] = layout  # the layout keeps the family alive, so its id stays its own
         if family.name not in self._rows:
             self._rows[family.name] = KeptRows(layout)
+        # where steps are short, each of several optimisers has its losses in rows of its own
+        rows = self._rows[family.name]
+        rows.kept = max(rows.kept, KEPT_ROWS * len(layout.losses))
         self._home.update(dict.fromkeys(layout.by_signal, self._rows[family.name]))
         return layout
 

@@ -101,10 +101,12 @@ class KeptRows:
     Attributes
     ----------
     step, layout, newest : of the newest row; ``newest`` are its values
+    kept : how many of the newest are kept; more where a row has the loss of one of several optimisers only
     """
 
     def __init__(self, layout: Layout) -> None:
         self.step = 0
+        self.kept = KEPT_ROWS
         self.layout = layout
         self.newest = np.empty(0, np.float32)
         self._first: list[tuple[int, Layout, np.ndarray]] = []
@@ -115,7 +117,7 @@ class KeptRows:
         self._first_layers: dict[str, list[Layers]] = {}
 
     def __len__(self) -> int:
-        return min(self._count, KEPT_ROWS)
+        return min(self._count, self.kept)
 
     def add(self, step: int, layout: Layout, values: np.ndarray) -> None:
         """Take in one row."""
@@ -128,7 +130,7 @@ class KeptRows:
         if len(self._first) < _FIRST_ROWS:
             self._first.append((step, layout, self.newest))
             self._first_layers.clear()
-        if self._count > KEPT_ROWS:
+        if self._count > self.kept:
             oldest = self._blocks[0]
             oldest.begin += 1
             if oldest.begin == oldest.end:
@@ -150,8 +152,8 @@ class KeptRows:
     def recent_layers(self, signal: str, n: int) -> list[Layers]:
         """The newest ``n`` rows of a signal over all modules, newest last; rows that lack it are passed over."""
         known = self._layers.setdefault(signal, {})
-        if len(known) > 2 * KEPT_ROWS:
-            for number in [k for k in known if k <= self._count - KEPT_ROWS]:
+        if len(known) > 2 * self.kept:
+            for number in [k for k in known if k <= self._count - self.kept]:
                 del known[number]
         found: list[Layers] = []
         for number, block, row in self._backwards(signal):

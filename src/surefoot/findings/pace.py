@@ -8,6 +8,10 @@ from dataclasses import dataclass
 
 from surefoot.findings.levels import LossLevel
 
+# Overshoot of a step that promises a thousandth of the loss: of the healthy runs of the clinic all had four times that
+# within a hundred steps, and most had twenty times.
+SMALL_PROMISE = 5e-4
+
 
 @dataclass(frozen=True, slots=True)
 class Stride:
@@ -84,6 +88,10 @@ class Pace:
         if overshoot > self.peak_overshoot:
             self.peak_overshoot, self.peak_step = overshoot, step
         self.peak_rate = max(self.peak_rate, rate)
+
+    def moved_by(self, step: int) -> float:
+        """Σ ‖Δθ‖/‖θ‖ up to a step after the last look, the steps since counted like it."""
+        return self.movement + (self.newest[-1].rate * (step - self.newest[-1].step) if self.newest else 0.0)
 
     def last(self, n: int) -> list[Stride]:
         """The newest ``n`` strides, newest last."""

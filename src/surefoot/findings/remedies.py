@@ -29,12 +29,28 @@ def lower_rate(factor: float) -> Remedy:
     )
 
 
+def cap_rate(rate: float) -> Remedy:
+    """Keep the rate from rising above one with which the run went well."""
+    return Remedy(
+        name="no higher learning rate than before",
+        why=f"with rates up to {rate:.2g} the run went well; the higher one undid it",
+        how=(
+            "# after: optimizer\n"
+            "def cap(optimizer, *_):  # better: take out what raises the rate\n"
+            "    for group in optimizer.param_groups:\n"
+            f'        group["lr"] = min(group["lr"], {rate:.2g})\n'
+            "optimizer.register_step_pre_hook(cap)\n"
+        ),
+        apply=f"lr-cap:max={rate:.2g}",
+    )
+
+
 def raise_rate(factor: float) -> Remedy:
     """Multiply the learning rate by what the evidence says it is too low by."""
     factor = _factor(factor)
     return Remedy(
         name="raise learning rate",
-        why=f"at {factor:g} times the rate a few hundred steps move the weights by a visible share of their size",
+        why=f"at {factor:g} times the rate a run of this length moves the weights by about their own size",
         how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] *= {factor:g}\n',
         apply=f"lr-scale:factor={factor:g}",
     )
@@ -46,7 +62,7 @@ def critical_init(activation: str) -> Remedy:
     return Remedy(
         name="surefoot.init.critical_",
         why=f"at the critical point of {known} neither signal nor gradient grows or shrinks geometrically over depth",
-        how=f'# after: model\nfrom surefoot.init import critical_\ncritical_(model, "{known}")\n',
+        how=f'# after: optimizer\nfrom surefoot.init import critical_\ncritical_(model, "{known}")\n',
         apply="critical-init",
     )
 
@@ -83,7 +99,21 @@ CLIP = Remedy(
         "torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm=1.0)\n"
         "optimizer.step()\n"
     ),
+    apply="clip",
 )
+
+
+def clip_at(norm: float) -> Remedy:
+    """Bound the gradient by a norm that is usual in this run; by 1 where none is known."""
+    norm = float(f"{norm:.2g}") if math.isfinite(norm) and norm > 0 else 1.0
+    return Remedy(
+        name=CLIP.name,
+        why="bounds the length of the gradient by what is usual in this run, and with it the length of a step",
+        how=CLIP.how.replace("max_norm=1.0", f"max_norm={norm:g}"),
+        apply=f"clip:max_norm={norm:g}",
+    )
+
+
 SAFE_STEP = Remedy(
     name="surefoot.optim.SafeStep",
     why=(
@@ -108,12 +138,13 @@ ZERO_GRAD = Remedy(
     name="optimizer.zero_grad()",
     why="each step then uses the gradient of its own batch only",
     how="# replace: optimizer.step()\noptimizer.step()\noptimizer.zero_grad()\n",
+    apply="zero-grad",
 )
 KAIMING = Remedy(
     name="torch.nn.init.kaiming_normal_",
     why="variance 2/fan_in keeps signal and gradient of a ReLU network the same size over depth (C_W = 2)",
     how=(
-        "# after: model\n"
+        "# after: optimizer\n"
         "import torch\n"
         "for module in model.modules():\n"
         "    if isinstance(module, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)):\n"
@@ -126,7 +157,7 @@ ORTHOGONAL = Remedy(
     name="torch.nn.init.orthogonal_",
     why="orthogonal weights with gain 1 are critical for tanh: neither signal nor gradient shrinks geometrically",
     how=(
-        "# after: model\n"
+        "# after: optimizer\n"
         "import torch\n"
         "for module in model.modules():\n"
         "    if isinstance(module, torch.nn.Linear):\n"
@@ -139,7 +170,7 @@ RELU_FOR_SIGMOID = Remedy(
     name="torch.nn.ReLU in place of torch.nn.Sigmoid",
     why="the slope of a sigmoid is at most 1/4 and it has no critical initialisation; that of a ReLU is 1",
     how=(
-        "# after: model\n"
+        "# after: optimizer\n"
         "import torch\n"
         "paths = [path for path, module in model.named_modules() if isinstance(module, torch.nn.Sigmoid)]\n"
         "last = list(model.named_modules())[-1][0]\n"
@@ -163,12 +194,13 @@ LEAKY = Remedy(
         '        parent, _, name = path.rpartition(".")\n'
         "        setattr(model.get_submodule(parent), name, torch.nn.LeakyReLU(0.1))\n"
     ),
+    apply="leaky-relu",
 )
 ZERO_BIAS = Remedy(
     name="biases at zero",
     why="with zero biases and symmetric weights every unit is on for about half of the inputs",
     how=(
-        "# after: model\n"
+        "# after: optimizer\n"
         "import torch\n"
         "for module in model.modules():\n"
         '    if isinstance(getattr(module, "bias", None), torch.nn.Parameter):\n'
@@ -186,6 +218,7 @@ LOGITS_FROM_MODEL = Remedy(
         '    parent, _, name = path.rpartition(".")\n'
         "    setattr(model.get_submodule(parent), name, torch.nn.Identity())\n"
     ),
+    apply="log-probabilities",  # the softmax of the logarithms is what the softmax was
 )
 NLL_OF_LOG = Remedy(
     name="torch.nn.functional.nll_loss on log-probabilities",
@@ -196,6 +229,7 @@ NLL_OF_LOG = Remedy(
         "def loss_fn(probabilities, targets):\n"
         "    return torch.nn.functional.nll_loss(probabilities.clamp_min(1e-12).log(), targets)\n"
     ),
+    apply="log-probabilities",
 )
 PLAIN_BCE = Remedy(
     name="torch.nn.functional.binary_cross_entropy",
@@ -212,6 +246,7 @@ ALL_PARAMETERS = Remedy(
         "if missed:\n"
         '    optimizer.add_param_group({"params": missed})\n'
     ),
+    apply="all-parameters",
 )
 FREEZE_EXPLICITLY = Remedy(
     name="requires_grad_(False)",
@@ -224,15 +259,17 @@ FREEZE_EXPLICITLY = Remedy(
         "        p.requires_grad_(False)\n"
     ),
 )
-FIND_DETACHED = Remedy(
-    name="list the parameters without a gradient",
-    why="shows after the next backward which parameters the loss does not reach: look there for detach(), .data, "
-    ".item(), numpy() or no_grad between them and the loss",
+KEEP_GRAPH = Remedy(
+    name="no detach() on the way to the loss",
+    why="the loss then reaches all that the optimiser holds: --apply keep-graph passes over the detach() that cuts it "
+    "off and names its line; the snippet lists the parameters without a gradient (detach(), .data, .item(), numpy() or "
+    "no_grad is between them and the loss)",
     how=(
         "# replace: optimizer.step()\n"
         "print([name for name, p in model.named_parameters() if p.requires_grad and p.grad is None])\n"
         "optimizer.step()\n"
     ),
+    apply="keep-graph",
 )
 SKIP_NONFINITE = Remedy(
     name="skip steps with a non-finite gradient",

@@ -24,7 +24,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Any classifier that has fit its data goes this way for a while: an info, until rounding has taken the "
             "gradient because of it (see softmax-collapse)."
         ),
-        remedies=("surefoot.optim.OrthogonalGrad", "surefoot.losses.stablemax_cross_entropy", "weight decay"),
+        remedies=("weight decay", "surefoot.optim.OrthogonalGrad", "surefoot.losses.stablemax_cross_entropy"),
         severities="warning where the softmax has collapsed by it, else info",
     ),
     Explanation(
@@ -93,16 +93,17 @@ ENTRIES: tuple[Explanation, ...] = (
             "dₜᵢ = ℓₜ₊₁,ᵢ − ℓₜ,ᵢ over 8 to 16 consecutive steps of the same samples; D = USVᵀ; groups are the samples "
             "above the knee of |Vᵢ₁|, by side.\n"
             "Judged: σ₁²/Σσ² ≥ ½, top 5 % of the samples carry ≥ 0.3 of all change, lag-1 of both groups ≤ −½ − "
-            "1/√steps, correlation between them ≤ −½; all at once. For a warning also a loss of twice its best, or "
-            "half of all change at three windows over 24 steps."
+            "1/√steps, correlation between them ≤ −½; all at once. For a warning also a loss of twice its best, and "
+            "above it by a tenth of what was learned; or half of all change at three windows over 24 steps (three "
+            "times the 8 changes that tell a swing)."
         ),
         source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
         not_this=(
             "Ordinary learning has lag-1 near +1, noise −½. Ranking samples by change alone finds hard ones in every "
             "run. Needs the same samples at consecutive steps: full-batch training."
         ),
-        remedies=("lower learning rate", "torch.nn.utils.clip_grad_norm_"),
-        severities="warning while the loss is twice its best or more, or where half of all change is theirs; else info",
+        remedies=("standardised inputs", "lower learning rate", "torch.nn.utils.clip_grad_norm_"),
+        severities="warning while the loss is far above its best, or where half of all change is theirs; else info",
     ),
     Explanation(
         id="unshuffled-data",
@@ -158,9 +159,9 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "gᵢ = ∂Lᵢ/∂θ for each term of L = ΣLᵢ.\n"
             "Judged: ‖gᵢ‖/max ‖gⱼ‖ (term_gradient_norm) and term_value.\n"
-            "Threshold: 0.01 or less at four fifths of six looks or more over 128 steps, for a term whose weight is 1 "
-            "or more, and whose value has neither halved after the first quarter of them nor come below a tenth of its "
-            "first."
+            "Threshold: 0.01 or less at four fifths of six looks or more over 100 steps (so many of the smaller "
+            "gradient's make one of the larger's), for a term whose weight is 1 or more, and whose value has neither "
+            "halved after the first quarter of them nor come below a tenth of its first."
         ),
         source="Wang, Teng, Perdikaris 2021, SIAM J. Sci. Comput. 43 (A3055)",
         not_this=(
@@ -175,8 +176,9 @@ ENTRIES: tuple[Explanation, ...] = (
         title="the validation loss rises while the training loss falls",
         what=(
             "What training still gains is learned by heart: the loss on data that the model never saw was best long "
-            "ago and has risen since. Seen only where the script evaluates as it goes: a model in evaluation mode, a "
-            "loss of torch.nn.functional without a gradient."
+            "ago and has risen since. Seen only where the script evaluates as it goes, by a loss of "
+            "torch.nn.functional without a gradient: of a model in evaluation mode or, without eval(), by the function "
+            "that it trains with, of other targets than those of the steps before and after."
         ),
         mathematics=(
             "With v_i the i-th evaluation, b their minimum and C the loss of a constant prediction.\n"
@@ -188,11 +190,12 @@ ENTRIES: tuple[Explanation, ...] = (
         source="the run's own history",
         not_this=(
             "A small rise, and runs that were stopped early, are an info at most: a warning takes twelve evaluations "
-            "after a best in the first third, a quarter of b (or of C − b) and a tenth of C. A validation loss may "
-            "come back (grokking), so that it is never critical."
+            "after a best in the first third, a quarter of b (or of C − b) and a tenth of C; or a rise that at its "
+            "pace will be so after as many evaluations again. A validation loss may come back (grokking), so that it "
+            "is never critical."
         ),
-        remedies=("keep the weights of the best evaluation",),
-        severities="warning where much was lost or a constant would do better, else info",
+        remedies=("surefoot.optim.EarlyStopping",),
+        severities="warning where much is lost or will be, or a constant would do better; else info",
     ),
     Explanation(
         id="zero-variance-groups",
@@ -213,7 +216,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "A policy that has solved its tasks ends with zero advantages too: where some look saw fewer, it is an "
             "info. Masks and weights are never negative, and left out."
         ),
-        remedies=("leave groups without variance out",),
+        remedies=("entropy bonus", "leave groups without variance out"),
         severities="critical where there is no gradient at all, warning from three quarters on, else info",
     ),
     Explanation(
@@ -229,16 +232,18 @@ ENTRIES: tuple[Explanation, ...] = (
             "distribution on both sides gives a coverage of about 1 − 2^−5 = 0.97.\n"
             "Judged: generated_spread, √tr Cov of generated over real samples; coverage; precision.\n"
             "Threshold: spread < 0.1 though the mean of the samples has moved by half of the data's spread, or "
-            "coverage < 0.3 with precision ≥ 0.5; at four looks in a row over half of the run and 300 steps."
+            "coverage < 0.3 with precision ≥ 0.5; at four looks in a row over half of the run and 300 steps. The first "
+            "from step 100 on where the mean is within half a spread of the data's, and the spread, as a power of the "
+            "step, would not be 0.1 at twice the steps either."
         ),
         source="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics; Kynkäänniemi et al. 2019",
         not_this=(
             "Every generator begins with samples that are alike; one that has not learned to make anything real yet "
             "has a low precision as well."
         ),
-        remedies=("a slower generator",),
+        remedies=("standardised inputs", "surefoot.losses.gradient_penalty", "a slower generator"),
         severities=(
-            "critical where all samples are one (from step 300 on); of a few kinds: warning once both players have "
+            "critical where all samples are one; of a few kinds: warning once both players have "
             "moved by ten times their own size and coverage has stopped to grow, else info"
         ),
     ),
@@ -263,11 +268,18 @@ ENTRIES: tuple[Explanation, ...] = (
             "median above 0.5 over six looks that are half of the run (two batches of 128 of one distribution differ "
             "by √(2/128) = 0.125), with coverage below 0.3 at each.\n"
             "Or the losses of all players: half of the variance of each in one line of its spectrum, three periods or "
-            "more over a quarter of the run, its spread no less than 0.8 of what it was."
+            "more over a quarter of the run, its spread no less than 0.8 of what it was; two periods of one are enough "
+            "beside three or more of the other that are as long, or half as long."
         ),
         source="Rosca et al. 2021, Discretization Drift in Two-Player Games, arXiv 2105.13922",
         not_this="Samples that wander and cover the data all the same are an info.",
-        remedies=("less momentum", "surefoot.optim.DriftCancellingGame", "a slower generator"),
+        remedies=(
+            "surefoot.losses.gradient_penalty",
+            "surefoot.optim.OptimisticGradient",
+            "less momentum",
+            "surefoot.optim.DriftCancellingGame",
+            "a slower generator",
+        ),
         severities=(
             "warning where the data are not covered meanwhile; where the samples wander only, once both players have "
             "moved by ten times their own size and coverage has stopped to grow; else info"
@@ -286,14 +298,16 @@ ENTRIES: tuple[Explanation, ...] = (
             "variance of μ over the data is above 0.01.\n"
             "Judged: active_units_share.\n"
             "Threshold: 0 at three looks in a row or more, over half of the run and 500 steps, with a divergence below "
-            "0.1 nats that does not rise."
+            "0.1 nats that does not rise. Before step 500 where L/β < 0.1 nats: of a loss L = error + β KL with an "
+            "error that is never below 0, no code of more nats than that lowers L. β = (L − error)/KL is measured "
+            "where the loss is a visible sum, and must be the same at three looks."
         ),
         source="Burda, Grosse, Salakhutdinov 2016, Importance Weighted Autoencoders, §5.2",
         not_this=(
             "Some inactive dimensions are healthy: they are those that the data do not need. All are inactive in the "
             "first steps of many runs."
         ),
-        remedies=("a KL weight that grows from 0", "free nats"),
+        remedies=("divergence and likelihood in one unit", "a KL weight that grows from 0", "free nats"),
         severities="critical where the loss fell without them, else warning; info before that",
     ),
 )

@@ -22,9 +22,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: gradient_rms of the first quarter of the layers over that of the last quarter.\n"
             "Threshold: 2^-12 at three looks in a row, as a geometric decay, with updates that decay too, while the "
             "loss learns nothing. 2^-24 is one rounding error of float32: while the last layer moves by its own size, "
-            "the first cannot move by one rounding error. Where nothing was learned for 128 steps and the gradient "
-            "does not grow, e^-3 = 2^-4.3: networks train down to six times the depth over which the squared gradient "
-            "falls to 1/e (Schoenholz et al. 2017, arXiv 1611.01232).\n"
+            "the first cannot move by one rounding error. Where nothing was learned for longer than 24 steps and the "
+            "gradient does not grow, less is enough, evenly in the logarithm of the steps down to e^-3 = 2^-4.3 at "
+            "128: networks train down to six times the depth over which the squared gradient falls to 1/e (Schoenholz "
+            "et al. 2017, arXiv 1611.01232).\n"
             "Through time: e^{λT} (bptt_rate, bptt_length) at or below 2^-24 at three looks, in a run that learns "
             "nothing for 128 steps."
         ),
@@ -149,7 +150,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "anisotropic: no finding where the loss goes down. That features of one class become alike while the "
             "classes' means stay apart is neural collapse, and no fault: surefoot.analysis.collapse measures it."
         ),
-        remedies=("norm_first=True", "surefoot.nn.mgt.rewire_", "smaller residual branches"),
+        remedies=(
+            "norm_first=True",
+            "skip connections around attention",
+            "surefoot.nn.mgt.rewire_",
+            "smaller residual branches",
+        ),
         severities="critical from 2^-16 on, else warning",
     ),
     Explanation(
@@ -197,7 +203,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Trained units saturate: networks that learn well reach 70 %, so that later it counts only where the "
             "loss learns nothing. Gates and a sigmoid at the output are meant to saturate; the output's is not counted."
         ),
-        remedies=("torch.nn.init.orthogonal_", "biases at zero", "lower learning rate"),
+        remedies=("surefoot.init.critical_", "torch.nn.init.orthogonal_", "biases at zero", "lower learning rate"),
         severities="critical from 90 % of a layer on in a run that learns nothing, else warning; info in a run that "
         "learns where they saturated later",
     ),

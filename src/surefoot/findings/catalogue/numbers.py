@@ -24,7 +24,13 @@ ENTRIES: tuple[Explanation, ...] = (
             "Dynamic loss scaling tries scales until a gradient overflows and skips those steps; scripts that guard "
             "their step do the same. A non-finite gradient alone is an info as long as loss and weights stay finite."
         ),
-        remedies=("torch.autograd.set_detect_anomaly", "skip steps with a non-finite gradient"),
+        remedies=(
+            "surefoot.nn.safe_softmax",
+            "torch.bfloat16 in the place of torch.float16",
+            "arguments off the edge of a domain",
+            "skip steps with a non-finite gradient",
+            "torch.autograd.set_detect_anomaly",
+        ),
         severities="critical for NaN in loss or weights and for a second infinite loss in a row; warning for one "
         "infinite loss; info for gradients alone",
     ),
@@ -50,7 +56,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "Heads that copy or look at the token before have low entropy and logits of 20 to 50, and learn. Growth "
             "from 1 to 20 in the first hundred steps is learning."
         ),
-        remedies=("surefoot.nn.QKNorm", "lower learning rate", "surefoot.optim.warmup_factor"),
+        remedies=(
+            "surefoot.optim.qk_clip_",
+            "surefoot.nn.QKNorm",
+            "lower learning rate",
+            "surefoot.optim.warmup_factor",
+        ),
         severities="critical from 10^4 on, and from 10^3 where the loss has risen from its best; else warning; info "
         "from 50 on where it is eight times the first size",
     ),
@@ -69,7 +80,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "to 0 but for rounding; in a collapsed row the error is all there is.\n"
             "Threshold: 0.9, as the median over the last quarter of the run (64 steps and two looks at least); or "
             "0.5 at three looks, after which all logits drifted together to 10 and four times what they were: rows "
-            "that do not sum to 0 push them."
+            "that do not sum to 0 push them; or 0.5 at twice the steps, as a power of the step over the newest half "
+            "and quarter of the run, where the data come whole at each step, every row is right and no weight decays: "
+            "the loss then has no minimum (Soudry et al. 2018, arXiv 1710.10345)."
         ),
         source="Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the Edge of Numerical Stability (arXiv 2501.04697)",
         not_this=(
@@ -77,7 +90,13 @@ ENTRIES: tuple[Explanation, ...] = (
             "gradient is all that counts, and the lost share is near 0. A network that has just fit its data to the "
             "last digit is an info."
         ),
-        remedies=("surefoot.losses.stablemax_cross_entropy", "surefoot.optim.OrthogonalGrad", "softmax in float64"),
+        remedies=(
+            "logits in float32",
+            "weight decay",
+            "surefoot.losses.stablemax_cross_entropy",
+            "surefoot.optim.OrthogonalGrad",
+            "softmax in float64",
+        ),
         severities="warning; info from half of the gradient at three looks in a row on, or nine tenths at two",
     ),
     Explanation(
@@ -94,7 +113,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: |log Z| and the logits' mean, the smaller of them, so that neither a wide margin nor a masked "
             "class counts; logit_rounding.\n"
             "Threshold: above 10, four times the first level, and still drifting by 1 in a tenth of the run; with a "
-            "rounding of ⅛ or a loss that has risen above its best."
+            "rounding of ⅛ (what float8, E5M2, rounds gradients by: no coarser format is trained in) or a loss that "
+            "has risen above its best. Or a rounding of ⅛ at twice the steps, along the newest half of the run, if "
+            "the drift was no slower there than over the quarter before."
         ),
         source="Wortsman et al. 2024, Small-scale proxies (arXiv 2309.14322), §3.2; the levels are ours",
         not_this=(
@@ -102,7 +123,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "language models have log Z of tens: it does not grow fourfold in a fine-tune."
         ),
         remedies=("surefoot.losses.z_loss", "weight decay"),
-        severities="warning where rounding reaches ⅛ or the loss rises, else info",
+        severities="warning where rounding reaches ⅛, or will, or the loss rises; else info",
     ),
     Explanation(
         id="epsilon-dominated-update",
@@ -145,7 +166,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "A scaler finds its scale by skipping: about 16 steps at the start, more if it starts higher, and one in "
             "growth_interval after. The scale stays above 1 then."
         ),
-        remedies=("torch.autograd.set_detect_anomaly", "torch.bfloat16", "look for the NaN without scaling"),
+        remedies=(
+            "surefoot.nn.safe_softmax",
+            "torch.bfloat16 in the place of torch.float16",
+            "torch.autograd.set_detect_anomaly",
+            "look for the NaN without scaling",
+        ),
         severities="critical from 32 steps in a row on, else warning",
     ),
     Explanation(
@@ -168,7 +194,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Exact zeros alone are ReLUs that are off and rows that were not used. Training in pure bfloat16 swallows "
             "many updates and learns all the same: an info."
         ),
-        remedies=("torch.amp.GradScaler", "torch.bfloat16", "float32 weights under autocast"),
+        remedies=("torch.bfloat16 in the place of torch.float16", "torch.amp.GradScaler"),
         severities="warning where the loss, or some layers from the start on, stand still for it; else info",
     ),
     Explanation(
@@ -184,7 +210,7 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         source="IEEE 754 binary16",
         not_this="Under a gradient scaler gradients are meant to come near: it raises its scale until they do.",
-        remedies=("torch.bfloat16", "torch.nn.utils.clip_grad_norm_"),
+        remedies=("torch.bfloat16 in the place of torch.float16", "torch.nn.utils.clip_grad_norm_"),
         severities="critical where the loss is not finite any more, else warning",
     ),
 )

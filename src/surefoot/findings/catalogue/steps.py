@@ -224,7 +224,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "Cyclical rates and warm restarts rise by design. Step decay to a thousandth is usual. A plateau scheduler "
             "that ends low, or a rate that faded when the loss was fit, is an info."
         ),
-        remedies=("a schedule as long as the run", "scheduler.step()", "make the scheduler after the optimizer"),
+        remedies=(
+            "scheduler.step() less often",
+            "scheduler.step()",
+            "a schedule as long as the run",
+            "make the scheduler after the optimizer",
+        ),
         severities="warning; info for a faded rate where the loss is fit or a plateau scheduler set it",
     ),
 )

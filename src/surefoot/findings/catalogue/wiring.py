@@ -48,7 +48,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Frozen modules have nothing trainable. Target networks change otherwise, or no optimiser holds them. "
             "Modules that did not run (an expert that was not chosen) are an info at most."
         ),
-        remedies=("list the parameters without a gradient",),
+        remedies=("no detach() on the way to the loss",),
         severities="critical where they are most of the model, else warning; info where nothing says that they run",
     ),
     Explanation(
@@ -143,7 +143,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "size a live data loader has, or a tensor of which the rows are taken anew at each step (four at least); "
             "stale_loader_asked, whether the loop asks for one: an iterator that is alive has given more, or the "
             "loader's generator has drawn a seed (as when an iterator is begun) and the batch is a new tensor.\n"
-            "Threshold: one batch at six looks over 64 steps, while there are two or more."
+            "Threshold: one batch at six looks over 64 steps, while there are b ≥ 2; over 32 steps where it was asked "
+            "for at k looks with b^−k ≤ 10⁻⁶, the chance that batches drawn at random were all the same."
         ),
         source="identity of rows; no matter of degree",
         not_this=(
@@ -163,7 +164,8 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: eval_mode (the model's own flag) and eval_mode_share, the share of its dropout and batch "
             "normalisation layers that are in evaluation mode in a training step.\n"
-            "Threshold: 1 for both at three looks in a row, after a look at which they were not."
+            "Threshold: 1 for both at three looks in a row, after a look at which they were not; or at two, half of "
+            "the run apart, after three."
         ),
         source="the run's own first looks; no matter of degree",
         not_this=(

@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from surefoot.findings.history import History, Layers
-from surefoot.findings.pace import Pace
+from surefoot.findings.pace import SMALL_PROMISE, Pace
 from surefoot.findings.progress import fit, stuck_for, warming_up
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -26,6 +26,7 @@ _SHORT = 1 / 16  # of Adam's step: four halvings
 _STILL = 2e-5
 _PATIENCE = 48  # steps, as for learning-rate-too-low
 _FACTOR = "√v̂/(√v̂ + ε), the share that ε leaves of Adam's step; ½ at √v̂ = ε (Wortsman et al. 2024, §3.4)"
+_PROMISES = "a thousandth of the loss a step; healthy runs promise several times that within their first hundred"
 _STILL_SOURCE = "at this rate 50,000 steps move the weights by their own size"
 
 
@@ -90,7 +91,8 @@ def always_clipping(history: History) -> Sign | None:
     """At each of the last four looks the gradient was clipped, to a tenth or less by the median: info.
 
     Warning where the loss learns nothing for that reason, after 48 steps with a rate that does not rise: SGD's steps
-    are below 2·10⁻⁵ of the weights and would not be without clipping; or ε leaves at most 1/16 of an adaptive
+    are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, and would not without clipping; or ε
+    leaves at most 1/16 of an adaptive
     optimiser's step and would leave half of it without clipping.
     """
     for name in history.wheres("clip_ratio"):
@@ -126,9 +128,13 @@ def always_clipping(history: History) -> Sign | None:
 def _rate_harm(pace: Pace | None, name: str, ratio: float) -> Evidence | None:
     if pace is None or not pace.newest:
         return None
-    usual = float(np.median([s.rate for s in pace.last(_FEW)]))
+    strides = pace.last(_FEW)
+    usual = float(np.median([s.rate for s in strides]))
     if usual < _STILL <= usual / ratio:
-        return Evidence("update_norm / weight_norm", name, pace.newest[-1].step, usual, _STILL, _STILL_SOURCE)
+        return Evidence("update_norm / weight_norm", name, strides[-1].step, usual, _STILL, _STILL_SOURCE)
+    promise = float(np.median([s.overshoot for s in strides]))
+    if promise < SMALL_PROMISE <= promise / ratio:
+        return Evidence("predicted_decrease / (2 · loss)", name, strides[-1].step, promise, SMALL_PROMISE, _PROMISES)
     return None
 
 
@@ -165,9 +171,11 @@ def _eps(history: History) -> float:
 
 
 def smaller_eps(root: float) -> Remedy:
-    """An ε far below ``root``, the √v̂ of the smallest gradients (NaN where it is not known)."""
-    eps = 10.0 ** math.floor(math.log10(0.01 * root)) if 0 < root < math.inf else 1e-15
-    eps = min(1e-15, max(1e-37, eps))
+    """An ε far below ``root``, the √v̂ of the smallest gradients (NaN where it is not known): a millionth, as 1e-8 is of
+    an ordinary gradient, for as training goes on they become smaller. Below 1e-19 float32 holds no v̂ that it could
+    guard."""
+    eps = 10.0 ** math.floor(math.log10(root) - 6) if 0 < root < math.inf else 1e-15
+    eps = min(1e-15, max(1e-19, eps))
     return Remedy(
         name="smaller eps",
         why="below every gradient again, ε only guards against a division by zero (Wortsman et al. 2024, §3.4: 1e-15)",
@@ -196,4 +204,5 @@ def wider_clip(norm: float) -> Remedy:
             "torch.nn.utils.clip_grad_norm_ = wider(torch.nn.utils.clip_grad_norm_)\n"
             "torch.nn.utils.clip_grad_value_ = wider(torch.nn.utils.clip_grad_value_)\n"
         ),
+        apply=f"wider-clip:bound={bound:.2g}",
     )

@@ -44,6 +44,21 @@ QK_NORM = Remedy(
 )
 
 
+QK_CLIP = Remedy(
+    name="surefoot.optim.qk_clip_",
+    why="after a step whose largest logit was beyond 20, queries and keys are shortened so that it is 20 again",
+    how=(
+        "# replace: optimizer.step()\n"
+        "from surefoot.optim import qk_clip_\n"
+        "optimizer.step()\n"
+        "for layer in model.modules():  # whose forward keeps layer.max_logit = scores.detach().abs().max()\n"
+        '    if getattr(layer, "max_logit", None) is not None:\n'
+        "        qk_clip_(layer.query.parameters(), layer.key.parameters(), float(layer.max_logit), tau=20.0)\n"
+    ),
+    apply="qk-clip",
+)
+
+
 @rule("attention-logit-growth", needs=("attention",))
 def attention_logit_growth(history: History) -> Sign | None:
     """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
@@ -102,7 +117,7 @@ def attention_logit_growth(history: History) -> Sign | None:
         + (f", and {entropy:.2g} of the entropy of an even choice" if entropy == entropy else "")
         + ": its softmax is a maximum and passes next to no gradient."
     )
-    cures = (QK_NORM,) if from_start else (QK_NORM, remedies.lower_rate(10.0), remedies.WARM_UP)
+    cures = (QK_CLIP, QK_NORM) if from_start else (QK_CLIP, QK_NORM, remedies.lower_rate(10.0), remedies.WARM_UP)
     return Sign(severity, cause, tuple(evidence), where_all, since, cures)
 
 

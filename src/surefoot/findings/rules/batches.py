@@ -11,7 +11,10 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _ROWS = 8  # labels a batch must have to say anything of their order
 _LOOKS = 4
 _PURE = 0.8
-_STALE_LOOKS, _STALE_STEPS = 6, 64
+# A loop that makes several steps of each batch, 32 say, may look as if it asked each time (its batch is made anew from
+# the same rows). So it takes twice as many steps; or those 32, where its asking was followed at so many looks that even
+# of batches drawn at random the same one would have come each time once in a million.
+_STALE_LOOKS, _STALE_STEPS, _FEWER_STEPS, _CHANCE = 6, 64, 31, 1e-6
 
 SHUFFLE = Remedy(
     name="shuffled order of samples",
@@ -24,6 +27,7 @@ SHUFFLE = Remedy(
         "    order = torch.randperm(len(tensors[0]), generator=generator)\n"
         "    return tuple(tensor[order] for tensor in tensors)\n"
     ),
+    apply="shuffle",
 )
 LOOP_OVER_LOADER = Remedy(
     name="one iterator over the loader",
@@ -35,6 +39,7 @@ LOOP_OVER_LOADER = Remedy(
         "    while True:\n"
         "        yield from loader\n"
     ),
+    apply="fresh-batches",
 )
 
 
@@ -115,16 +120,20 @@ def _returned(history: History) -> Sign | None:
 @rule("stale-batch", needs=("samples",))
 def stale_batch(history: History) -> Sign | None:
     """At six looks over 64 steps the batch was one and the same, while there are more of this size. Warning where the
-    loop asks for a batch again and again (at two of the last four looks), and is given this one. Info where it keeps
-    the one that it has: that is how a model is tried on one batch, or trained on all that it is to be trained on."""
+    loop asks for a batch again and again (at two of the last four looks), and is given this one; after 32 steps where
+    it has asked so often that chance would do so once in a million. Info where it keeps the one that it has: that is
+    how a model is tried on one batch, or trained on all that it is to be trained on."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
         steps, distinct = history.series("distinct_batches", name)
         steps, distinct = steps[np.isfinite(distinct)], distinct[np.isfinite(distinct)]
-        if not waiting >= 2 or len(steps) < _STALE_LOOKS or steps[-1] - steps[0] < _STALE_STEPS or distinct[-1] != 1:
+        if not waiting >= 2 or len(steps) < _STALE_LOOKS or distinct[-1] != 1:
             continue
         _, asked = history.series("stale_loader_asked", name)
         again = np.nansum(asked[-4:]) >= 2
+        certain = again and waiting ** -float(np.nansum(asked)) <= _CHANCE
+        if steps[-1] - steps[0] < (_FEWER_STEPS if certain else _STALE_STEPS):
+            continue
         evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, waiting, "so many of this size there are")
         how = (
             "though the loop takes a batch at every step (next(iter(loader)) begins anew each time, rows taken by the "

@@ -164,5 +164,5 @@ def _jump(history: History) -> Sign | None:
         )
         severity: Severity = "critical" if _harmed(history) else "warning"
         return Sign(severity, cause, (evidence,), (name,) if name else (), last[0].step,
-                        (remedies.CLIP, remedies.AGC))  # fmt: skip
+                        (remedies.clip_at(2 * usual), remedies.AGC))  # fmt: skip
     return None

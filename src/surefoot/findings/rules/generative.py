@@ -1,4 +1,4 @@
-"""``mode-collapse``, ``adversarial-rotation``, ``posterior-collapse``: generative models that tell nothing apart.
+"""``mode-collapse`` and ``adversarial-rotation``: samples that are all alike, players that go round and round.
 
 In a game nothing falls: losses of a healthy GAN go up and down, so that no level of a loss says anything. Samples are
 compared with data, in the data's own units: how far they spread, which share of the data they come near to, how far
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefoot.findings.cycles import Cycle, strongest_cycle
+from surefoot.findings.cycles import PERIODS, Cycle, strongest_cycle
+from surefoot.findings.foresight import at_twice_by_power
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.inputs import SMALL, STANDARDISE
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 4
@@ -28,6 +30,7 @@ _MUCH_OF_THE_RUN = 0.25
 _SPREAD = 0.1  # of the data's: less is one point in all but name
 _COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), whatever the distribution
 _MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
+_ARRIVED = 0.5  # of the data's spread from their mean: there a sample is as near to the data as most of the data are
 TWO_RATES = Remedy(
     name="a slower generator",
     why="a discriminator that has time to follow tells the generator of all the data, not of what it lacks just now",
@@ -65,27 +68,36 @@ CANCEL_DRIFT = Remedy(
         "    return DriftCancellingGame(first_loss, second_loss, *players, lr, lr, cancel=cancel)\n"
     ),
 )
-_ROUND = (NO_MOMENTUM, CANCEL_DRIFT, TWO_RATES)
-FREE_BITS = Remedy(
-    name="free nats",
-    why="below half a nat a latent dimension costs nothing, so that it pays to begin to use it",
+FLAT_CRITIC = Remedy(
+    name="surefoot.losses.gradient_penalty",
+    why="a critic that is kept flat at its own inputs pulls both players to the equilibrium, and not around it",
     how=(
-        "# after: loss\n"
-        "import torch\n"
-        "def divergence(mu, logvar, free_nats=0.5):\n"
-        "    by_dimension = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)\n"
-        "    return by_dimension.clamp_min(free_nats).sum()\n"
+        "# after: optimizer\n"
+        "from surefoot.losses import gradient_penalty\n"
+        "def penalised(loss, critic, *inputs):  # critic_loss = penalised(critic_loss, critic, real, fake)\n"
+        "    inputs = [x.detach().requires_grad_() for x in inputs]\n"
+        "    return loss + sum(gradient_penalty(critic(x), x) for x in inputs) / len(inputs)\n"
     ),
+    apply="gradient-penalty",
 )
-KL_WARMUP = Remedy(
-    name="a KL weight that grows from 0",
-    why="the decoder learns to use the latent variables before they cost anything",
-    how=(
-        "# after: loss\n"
-        "def kl_weight(step, warmup=1000):\n"
-        "    return min(1.0, step / warmup)  # loss = reconstruction + kl_weight(step) * divergence\n"
-    ),
-)
+
+
+def look_ahead(period: float) -> Remedy:
+    """Steps along the gradient as it will be after half a radian of its turning; noise grows with that, so not beyond
+    ten steps."""
+    strength = float(f"{min(10.0, max(1.0, period / (4 * np.pi))):.2g}")
+    return Remedy(
+        name="surefoot.optim.OptimisticGradient",
+        why="where the gradient turns, what it will be some steps on leads inwards, and what it is leads round",
+        how=(
+            "# after: optimizer\n"
+            "from surefoot.optim import OptimisticGradient\n"
+            'ahead = OptimisticGradient([p for group in optimizer.param_groups for p in group["params"]], '
+            f"strength={strength:g})\n"
+            "optimizer.register_step_pre_hook(lambda *_: ahead.step())  # of each player's optimizer\n"
+        ),
+        apply=f"optimism:strength={strength:g}",
+    )
 
 
 @rule("mode-collapse", needs=("game",))
@@ -93,29 +105,38 @@ def mode_collapse(history: History) -> Sign | None:
     """Generated samples are all alike, or all of a few kinds, at the last four looks and for half of the run.
 
     All alike: they spread less than a tenth as far as the data does, though their mean has moved by more than half of
-    the data's spread (so that it is no generator that has not begun): critical. Of a few kinds: they come near less
-    than three tenths of the data while half of them at least are near some of it: warning once the game has had its
-    chance (both players moved by ten times their own size, and coverage has stopped to grow).
+    the data's spread (so that it is no generator that has not begun): critical after 300 steps; after 100 where their
+    mean has come to that of the data (at two looks), so that only more spread could win, and by its growth over the
+    newest half and quarter of the run their spread would not be a tenth at twice the steps either. Of a few kinds: they
+    come near less than three tenths of the data while half of them at least are near some of it: warning once the game
+    has had its chance (both players moved by ten times their own size, and coverage has stopped to grow).
     """
     for name in history.wheres("generated_spread"):
-        steps, spread = _measured(history, "generated_spread", name)
-        if len(steps) < _LOOKS or steps[-1] != history.step or history.step < 3 * _STEPS:
+        steps, spread = measured(history, "generated_spread", name)
+        if len(steps) < _LOOKS or steps[-1] != history.step or history.step < _STEPS:
             continue
-        _, coverage = _measured(history, "coverage", name)
-        _, precision = _measured(history, "precision", name)
-        _, moves = _measured(history, "generated_move", name)
+        _, offset = measured(history, "generated_offset", name)
+        arrived = len(offset) == len(steps) and bool((offset[-2:] <= _ARRIVED).all())
+        stays = arrived and at_twice_by_power(steps, spread)[1] < _SPREAD
+        begins = history.step < 3 * _STEPS
+        _, coverage = measured(history, "coverage", name)
+        _, precision = measured(history, "precision", name)
+        _, moves = measured(history, "generated_move", name)
         alike = spread < _SPREAD
-        began = _stretch(steps, alike)
-        if began is not None and moves.sum() > _MOVE:
-            evidence = Evidence("generated_spread", name, int(steps[-1]), float(spread[-1]), _SPREAD,
-                                "so little spread is one sample in all but name")  # fmt: skip
+        began = stretch(steps, alike)
+        if began is not None and moves.sum() > _MOVE and (stays or not begins):
+            source = "so little spread is one sample in all but name"
+            if begins:
+                source += ", and by its growth it stays so up to twice the steps"
+            evidence = Evidence("generated_spread", name, int(steps[-1]), float(spread[-1]), _SPREAD, source)
             cause = (
                 f"the generator makes one sample: its samples spread {spread[-1]:.2g} times as far as the data, and "
                 "move as one."
             )
-            return Sign("critical", cause, (evidence,), (name,) if name else (), began, (TWO_RATES,))
+            return Sign("critical", cause, (evidence,), (name,) if name else (), began, _cures_of_collapse(history))
         few = (coverage < _COVERAGE) & (precision >= 0.5)
-        began = _stretch(steps, few) if len(coverage) == len(steps) == len(precision) else None
+        whole = len(coverage) == len(steps) == len(precision)
+        began = stretch(steps, few) if whole and not begins else None
         if began is not None:
             evidence = Evidence("coverage", name, int(steps[-1]), float(coverage[-1]), _COVERAGE,
                                 "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
@@ -124,7 +145,7 @@ def mode_collapse(history: History) -> Sign | None:
                 f"are near some of the data, but they cover only {100 * np.median(coverage[-_LOOKS:]):.0f} % of it."
             )
             grade: Severity = "warning" if _had_its_chance(history, coverage) else "info"
-            return Sign(grade, cause, (evidence,), (name,) if name else (), began, (TWO_RATES,))
+            return Sign(grade, cause, (evidence,), (name,) if name else (), began, _cures_of_collapse(history))
     return None
 
 
@@ -133,8 +154,9 @@ def adversarial_rotation(history: History) -> Sign | None:
     """Two players go round and come no nearer. Any of these shows it:
 
     * each of their losses is a sinusoid (half of the variance in one line of the spectrum, over three periods or more
-      and a quarter of the run) that does not die out, in a game whose gradients were seen; see ``cycles.py``;
-
+      and a quarter of the run) that does not die out, in a game whose gradients were seen; see ``cycles.py``. Two
+      periods of one are enough where it goes with the other's three, as long or twice as long: what two players that
+      go round get is linear in what each does (one frequency) and a product of both (twice that);
     * their gradients turn, for half of the run so far: over 16 looks the joint gradient makes a full turn or more, nine
       tenths of its way in one direction, in a plane that holds half of its energy and that both players have a share
       in, and it gets no shorter. Chance does this once in a thousand looks, a way downhill never;
@@ -151,6 +173,22 @@ def adversarial_rotation(history: History) -> Sign | None:
     return None
 
 
+def _cures_of_a_game(history: History, period: float = 0.0) -> tuple[Remedy, ...]:
+    """A penalty first where there is a critic: where one player was seen to judge samples that another makes. Else to
+    look ahead, where it is known how many steps a turn takes."""
+    critic = (FLAT_CRITIC,) if history.wheres("generated_move") else ()
+    ahead = (look_ahead(period),) if period > 0 else ()
+    return (*critic, *ahead, NO_MOMENTUM, CANCEL_DRIFT, TWO_RATES)
+
+
+def _cures_of_collapse(history: History) -> tuple[Remedy, ...]:
+    """Of a generator whose noise drowned in its biases from the start, to make that heard; else the critic's."""
+    unheard = any(
+        0 < size <= SMALL for row in history.first_layers("preactivation_scale") for size in row.values.tolist()
+    )
+    return (*((STANDARDISE,) if unheard else ()), FLAT_CRITIC, TWO_RATES)
+
+
 def _cycling(history: History, name: str) -> Sign | None:
     if len(history.losses) < 2 or not history.wheres("rotation_turns"):
         return None
@@ -162,12 +200,15 @@ def _cycling(history: History, name: str) -> Sign | None:
         steps = steps[finite]
         if len(steps) < 2 or steps[-1] - steps[0] < _MUCH_OF_THE_RUN * history.step:
             return None
-        cycle = strongest_cycle(steps, losses[finite])
+        cycle = strongest_cycle(steps, losses[finite], PERIODS - 1)
         if cycle is None or cycle.share < _ONE_LINE or cycle.lasts < _LASTS:
             return None
         found[player], began = cycle, min(began, int(steps[0]))
-    _, coverage = _measured(history, "coverage", name)
-    lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).any())
+    few, many = min(c.periods for c in found.values()), max(c.periods for c in found.values())
+    if few < PERIODS and not (many >= PERIODS and min(abs(many - few), abs(many - 2 * few)) <= 1):
+        return None
+    _, coverage = measured(history, "coverage", name)
+    lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).any() and _had_its_chance(history, coverage))
     evidence = tuple(
         Evidence("share of the loss's variance in one line", player, history.step, cycle.share, _ONE_LINE,
                  "noise has no such line (Fisher 1929), and a spiral inward gets shorter")
@@ -179,7 +220,7 @@ def _cycling(history: History, name: str) -> Sign | None:
         f"not die out ({min(cycle.lasts for cycle in found.values()):.2g} of what they were)."
     )
     severity: Severity = "warning" if lost else "info"
-    return Sign(severity, cause, evidence, (name,) if name else (), began, _ROUND)
+    return Sign(severity, cause, evidence, (name,) if name else (), began, _cures_of_a_game(history, period))
 
 
 def _turning(history: History, name: str) -> Sign | None:
@@ -190,10 +231,10 @@ def _turning(history: History, name: str) -> Sign | None:
         return None
     holds = np.all([values >= least[signal] for signal, (_, values) in rows.items()], axis=0)
     # healthy games turn, too, before they have found each other: for some looks, and not for half of the run
-    began = _stretch(steps, holds)
+    began = stretch(steps, holds)
     if began is None:
         return None
-    _, coverage = _measured(history, "coverage", name)
+    _, coverage = measured(history, "coverage", name)
     lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).all())
     coherence, growth = float(rows["coherence"][1][-1]), float(rows["growth"][1][-1])
     evidence = (
@@ -206,13 +247,14 @@ def _turning(history: History, name: str) -> Sign | None:
         f"the two players go in circles: over the last 16 looks the gradient of both made {turns[-1]:.2g} turns, all "
         f"in one direction, and became {growth:.2g} times as long: no step brings them nearer to an equilibrium."
     )
+    period = float(steps[-1] - steps[max(0, len(steps) - 16)]) / float(turns[-1])
     severity: Severity = "warning" if lost else "info"
-    return Sign(severity, cause, evidence, (name,) if name else (), began, _ROUND)
+    return Sign(severity, cause, evidence, (name,) if name else (), began, _cures_of_a_game(history, period))
 
 
 def _wandering(history: History, name: str) -> Sign | None:
-    steps, moves = _measured(history, "generated_move", name)
-    at, coverage = _measured(history, "coverage", name)
+    steps, moves = measured(history, "generated_move", name)
+    at, coverage = measured(history, "coverage", name)
     coverage = coverage[np.isin(at, steps)]
     if len(steps) < _WANDERS or len(coverage) != len(steps) or steps[-1] != history.step or history.step < _STEPS:
         return None
@@ -232,7 +274,7 @@ def _wandering(history: History, name: str) -> Sign | None:
     )
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
-    return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), _ROUND)
+    return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), _cures_of_a_game(history))
 
 
 def _had_its_chance(history: History, coverage: np.ndarray) -> bool:
@@ -245,46 +287,14 @@ def _had_its_chance(history: History, coverage: np.ndarray) -> bool:
     return bool(coverage[half:].max() <= before + 2 * np.sqrt(before * (1 - before) / _SAMPLES))
 
 
-@rule("posterior-collapse", needs=("latent",))
-def posterior_collapse(history: History) -> Sign | None:
-    """No latent dimension varies with the input: at three looks at least, over half of the run and 200 steps of it.
-
-    Active is a dimension whose posterior mean has a variance above 0.01 over the data. Some inactive dimensions are
-    healthy: they are what the data do not need. Critical where the loss fell all the same: the decoder does without.
-    Info before step 500, and where the divergence is above 0.1 nats or on the rise: a code may be born late.
-    """
-    for name in history.wheres("active_units_share"):
-        steps, active = _measured(history, "active_units_share", name)
-        _, nats = _measured(history, "latent_kl", name)
-        if len(steps) < 3 or steps[-1] != history.step or history.step < 2 * _STEPS:
-            continue
-        began = _stretch(steps, active == 0, 3)
-        if began is None:
-            continue
-        severity: Severity = "critical" if history.learned else "warning"
-        # a code that is being born says little and more from look to look
-        if history.step < 5 * _STEPS or nats[-1] > 0.1 or nats[-1] > 2 * nats.min() + 1e-3:
-            severity = "info"
-        evidence = (
-            Evidence("active_units_share", name, int(steps[-1]), 0.0, 0.0,
-                     "a dimension is active if its mean varies by more than 0.01 (Burda et al. 2016)"),
-            Evidence("latent_kl", name, int(steps[-1]), float(nats[-1]), 0.1, "the code says next to nothing"),
-        )  # fmt: skip
-        cause = (
-            f"the latent variables say nothing of the input: none of them varies with it, and the posterior is "
-            f"{nats[-1]:.2g} nats from the prior in all."
-        )
-        return Sign(severity, cause, evidence, (name,) if name else (), began, (KL_WARMUP, FREE_BITS))
-    return None
-
-
-def _measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+def measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a signal at the looks that have it."""
     steps, values = history.series(signal, where)
     seen = np.isfinite(values)
     return steps[seen], values[seen]
 
 
-def _stretch(steps: np.ndarray, holds: np.ndarray, looks: int = _LOOKS) -> int | None:
+def stretch(steps: np.ndarray, holds: np.ndarray, looks: int = _LOOKS) -> int | None:
     """First step of the newest unbroken stretch, if it has so many looks and is half of the run; else None."""
     broken = np.flatnonzero(~holds)
     first = int(broken[-1]) + 1 if len(broken) else 0

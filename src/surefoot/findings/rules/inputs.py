@@ -19,29 +19,29 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LARGE = 10.0
-_SMALL = 0.01
+SMALL = 0.01
 _UNEVEN = 100.0
 _ROWS, _STEPS = 64, 100  # before a loss that stays where it is says something
 _CRITICAL = "weights of critical initialisation make pre-activations of order one (Roberts, Yaida, Hanin 2022)"
 
 STANDARDISE = Remedy(
     name="standardised inputs",
-    why="a batch normalisation without parameters of its own brings each feature to mean 0 and variance 1",
+    why="each feature comes to mean 0 and variance 1, by all the rows that were seen in training so far",
     how=(
         "# after: model\n"
         "import torch\n"
+        "from surefoot.nn import RunningStandardize\n"
         "first = next(m for m in model.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d,\n"
         "                                                          torch.nn.Conv3d)))\n"
-        "features = first.in_features if isinstance(first, torch.nn.Linear) else first.in_channels\n"
-        "norm = torch.nn.BatchNorm1d(features, affine=False)\n"
+        "if isinstance(first, torch.nn.Linear):\n"
+        "    norm = RunningStandardize(first.in_features)\n"
+        "else:\n"
+        "    norm = RunningStandardize(first.in_channels, dim=1)\n"
         "def standardise(module, args):\n"
-        "    x = args[0]\n"
-        "    dim = -1 if isinstance(first, torch.nn.Linear) else 1\n"
-        "    rows = x.movedim(dim, -1)\n"
-        "    norm.to(x.device).train(module.training)\n"
-        "    return (norm(rows.reshape(-1, features)).reshape(rows.shape).movedim(-1, dim), *args[1:])\n"
+        "    return (norm.to(args[0].device).train(module.training)(args[0]), *args[1:])\n"
         "first.register_forward_pre_hook(standardise)\n"
     ),
+    apply="standardize",
 )
 
 
@@ -68,7 +68,7 @@ def unscaled_inputs(history: History) -> Sign | None:
 
 def _judge(history: History, layer: str, step: int, size: float, spread: float) -> Sign | None:
     severity: Severity
-    shown = Evidence("preactivation_scale", layer, step, size, _LARGE if size >= 1 else _SMALL, _CRITICAL)
+    shown = Evidence("preactivation_scale", layer, step, size, _LARGE if size >= 1 else SMALL, _CRITICAL)
     if size >= _LARGE:
         harm, evidence = _harm(history, layer)
         severity = "info" if harm is None else "critical" if harm in _LOST else "warning"
@@ -80,7 +80,7 @@ def _judge(history: History, layer: str, step: int, size: float, spread: float) 
         return Sign(severity, cause, (shown, *evidence), (layer,), step, (STANDARDISE,))
     if not any(_stuck(level) for level in history.losses.values()):
         return None
-    if size <= _SMALL:
+    if size <= SMALL:
         cause = (
             f"the inputs of {layer} are tiny: it makes pre-activations of size {size:.2g} of them, which drown in its "
             "biases, and the loss learns nothing."

@@ -21,7 +21,7 @@ import math
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, LossLevel
-from surefoot.findings.pace import Pace, Stride
+from surefoot.findings.pace import SMALL_PROMISE, Pace, Stride
 from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Severity
@@ -192,11 +192,12 @@ def learning_rate_too_low(history: History) -> Sign | None:
     """Steps so short that nothing moves, although there is a gradient.
 
     After 48 steps, 4 losses and 3 looks: the median step moves the weights by less than 2·10⁻⁵ of their size and every
-    one promises less than 10⁻⁴ of the loss; elasticity ≥ 0.05 (else it is the gradient that is missing) and the
-    gradient has not doubled (a plateau about to end); the loss is not 5 % (nor twice its noise) below its first level;
-    it began no lower than 0.8 of a constant prediction's, since a fine-tune begins low and may step as it likes; the
-    rate is not rising (warm-up) and was not higher before. Where the loss of a constant prediction is not known, ten
-    times shorter steps are asked for.
+    one promises less than a thousandth of the loss; elasticity ≥ 0.05 (else it is the gradient that is missing) and the
+    gradient has not doubled (a plateau about to end); the loss is not 5 % (nor twice its noise) below its first level,
+    or still above that of a constant prediction, before which nothing is learned; it began no lower than 0.8 of a
+    constant prediction's, since a fine-tune begins low and may step as it likes; the rate is not rising (warm-up) and
+    was not higher before. Where the loss of a constant prediction is not known, ten times shorter steps are asked
+    for.
     """
     for name, level in history.losses.items():
         pace = history.paces.get(name)
@@ -204,12 +205,13 @@ def learning_rate_too_low(history: History) -> Sign | None:
             continue
         if level.steps < _MIN_STEPS:
             continue
-        if level.first - level.recent > max(0.05 * abs(level.first), 2 * level.noise):
+        gained = level.first - level.recent > max(0.05 * abs(level.first), 2 * level.noise)
+        if gained and not (level.known and level.recent > level.constant):
             continue
         if level.known and max(level.first, level.recent) < 0.8 * level.constant:
             continue
         slow = _SLOW if level.known else 0.1 * _SLOW
-        if pace.peak_rate >= 3 * slow or pace.peak_overshoot >= 1e-4:
+        if pace.peak_rate >= 3 * slow or pace.peak_overshoot >= SMALL_PROMISE:
             continue
         strides = list(pace.newest)
         first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
@@ -226,6 +228,10 @@ def learning_rate_too_low(history: History) -> Sign | None:
             Evidence("update_norm / weight_norm", name, newest.step, usual, slow, _LOW_SOURCE),
             Evidence("gradient_norm · weight_norm / loss", name, newest.step, elasticity, 0.05, _THERE),
         )
-        cures = (remedies.raise_rate(1e-3 / max(usual, 1e-9)),)
+        # the weights are to move by their own size in as many steps as there were, and no step to promise half of
+        # what would lose the guarantee
+        pace_wanted = min(1e-2, max(1e-3, 1 / max(1, level.steps)))
+        promised = 0.5 / pace.peak_overshoot if pace.peak_overshoot > 0 else math.inf
+        cures = (remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised)),)
         return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
     return None

@@ -19,14 +19,12 @@ SAME_SHAPE = Remedy(
     why="each prediction is then compared with its own target",
     how=(
         "# after: loss\n"
+        "from surefoot.losses import match_shapes\n"
         "plain_loss = loss_fn\n"
         "def loss_fn(predictions, targets):\n"
-        "    if predictions.dim() == targets.dim() + 1 and predictions.shape[-1] == 1:\n"
-        "        predictions = predictions.squeeze(-1)\n"
-        "    elif targets.dim() == predictions.dim() + 1 and targets.shape[-1] == 1:\n"
-        "        targets = targets.squeeze(-1)\n"
-        "    return plain_loss(predictions, targets)\n"
+        "    return plain_loss(*match_shapes(predictions, targets))\n"
     ),
+    apply="match-shapes",
 )
 
 

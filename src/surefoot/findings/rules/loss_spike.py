@@ -16,7 +16,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.unsafe_step import JUMP, rate_jump, worst_step
+from surefoot.findings.rules.unsafe_step import JUMP, rate_before, rate_jump, worst_step
 from surefoot.runs.schema import Evidence, Severity
 
 _BEFORE = 16  # rows that say what the level was
@@ -110,6 +110,9 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
         f"the loss jumped from {spike.level:.3g} to {spike.peak:.3g} at step {spike.step} {end}: {why}."
     )  # fmt: skip
     softmax = {"cross_entropy", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
-    cures = (remedies.SAFE_STEP if softmax else remedies.CLIP, remedies.lower_rate(2.0))
+    _, norms = history.series("gradient_norm", name)
+    usual = float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else np.nan
+    jumped = (remedies.cap_rate(rate_before(history, name, spike.step)),) if jump >= JUMP else ()
+    cures = (*jumped, remedies.SAFE_STEP if softmax else remedies.clip_at(2 * usual), remedies.lower_rate(2.0))
     return Sign(severity, cause, tuple(evidence), (name,) if name else (), spike.step,
                 cures if severity != "info" else ())  # fmt: skip

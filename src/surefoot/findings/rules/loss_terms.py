@@ -16,32 +16,29 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy
 
 _DROWNED = 0.01
-_LOOKS, _STEPS = 6, 128
+_LOOKS = 6
+_STEPS = 100  # 1/_DROWNED: a hundredth of a gradient takes so many steps to come as far as the other comes in one
 _BASE = 3.0  # times as many steps: what is learned as slowly as 1/t is down to a third meanwhile
 _MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
-_ERRORS = (*_MISFITS, "squared_error", "absolute_error")
+ERRORS = (*_MISFITS, "squared_error", "absolute_error")
 
 BALANCE = Remedy(
     name="terms weighted by their gradients",
-    why="each term then moves the weights as much as the others; weights are found anew now and then",
+    why="each term then moves the weights that they share as much as the others do",
     how=(
-        "# after: loss\n"
-        "import torch\n"
-        "def balanced(terms, parameters):\n"
-        '    """The terms\' sum with gradients of equal length: loss = balanced([a, b], list(model.parameters()))."""\n'
-        "    norms = []\n"
-        "    for term in terms:\n"
-        "        gradients = torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)\n"
-        "        norms.append(torch.stack([g.norm() for g in gradients if g is not None]).norm().detach())\n"
-        "    largest = torch.stack(norms).max()\n"
-        "    return sum(term * (largest / norm.clamp_min(1e-12)).clamp_max(1e3) for term, norm in zip(terms, norms))\n"
+        "# after: optimizer\n"
+        "from surefoot.losses import TermBalance\n"
+        "balance = TermBalance()\n"
+        "def balanced(*terms):  # in the place of their sum: loss = balanced(first_term, second_term)\n"
+        "    return balance(terms, list(model.parameters()))\n"
     ),
+    apply="balance-terms",
 )
 
 
 @rule("loss-term-imbalance", needs=("terms",))
 def loss_term_imbalance(history: History) -> Sign | None:
-    """For 128 steps and six looks the gradient of a term that has a weight of one or more is at most a hundredth of
+    """For 100 steps and six looks the gradient of a term that has a weight of one or more is at most a hundredth of
     another's, and its value has neither halved after the first quarter of the looks nor come below a tenth of its
     first: warning where both are squared (or absolute) errors, else info."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
@@ -91,7 +88,7 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
             f"the gradient of {loud} drowns that of {quiet}, which is {1 / np.median(ratio[i]):.3g} times smaller: "
             f"{quiet} began at {began:.3g}, is at {now:.3g}, and is not learned."
         )
-        severity = "warning" if kinds <= set(_ERRORS) else "info"
+        severity = "warning" if kinds <= set(ERRORS) else "info"
         return Sign(severity, cause, evidence, (), int(steps[0]), (BALANCE,))  # type: ignore[arg-type]
     return None
 

@@ -18,6 +18,43 @@ from surefoot.findings.history import EventLike, History, Layers
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
+RANGE_OF_FLOAT32 = Remedy(
+    name="torch.bfloat16 in the place of torch.float16",
+    why="has the range of float32, so that nothing over- or underflows; weights in float32 keep every update",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "model.float()\n"
+        "model.forward = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)(model.forward)\n"
+    ),
+    apply="bfloat16",
+)
+SAFE_SOFTMAX = Remedy(
+    name="surefoot.nn.safe_softmax",
+    why="a query whose keys are all masked then takes nothing from any, where 0/0 was NaN",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "from surefoot.nn import safe_softmax\n"
+        "def softmax_of_masked(scores, dim=-1, dtype=None):  # better: safe_softmax where the script masks its scores\n"
+        "    return safe_softmax(scores if dtype is None else scores.to(dtype), dim)\n"
+        "torch.Tensor.softmax = softmax_of_masked\n"
+    ),
+    apply="safe-softmax",
+)
+OFF_THE_EDGE = Remedy(
+    name="arguments off the edge of a domain",
+    why="√x and log x at 0, arccos x at ±1 have an infinite slope (0 · ∞ is NaN), exp x overflows: a bound on x helps",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def bounded(plain):  # better: .clamp_min(1e-12) where the script takes the root or the logarithm\n"
+        "    return lambda x: plain(x.clamp_min(1e-12) if x.requires_grad else x)\n"
+        "torch.Tensor.sqrt, torch.Tensor.log = bounded(torch.Tensor.sqrt), bounded(torch.Tensor.log)\n"
+    ),
+    apply="safe-domain",
+)
+_EDGES = frozenset(("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "exp"))
 _NO_WAY_BACK = "IEEE 754: NaN and infinity spread through every operation that reads them"
 _VALUES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -88,10 +125,32 @@ def _sign(
         places = bad[:1]
     if kind == "gradient":
         cause += "; loss and weights are still finite, as under dynamic loss scaling or a guard that skips the step"
-    cures: tuple[Remedy, ...] = (remedies.ANOMALY, remedies.SKIP_NONFINITE) if severity != "info" else ()
-    if culprit is not None and culprit.data.get("kind") in ("weight", "gradient"):
-        cures = cures[::-1]  # the forward was sound: with that one step left out the weights stay so
-    return Sign(severity, cause + ".", tuple(evidence), places, step, cures)
+    return Sign(severity, cause + ".", tuple(evidence), places, step, _cures(history))
+
+
+def _cures(history: History) -> tuple[Remedy, ...]:
+    """What answers the culprit, if it is known; whatever it was, weights that were sound stay so without that step."""
+    first = answers(history)
+    data = culprit.data if (culprit := _culprit(history)) is not None else {}
+    if not first and _in_float16(history):
+        first = (RANGE_OF_FLOAT32,)
+    elif not first and data.get("kind") == "gradient":
+        first = (OFF_THE_EDGE,)  # of a forward that is sound an infinite slope makes such a gradient
+    return (*first, remedies.SKIP_NONFINITE, remedies.ANOMALY)
+
+
+def answers(history: History) -> tuple[Remedy, ...]:
+    """The cure of the operation that made the first number that is not finite, if that is known."""
+    data = culprit.data if (culprit := _culprit(history)) is not None else {}
+    if data.get("operation") in ("softmax", "safesoftmax") and data.get("value") == "nan":
+        return (SAFE_SOFTMAX,)  # of finite numbers or −∞ only one over nothing gives that
+    return (OFF_THE_EDGE,) if data.get("operation") in _EDGES and not _in_float16(history) else ()
+
+
+def _in_float16(history: History) -> bool:
+    """Some activations have float16's 65504 as their end."""
+    peaks = history.first_layers("activation_peak")
+    return bool(peaks) and not bool(np.isnan(peaks[0].values).all())
 
 
 def _culprit(history: History) -> EventLike | None:

@@ -8,12 +8,14 @@ back at its level with the very next batch, which after an unsafe step it is not
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from surefoot.findings import remedies
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.inputs import STANDARDISE
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _OFF = 10.0  # times the largest that any batch before had
@@ -139,8 +141,9 @@ def _worse_than_nothing(
 @rule("opposing-outliers", needs=("samples",))
 def opposing_outliers(history: History) -> Sign | None:
     """Few samples in two groups whose losses swing against each other from step to step: info; warning while the loss
-    is twice its best or more, or where three windows over 24 steps show it, in each of which a twentieth of the samples
-    makes half of all change: it is they who say how long a step may be."""
+    is twice its best or more and a tenth of what was learned is lost again, or where three windows over 24 steps show
+    it, in each of which a twentieth of the samples makes half of all change: it is they who say how long a step may be.
+    """
     events = history.events("opposing_samples")
     if not events or events[-1].step != history.step:
         return None
@@ -150,8 +153,7 @@ def opposing_outliers(history: History) -> Sign | None:
             continue
         level = history.losses.get(name)
         _, losses = history.series("loss", name)
-        recent = losses[-16:]
-        spike = level is not None and level.learned and float(np.nanmax(recent)) >= 2 * abs(level.best)
+        spike = level is not None and level.learned and _spike(level.first, losses[np.isfinite(losses)])
         harmful = spike or _rules_for_long(history, name)
         evidence = tuple(
             Evidence(f"opposing_{signal}", name, history.step, values[signal], threshold, source)
@@ -163,8 +165,25 @@ def opposing_outliers(history: History) -> Sign | None:
             f"{100 * values['concentration']:.0f} % of all change (rows {rows})."
         )
         severity: Severity = "warning" if harmful else "info"
-        return Sign(severity, cause, evidence, (name,) if name else (), None, (remedies.lower_rate(2.0), remedies.CLIP))
+        cures = (*_of_strong_inputs(history), remedies.lower_rate(2.0), remedies.CLIP)
+        return Sign(severity, cause, evidence, (name,) if name else (), None, cures)
     return None
+
+
+def _spike(first: float, losses: np.ndarray) -> bool:
+    """Whether one of the newest 16 losses is twice the lowest before it, and a tenth of what was learned above: twice
+    of next to nothing is nothing."""
+    lowest = np.minimum.accumulate(losses)[-_RECENT:]
+    newest = losses[-_RECENT:]
+    return bool(((newest >= 2 * np.abs(lowest)) & (newest - lowest >= 0.1 * (first - lowest))).any())
+
+
+def _of_strong_inputs(history: History) -> tuple[Remedy, ...]:
+    """Where some inputs are far larger than the rest, what the groups share is likely among them. Curvature along a
+    feature goes with its mean square, which the outliers make: divided by it, they pull no harder than the rest."""
+    layers = history.wheres("input_rms")
+    strong = [history.value("input_max", layer) >= _STRONG * history.value("input_rms", layer) for layer in layers]
+    return (EVEN_OUT,) if any(strong) else ()
 
 
 def _rules_for_long(history: History, name: str) -> bool:
@@ -174,10 +193,16 @@ def _rules_for_long(history: History, name: str) -> bool:
     for signal, (threshold, _) in _CRITERIA.items():
         values = history.series(f"opposing_{signal}", name)[1][judged]
         holds &= values >= threshold if threshold > 0 else values <= threshold
-    return len(steps) >= _WINDOWS and bool(holds[-_WINDOWS:].all()) and int(steps[-1] - steps[-_WINDOWS]) >= _FOR
+    if len(steps) < _WINDOWS or not holds[-_WINDOWS:].all():
+        return False
+    return int(steps[-1] - steps[-_WINDOWS]) + _CHANGES >= _WINDOWS * _CHANGES
 
 
-_WINDOWS, _FOR, _MOST_OF_IT = 3, 24, 0.5
+_STRONG = 6.0  # root mean squares: normal inputs are never so large
+EVEN_OUT = replace(STANDARDISE, apply="standardize:factor=1")
+# A swing is told by 8 changes at least (see ``analysis.outliers.judge``), each time by others: three times is 24 steps.
+_WINDOWS, _CHANGES, _MOST_OF_IT = 3, 8, 0.5
+_RECENT = 16  # the longest window of changes that is judged
 _PAPER = "Rosenfeld and Risteski 2024 (arXiv 2311.04163)"
 _CRITERIA = {
     "energy_share": (0.5, "one pattern carries most of all change; independent noise gives about 1/steps"),

@@ -2,7 +2,8 @@
 
 A validation loss that rises a little after its best is what every long run shows, and why runs are stopped early; it
 may even come back (grokking does, after a rise far above a constant's loss). So it takes much for a warning: the best
-lies in the first third of the evaluations, no less than twelve ago, and a tenth of what there is to explain is lost.
+lies in the first third of the evaluations, no less than twelve ago, and a tenth of what there is to explain is lost;
+or all of this will be so after as many evaluations again as there have been since the best, at the pace of the rise.
 """
 
 from __future__ import annotations
@@ -21,17 +22,15 @@ _SOURCE = (
     "the run's own best evaluation, its evaluation-to-evaluation noise, and a tenth of what a constant prediction loses"
 )
 STOP_EARLY = Remedy(
-    name="keep the weights of the best evaluation",
-    why="what was best on data the model never saw is kept, whatever training makes of it afterwards",
+    name="surefoot.optim.EarlyStopping",
+    why="what was best on data the model never saw is kept, whatever training would make of it afterwards",
     how=(
         "# after: model\n"
-        "import copy\n"
-        'best = {"loss": float("inf"), "weights": None}\n'
-        "def keep_best(validation_loss):\n"
-        "    # call after each evaluation; at the end: model.load_state_dict(best['weights'])\n"
-        '    if validation_loss < best["loss"]:\n'
-        "        best.update(loss=validation_loss, weights=copy.deepcopy(model.state_dict()))\n"
+        "from surefoot.optim import EarlyStopping\n"
+        "stopping = EarlyStopping(model)\n"
+        "# after each evaluation: if stopping.update(validation_loss): break; after the loop: stopping.restore()\n"
     ),
+    apply="early-stopping",
 )
 
 
@@ -41,8 +40,9 @@ def overfitting(history: History) -> Sign | None:
 
     Info from six evaluations after the best on. A warning from twelve on, if the best lies in the first third, a
     quarter of its value is lost, or of what it was better than a constant prediction by, and a tenth of what that
-    loses (of the first evaluation, where it is unknown); or from six on if it has become worse than a constant, after
-    it had been better by a tenth. Never critical: it may come back.
+    loses (of the first evaluation, where it is unknown), or if the rise since is on the way there (see the module); or
+    from six on if it has become worse than a constant, after it had been better by a tenth. Never critical: it may come
+    back.
     """
     for where in history.wheres("validation_loss"):
         sign = _overfits(history, where)
@@ -67,7 +67,8 @@ def _overfits(history: History, where: str) -> Sign | None:
     rise = recent - best
     # a steady rise is no noise: the half that came later is above the half that came first
     half = at + 1 + since // 2
-    steady = float(np.median(values[half:])) > float(np.median(values[at + 1 : half]))
+    climb = float(np.median(values[half:])) - float(np.median(values[at + 1 : half]))  # in half of the time since
+    steady = climb > 0
     level = next((lv for lv in history.losses.values() if lv.count), None)
     if level is None or not steady or rise <= 4 * noise or rise <= 0.05 * abs(best):
         return None
@@ -76,13 +77,18 @@ def _overfits(history: History, where: str) -> Sign | None:
     constant = level.constant if level.known and best < 2 * level.constant else math.nan
     scale = constant if math.isfinite(constant) else abs(float(values[0]))
     severity: Severity = "info"
-    early = since >= _MANY and 3 * at <= len(values)
     gained = constant - best if best < constant else math.inf
-    if early and rise > _LOST * scale and rise > 0.25 * min(abs(best), gained):
+    much = max(_LOST * scale, 0.25 * min(abs(best), gained))
+    lost = 3 * at <= len(values) and rise > much
+    foreseen = rise + 2 * climb  # after as many evaluations again
+    coming = 3 * at <= len(values) + since and foreseen > much
+    if since >= _MANY and (lost or coming):
         severity = "warning"
     if recent > constant and best < 0.9 * constant:
         severity = "warning"
-    evidence = (
+    if any(event.data.get("id") == STOP_EARLY.apply for event in history.events("apply")):
+        severity = "info"  # a remedy in place waits for just this
+    evidence: tuple[Evidence, ...] = (
         Evidence("validation_loss", where, int(steps[-1]), recent, best + max(4 * noise, _LOST * scale), _SOURCE),
         Evidence("loss", "", level.newest_step, level.recent, recent, "a training loss far below is learned by heart"),
     )
@@ -90,4 +96,10 @@ def _overfits(history: History, where: str) -> Sign | None:
         f"the validation loss was best at step {steps[at]} ({best:.3g}) and has risen to {recent:.3g} since, "
         f"while the training loss fell to {level.recent:.3g}."
     )
+    if since >= _MANY and coming and rise <= much:
+        then = 2 * int(steps[-1]) - int(steps[at])
+        cause += f" At this pace it is {best + foreseen:.3g} by step {then}."
+        source = "as far again as since the best, at the pace from the first half of that time to the second"
+        ahead = Evidence(f"validation_loss at step {then}", where, int(steps[-1]), best + foreseen, best + much, source)
+        evidence = (*evidence, ahead)
     return Sign(severity, cause, evidence, (), int(steps[at]), (STOP_EARLY,))

@@ -6,6 +6,8 @@ training mode before; parameters that are given a gradient and an optimiser, and
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from surefoot.findings.history import History, Layers
@@ -17,6 +19,7 @@ TRAIN_MODE = Remedy(
     name="model.train()",
     why="dropout drops and batch normalisation uses its batch again; after every evaluation it must be called anew",
     how="# replace: optimizer.step()\noptimizer.step()\nmodel.train()\n",
+    apply="train-mode",
 )
 STEP_ALL = Remedy(
     name="one optimizer for all parameters",
@@ -31,6 +34,7 @@ STEP_ALL = Remedy(
         "for group in optimizer.param_groups:\n"
         '    group["lr"] = float(group["lr"]) or rate or 1e-3\n'
     ),
+    apply="step-all",
 )
 
 OFF_ZERO = Remedy(
@@ -51,7 +55,8 @@ def eval_mode_training(history: History) -> Sign | None:
     """A model with dropout or batch normalisation that trained in training mode trains in evaluation mode since.
 
     Warning where the first look saw training mode, and the last three saw the whole model, and all those layers, in
-    evaluation mode. Info where it has been so from the first look on, which may be meant.
+    evaluation mode; or the last two, if half of the run lies between them and three had seen training mode before. Info
+    where it has been so from the first look on, which may be meant.
     """
     for name in history.wheres("eval_mode"):
         steps, modes = history.series("eval_mode", name)
@@ -59,16 +64,17 @@ def eval_mode_training(history: History) -> Sign | None:
         seen = np.isfinite(modes) & np.isfinite(shares)
         steps, modes, shares = steps[seen], modes[seen], shares[seen]
         off = (modes == 1) & (shares == 1)
-        if len(off) < _LOOKS or not off[-_LOOKS:].all():
-            continue
-        meant = bool(off.all())
-        if meant and len(off) < _MANY_LOOKS:
-            continue
         trained = np.flatnonzero(~off)
-        began = int(steps[trained[-1] + 1]) if len(trained) else int(steps[0])
+        first = int(trained[-1]) + 1 if len(trained) else 0
+        looks = len(off) - first
+        lasts = looks >= _LOOKS or (looks == 2 and first >= _LOOKS and 2 * steps[first] <= steps[-1])
+        meant = not first
+        if not lasts or (meant and looks < _MANY_LOOKS):
+            continue
+        began = int(steps[first])
         severity: Severity = "info" if meant else "warning"
         evidence = Evidence("eval_mode_share", name, int(steps[-1]), 1.0, 0.0,
-                            "the run's own first looks, in training mode; three looks in a row")  # fmt: skip
+                            "the run's own first looks, in training mode")  # fmt: skip
         told = "from the start" if meant else f"since about step {began}, after it had trained in training mode"
         cause = (
             f"the model trains in evaluation mode {told}: dropout is off and batch normalisation no longer follows "
@@ -119,7 +125,8 @@ def _unchanged(history: History) -> Sign | None:
     )
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     cause = f"{shown} ({100 * share:.3g} % of the parameters) get a gradient but have never changed: {why}."
-    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (STEP_ALL,))
+    cure = STEP_ALL if never else replace(STEP_ALL, apply=None)
+    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (cure,))
 
 
 def _zero_gradient(history: History) -> Sign | None:

@@ -13,6 +13,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.non_finite import RANGE_OF_FLOAT32, answers
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 GRAD_SCALER = Remedy(
@@ -23,29 +24,6 @@ GRAD_SCALER = Remedy(
         "import torch\n"
         "scaler = torch.amp.GradScaler(next(model.parameters()).device.type)\n"
         "# then: scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update()\n"
-    ),
-)
-BFLOAT16 = Remedy(
-    name="torch.bfloat16",
-    why="has the range of float32: nothing over- or underflows, and no loss scaling is needed",
-    how=(
-        "# after: model\n"
-        "import torch\n"
-        "for module in model.modules():\n"
-        "    for name, value in list(module._parameters.items()):\n"
-        "        if value is not None and value.dtype == torch.float16:\n"
-        "            module._parameters[name].data = value.data.to(torch.bfloat16)\n"
-        "autocast = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)  # with autocast: loss = …\n"
-    ),
-)
-FLOAT32_WEIGHTS = Remedy(
-    name="float32 weights under autocast",
-    why="the forward stays in half precision, the updates are added to weights that can hold them",
-    how=(
-        "# after: model\n"
-        "import torch\n"
-        "model.float()\n"
-        "autocast = torch.autocast(next(model.parameters()).device.type, torch.bfloat16)  # with autocast: loss = …\n"
     ),
 )
 FIND_NONFINITE = Remedy(
@@ -95,7 +73,7 @@ def _nothing_left(history: History) -> Sign | None:
         cause = f"gradients are too small for float16: all of them are exactly zero, at a loss of {level.newest:.3g}."
         began = int(steps[np.flatnonzero(norms)[-1] + 1]) if norms.any() else int(steps[0])
         severity: Severity = "info" if level.learned else "warning"
-        return Sign(severity, cause, evidence, tuple(names), began, (GRAD_SCALER, BFLOAT16))
+        return Sign(severity, cause, evidence, tuple(names), began, (RANGE_OF_FLOAT32, GRAD_SCALER))
     return None
 
 
@@ -132,7 +110,7 @@ def _flushed(history: History) -> Sign | None:
         f"gradients are too small for float16: in {', '.join(where[:3])}{' …' if len(where) > 3 else ''} "
         f"{100 * zeros[where[0]]:.3g} % of them are exactly zero and what is left has few bits."
     )
-    return Sign(severity, cause, evidence, where, began, (GRAD_SCALER, BFLOAT16))
+    return Sign(severity, cause, evidence, where, began, (RANGE_OF_FLOAT32, GRAD_SCALER))
 
 
 def _floor(zeros: Layers, subnormal: Layers) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +168,7 @@ def _swallowed(history: History) -> Sign | None:
         f"the weights' own precision swallows the updates: {100 * newest[where[0]]:.3g} % of the elements of "
         f"{where[0]} are what they were before the step, though they have a gradient."
     )
-    return Sign(severity, cause, evidence, where, recent[0].step, (FLOAT32_WEIGHTS,))
+    return Sign(severity, cause, evidence, where, recent[0].step, (RANGE_OF_FLOAT32,))
 
 
 def _would_move(history: History) -> bool:
@@ -244,7 +222,7 @@ def low_precision_overflow(history: History) -> Sign | None:
         )
         evidence = (Evidence(signal, where[0], newest.step, value, _NEAR, _ONE_DOUBLING),)
         return Sign("critical" if lost else "warning", cause, evidence, where, recent[0].step,
-                    (BFLOAT16, remedies.CLIP))  # fmt: skip
+                    (RANGE_OF_FLOAT32, remedies.CLIP))  # fmt: skip
     return None
 
 
@@ -285,6 +263,7 @@ def amp_step_skipping(history: History) -> Sign | None:
         )
         if hopeless:
             cause = f"no step is taken any more: the gradient scaler has skipped {row} in a row, at any scale."
-        return Sign("critical" if hopeless else "warning", cause, evidence, (name,) if name else (), first,
-                    (remedies.ANOMALY, BFLOAT16, FIND_NONFINITE))  # fmt: skip
+        # the operation that gave NaN, where it is known; else it is float16 that overflows
+        cures = (*answers(history), RANGE_OF_FLOAT32, remedies.ANOMALY, FIND_NONFINITE)
+        return Sign("critical" if hopeless else "warning", cause, evidence, (name,) if name else (), first, cures)
     return None

@@ -34,18 +34,32 @@ PRE_NORM = Remedy(
         "    if isinstance(module, (torch.nn.TransformerEncoderLayer, torch.nn.TransformerDecoderLayer)):\n"
         "        module.norm_first = True\n"
     ),
+    apply="attention-skip",
 )
 SMALL_BRANCHES = Remedy(
     name="smaller residual branches",
     why="branches that start at 1/√(2 · depth) of their size leave most of each token to the skip connection",
     how=(
-        "# after: model\n"
+        "# after: optimizer\n"
         "import torch\n"
         'ends = ("out_proj", "proj", "o_proj", "c_proj", "fc2", "linear2")\n'
         'last = [m for path, m in model.named_modules() if path.rpartition(".")[2] in ends and hasattr(m, "weight")]\n'
         "for module in last:\n"
         "    module.weight.data /= max(1, len(last)) ** 0.5\n"
     ),
+)
+ATTENTION_SKIP = Remedy(
+    name="skip connections around attention",
+    why="x + attention(x) passes every token on; attention alone averages them, layer after layer",
+    how=(
+        "# after: model\n"
+        "def add_input(module, args, output):  # better: x + attention(x) where the layer calls it\n"
+        "    return output + args[0]\n"
+        "for path, module in model.named_modules():\n"
+        '    if path.rpartition(".")[2] in ("attention", "attn", "self_attn"):  # those without a skip\n'
+        "        module.register_forward_hook(add_input)\n"
+    ),
+    apply="attention-skip",
 )
 REWIRED = Remedy(
     name="surefoot.nn.mgt.rewire_",
@@ -95,8 +109,10 @@ def rank_collapse(history: History) -> Sign | None:
     at_start = bool(firsts) and firsts[0] is not None and _collapsed(firsts[0][1])
     began = history.first_layers("token_cosine")[0].step if at_start else recent[0].step
     # what rewire_ knows: layers of torch's own make
-    rewirable = any(history.module(f"{name.rpartition('.')[0]}.self_attn.out_proj") for name in names)
-    cures = (PRE_NORM, REWIRED, SMALL_BRANCHES) if rewirable else (PRE_NORM, SMALL_BRANCHES)
+    parents = {name.rpartition(".")[0] for name in names}
+    parts = ("self_attn.out_proj", "linear1", "linear2")
+    rewirable = any(all(history.module(f"{parent}.{part}") for part in parts) for parent in parents)
+    cures = (PRE_NORM, REWIRED, SMALL_BRANCHES) if rewirable else (ATTENTION_SKIP, SMALL_BRANCHES)
     return Sign(severity, cause, evidence, alike, began, cures)
 
 

@@ -30,7 +30,7 @@ ORTHOGONAL_RECURRENT = Remedy(
     name="orthogonal recurrent weights",
     why="an orthogonal matrix neither lengthens nor shortens what goes through it again and again",
     how=(
-        "# after: model\n"
+        "# after: optimizer\n"
         "import torch\n"
         "for module in model.modules():\n"
         "    if isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)):\n"
@@ -40,19 +40,31 @@ ORTHOGONAL_RECURRENT = Remedy(
         "                    torch.nn.init.orthogonal_(gate)\n"
     ),
 )
-REMEMBER = Remedy(
-    name="forget gates open at the start",
-    why="an LSTM whose forget gate starts at 1 passes its memory and its gradient on over many time steps",
-    how=(
-        "# after: model\n"
-        "import torch\n"
-        "for module in model.modules():\n"
-        "    if isinstance(module, (torch.nn.LSTM, torch.nn.LSTMCell)):\n"
-        "        for name, bias in module.named_parameters(recurse=False):\n"
-        '            if name.startswith("bias_ih"):\n'
-        "                bias.detach()[module.hidden_size : 2 * module.hidden_size] = 2.0\n"
-    ),
-)
+
+
+def remember(length: float) -> Remedy:
+    """Forget gates that start open for as long as the sequences are; ``length`` in time steps.
+
+    A gate σ(b) keeps its memory for about 1 + eᵇ steps: b = ln(t − 1) for times t up to the length (Tallec, Ollivier
+    2018, Can recurrent neural networks warp time?, arXiv 1804.11188, §3).
+    """
+    most = max(3.0, length) - 1
+    return Remedy(
+        name="forget gates open at the start",
+        why=f"units of an LSTM or GRU then keep their memory, and its gradient, for up to {most + 1:.0f} time steps",
+        how=(
+            "# after: optimizer\n"
+            "import torch\n"
+            "gated = (torch.nn.LSTM, torch.nn.LSTMCell, torch.nn.GRU, torch.nn.GRUCell)  # their second gate forgets\n"
+            "for module in model.modules():\n"
+            "    if isinstance(module, gated):\n"
+            f"        times = torch.linspace(1.0, {most:.0f}.0, module.hidden_size)\n"
+            "        for name, bias in module.named_parameters(recurse=False):\n"
+            '            if name.startswith(("bias_ih", "bias_hh")):\n'
+            "                gate = bias.detach()[module.hidden_size : 2 * module.hidden_size]\n"
+            '                gate.copy_(times.log() if name.startswith("bias_ih") else torch.zeros_like(gate))\n'
+        ),
+    )
 
 
 @rule("bptt-explosion", needs=("recurrence",))
@@ -103,7 +115,9 @@ def lost_in_time(history: History) -> Sign | None:
     )
     began = int(history.series("bptt_rate", worst)[0][0])
     evidence = _evidence(history, worst, factors[worst][-1], -_ALL)
-    return Sign("warning", cause, evidence, (worst,), began, (REMEMBER, ORTHOGONAL_RECURRENT))
+    gated = bool(history.of_type((worst,), ("lstm", "gru")).all())
+    cures = (remember(length), ORTHOGONAL_RECURRENT) if gated else (ORTHOGONAL_RECURRENT,)
+    return Sign("warning", cause, evidence, (worst,), began, cures)
 
 
 def through_time(history: History) -> dict[str, list[float]]:

@@ -23,6 +23,7 @@ SCHEDULER_LAST = Remedy(
         "import torch\n"
         "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)  # yours\n"
     ),
+    apply="schedule:every=auto",
 )
 STEP_THE_SCHEDULER = Remedy(
     name="scheduler.step()",
@@ -35,6 +36,7 @@ STEP_THE_SCHEDULER = Remedy(
         "optimizer.step()\n"
         "scheduler.step()\n"
     ),
+    apply="schedule",
 )
 _FEWEST = 64  # steps of an optimiser before anything is said
 _OVERRUN = 1.5
@@ -81,7 +83,9 @@ def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
         f"{name} was made for {horizon:g} steps and has been stepped {steps:.0f} times: the learning rate goes up and "
         f"down with a period of {2 * horizon:g} steps of the scheduler instead of ending."
     )
-    return Sign("warning", cause, evidence, _where(found), None, (schedule_for(history.step),))
+    return Sign(
+        "warning", cause, evidence, _where(found), None, (*_stretched(history, found), schedule_for(history.step))
+    )
 
 
 def _wrong_optimizer(history: History, found: Mapping[str, Any]) -> Sign | None:
@@ -100,7 +104,8 @@ def _never_stepped(history: History, found: Mapping[str, Any]) -> Sign | None:
     name, taken = found["name"], found["optimizer_steps"]
     evidence = (Evidence("scheduler_steps", name, history.step, 0.0, 1.0, f"the optimizer took {taken} steps"),)
     cause = f"{name} was made and never stepped: the learning rate stayed where it began, for all of {taken} steps."
-    return Sign("warning", cause, evidence, _where(found), 1, (STEP_THE_SCHEDULER,))
+    cures = _stretched(history, found) or (STEP_THE_SCHEDULER,)
+    return Sign("warning", cause, evidence, _where(found), 1, cures)
 
 
 def _gone(history: History, found: Mapping[str, Any]) -> Sign | None:
@@ -141,8 +146,10 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
             f"{history.step}: the schedule was over long before the run."
         )
         severity: Severity = "info" if plateau or fit(history) else "warning"
-        return Sign(severity, cause, evidence, (name,) if name else (), began,
-                    (schedule_for(history.step),))  # fmt: skip
+        mine = next((found for found in facts if found["optimizer"] == name and not found["inner"]), None)
+        # where its length is unknown: of an even fall to 1e-4 a hundredth is left after half of the way
+        cures = (*(_stretched(history, mine, began / 2) if mine is not None else ()), schedule_for(history.step))
+        return Sign(severity, cause, evidence, (name,) if name else (), began, cures)
     return None
 
 
@@ -153,6 +160,34 @@ def _ended_well(history: History) -> bool:
 
 def _where(found: Mapping[str, Any]) -> tuple[str, ...]:
     return (found["optimizer"],) if found["optimizer"] else ()
+
+
+def _stretched(history: History, found: Mapping[str, Any], guess: float = 0) -> tuple[Remedy, ...]:
+    """The same schedule, stepped so that it ends with the run; none where its length is not known.
+
+    ``guess`` is its length if the scheduler does not tell it, in steps of the optimiser as the script steps it now.
+    """
+    length = found["horizon"] or found.get("fades") or guess * found["steps"] / max(1, found["optimizer_steps"])
+    if not length:
+        return ()
+    return (step_every(max(1, round(max(history.step, found["optimizer_steps"]) / length))),)
+
+
+def step_every(steps: int) -> Remedy:
+    """A scheduler moves once in so many steps of its optimiser."""
+    if steps == 1:
+        return STEP_THE_SCHEDULER
+    return Remedy(
+        name="scheduler.step() less often",
+        why="the schedule that was meant, spread over the run: its horizon counts calls of scheduler.step()",
+        how=(
+            "# replace: scheduler.step()\n"
+            'scheduler.calls = getattr(scheduler, "calls", 0) + 1  # calls once a batch\n'
+            f"if scheduler.calls % {steps} == 0:\n"
+            "    scheduler.step()\n"
+        ),
+        apply=f"schedule:every={steps}",
+    )
 
 
 def schedule_for(steps: int) -> Remedy:

@@ -7,6 +7,9 @@ both: Prieto, Barsbey, Mediano, Birdal 2025, arXiv 2501.04697.
 
 A collapsed row alone is no harm: a batch with one row that is not yet fit has its gradient from that row. What counts
 is the share of the gradient that rounding took, and that it goes on.
+
+It has no end of its own where every row of all the data is right and no weights decay: the loss then has no minimum,
+and falls for ever as the logits grow (Soudry et al. 2018, arXiv 1710.10345). There a share that grows is foreseen.
 """
 
 from __future__ import annotations
@@ -15,52 +18,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot.findings.foresight import at_twice, at_twice_by_power, before
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Remedy, Severity
+from surefoot.findings.rules.softmax_cures import (
+    DOUBLE_SOFTMAX_PRECISION,
+    FLOAT32_LOGITS,
+    ORTHOGONAL_GRAD,
+    STABLEMAX,
+    weight_decay,
+    z_loss,
+)
+from surefoot.runs.schema import Evidence, Severity
 
-STABLEMAX = Remedy(
-    name="surefoot.losses.stablemax_cross_entropy",
-    why="its tails are polynomial where the softmax's are exponential, so that no logit is absorbed",
-    how="# after: loss\nfrom surefoot.losses import stablemax_cross_entropy\nloss_fn = stablemax_cross_entropy\n",
-    apply="stablemax",
-)
-ORTHOGONAL_GRAD = Remedy(
-    name="surefoot.optim.OrthogonalGrad",
-    why="takes out of each gradient its part along the weights, which only makes the logits grow",
-    how=("# after: optimizer\nfrom surefoot.optim import OrthogonalGrad\noptimizer = OrthogonalGrad(optimizer)\n"),
-    apply="orthogonal-grad",
-)
-DOUBLE_SOFTMAX_PRECISION = Remedy(
-    name="softmax in float64",
-    why="moves the collapse from a lead of 16.6 nats (float32) to one of 36.7; a delay, no cure",
-    how=(
-        "# after: loss\n"
-        "import torch\n"
-        "def loss_fn(logits, targets):\n"
-        "    return torch.nn.functional.cross_entropy(logits.double(), targets).to(logits.dtype)\n"
-    ),
-)
-WEIGHT_DECAY = Remedy(
-    name="weight decay",
-    why="pulls back what grows only to make the logits larger",
-    how=(
-        "# after: optimizer\n"
-        "for group in optimizer.param_groups:\n"
-        '    group["weight_decay"] = max(0.1, group.get("weight_decay", 0.0))\n'
-    ),
-)
-Z_LOSS = Remedy(
-    name="surefoot.losses.z_loss",
-    why="1e-4 · mean(log Z)² holds the logits as a whole near 0, at next to no cost (Wortsman et al. 2024, §3.2)",
-    how=(
-        "# after: loss\n"
-        "from surefoot.losses import cross_entropy_with_z_loss\n"
-        "def loss_fn(logits, targets):\n"
-        "    return cross_entropy_with_z_loss(logits, targets).total\n"
-    ),
-    apply="z-loss",
-)
 _LOOKS = 3
 _HALF, _NEARLY_ALL = 0.5, 0.9
 _QUARTER, _FEWEST = 0.25, 64  # of the run so far, and steps
@@ -80,6 +50,7 @@ class _Collapse:
     bound: float
     severity: Severity
     outcome: str
+    ahead: tuple[Evidence, ...] = ()  # where it is foreseen
 
 
 def _collapse(history: History, name: str) -> _Collapse | None:
@@ -93,14 +64,14 @@ def _collapse(history: History, name: str) -> _Collapse | None:
         if pair[i - 1 : i + 1].all() or (i >= _LOOKS - 1 and half[i - _LOOKS + 1 : i + 1].all())
     ]
     if not runs:
-        return None
+        return _coming_collapse(history, name, steps, lost)
     began = int(steps[runs[0] - (1 if pair[runs[0] - 1 : runs[0] + 1].all() else _LOOKS - 1)])
     newest = lost[steps > (1 - _QUARTER) * history.step]
     if _QUARTER * history.step >= _FEWEST and len(newest) >= 2 and np.median(newest) >= _NEARLY_ALL:
         return _Collapse(began, float(np.median(newest)), _NEARLY_ALL, "warning", "for the last quarter of the run")
     at, shift = _shift(history, name)
-    before = shift[at < began]
-    if len(before) and len(shift) >= _LOOKS and shift[-_LOOKS:].min() >= max(_LEVEL, _GROWN * before[-1]):
+    earlier = shift[at < began]
+    if len(earlier) and len(shift) >= _LOOKS and shift[-_LOOKS:].min() >= max(_LEVEL, _GROWN * earlier[-1]):
         outcome = f"and what is left has pushed all logits to {history.value('logit_shift', name):.3g}"
         return _Collapse(began, float(lost[runs].max()), _HALF, "warning", outcome)
     if runs[-1] == len(lost) - 1:
@@ -108,12 +79,40 @@ def _collapse(history: History, name: str) -> _Collapse | None:
     return None
 
 
+def _coming_collapse(history: History, name: str, steps: np.ndarray, lost: np.ndarray) -> _Collapse | None:
+    """By its growth, in octave after octave, rounding will be half of the gradient at twice the steps, and nothing is
+    there to stop it."""
+    half, quarter = before(steps, 0.5), before(steps, 0.25)
+    if half is None or quarter is None or not lost[quarter] < lost[half] < lost[-1] < _HALF:
+        return None
+    share, twice = at_twice_by_power(steps, lost)[0], 2 * int(steps[-1])
+    if not share >= _HALF or not _without_minimum(history, name):
+        return None
+    outcome = f"and by its growth half of it by step {twice}, for nothing else is left to learn"
+    signal = f"softmax_rounding_share at step {twice}"
+    ahead = Evidence(signal, name, history.step, min(1.0, share), _HALF, f"its power of the step; {_LOST}")
+    return _Collapse(int(steps[-1]), float(lost[-1]), _HALF, "warning", outcome, (ahead,))
+
+
+def _without_minimum(history: History, name: str) -> bool:
+    """All data come at every step, each row was right at the last three looks, and no weight decays."""
+    optimizers = [history.optimizer(loss) for loss in history.losses]
+    decays = [o.get("weight_decay", o.get("defaults", {}).get("weight_decay", 0.0)) for o in optimizers]
+    decays += [event.data.get("id") == "weight-decay" for event in history.events("apply")]
+    whole = [history.value("distinct_batches", loss) == 1 for loss in history.losses]
+    _, worst = _measured(history, "target_margin_min", name)
+    fit = len(worst) >= _LOOKS and worst[-_LOOKS:].min() > 0
+    return bool(fit and all(optimizers) and not any(decays) and all(whole))
+
+
 @rule("softmax-collapse", needs=("logits",))
 def softmax_collapse(history: History) -> Sign | None:
     """Half of the gradient on the logits is rounding, at three looks in a row, or nine tenths at two: info. Warning
     where
 
-    * nine tenths of it are, by the median over the last quarter of the run (64 steps and two looks at least); or
+    * nine tenths of it are, by the median over the last quarter of the run (64 steps and two looks at least);
+    * half of it will be by twice the steps, as it grew over their newest half and quarter, every row of all the data
+      being right and no weight decaying; or
     * the logits have drifted together since, to 10 and four times what they were: rows of a gradient that no longer sum
       to 0 push them.
     """
@@ -127,12 +126,15 @@ def softmax_collapse(history: History) -> Sign | None:
             Evidence("softmax_rounding_share", name, step, found.share, found.bound, _LOST),
             Evidence("softmax_headroom", name, step, history.value("softmax_headroom", name), 0.0,
                      "nats left before the median row collapses: ln(2/eps) less its lead"),
+            *found.ahead,
         )  # fmt: skip
         cause = (
             f"the softmax has run out of precision: {100 * rows:.3g} % of the rows have a probability of exactly 1, "
             f"and {100 * found.share:.3g} % of the gradient is rounding, {found.outcome}."
         )
-        cures = (STABLEMAX, ORTHOGONAL_GRAD, DOUBLE_SOFTMAX_PRECISION)
+        # in half precision it is the precision; in float32 and above it is that the logits grow without end
+        first = FLOAT32_LOGITS if _half_precision(history, name) else weight_decay(_decay(history))
+        cures = (first, STABLEMAX, ORTHOGONAL_GRAD, DOUBLE_SOFTMAX_PRECISION)
         return Sign(found.severity, cause, evidence, (name,), found.began, cures)
     return None
 
@@ -148,7 +150,7 @@ def naive_loss_minimisation(history: History) -> Sign | None:
     for name in history.wheres("target_margin_min"):
         steps, worst = _measured(history, "target_margin_min", name)
         found = _collapse(history, name)
-        lost = found is not None and found.severity == "warning"
+        lost = found is not None and found.severity == "warning" and found.share >= _HALF
         until = found.began if found is not None else history.step + 1
         fit = [
             (s, aligned[s])
@@ -171,14 +173,17 @@ def naive_loss_minimisation(history: History) -> Sign | None:
         cause = (
             f"the data are fit and the gradient points along the weights (cosine {value:.2g}): logits grow, {outcome}."
         )
-        cures = (ORTHOGONAL_GRAD, STABLEMAX, WEIGHT_DECAY)
+        cures = (weight_decay(_decay(history)), ORTHOGONAL_GRAD, STABLEMAX)
         return Sign("warning" if lost else "info", cause, evidence, (), fit[0][0], cures)
     return None
 
 
 _GROWN, _LEVEL, _COARSE = 4.0, 10.0, 1 / 8
 _DRIFT = "|log Z| above 10 and drifting by more than 1 in a tenth of the run (after Wortsman et al. 2024, §3.2)"
-_ROUNDS = "what a logit is off by, 1 − p of its row is off by relative to itself: an eighth of the gradient is rounding"
+_ROUNDS = (
+    "what a logit is off by, 1 − p of its row is off by relative to itself; an eighth is what float8 (E5M2) rounds by, "
+    "the coarsest format that gradients are trained in (Micikevicius et al. 2022, arXiv 2209.05433)"
+)
 
 
 @rule("output-logit-divergence", needs=("logits",))
@@ -187,7 +192,10 @@ def output_logit_divergence(history: History) -> Sign | None:
     moved by more than 1 in the last tenth of the run: info.
 
     Warning where it costs something: the logits' own dtype rounds by an eighth of a nat or more there (at 32 in
-    bfloat16, 256 in float16), which is an eighth of each row's gradient; or the loss has risen clearly above its best.
+    bfloat16, 256 in float16), which is an eighth of each row's gradient; or it will by twice the steps, as the drift
+    over the newest half of the run goes, if that was no slower than over the quarter before; or the loss has risen
+    clearly above its best.
+
     The softmax itself does not see a common shift, and logits that are large because rows are told apart (a small
     temperature, a wide margin) have no common shift.
     """
@@ -200,27 +208,69 @@ def output_logit_divergence(history: History) -> Sign | None:
         first = min(float(shift[0]), _first(history, name))
         tenth = shift[steps <= 0.9 * history.step]
         now = float(shift[-_LOOKS:].min())
-        if now < _LEVEL or now < _GROWN * first or not len(tenth) or shift[-1] - tenth[-1] <= 1.0:
-            continue
+        drifts = now >= max(_LEVEL, _GROWN * first) and len(tenth) > 0 and shift[-1] - tenth[-1] > 1.0
         rounding = history.value("logit_rounding", name)
+        ahead = _shift_ahead(history, name)
+        coarse_ahead = rounding * ahead / shift[-1]
         level = next(iter(history.losses.values()), None)
+        coming = (
+            level is not None
+            and level.recent <= level.base
+            and shift[-1] >= _LEVEL
+            and ahead >= _GROWN * first
+            and coarse_ahead >= _COARSE
+        )
+        if not drifts and not coming:
+            continue
         rising = (
             level is not None
             and len(history.losses) == 1
             and level.count >= 8
             and level.low > level.best + max(3 * level.best_noise, 0.1 * abs(level.best))
         )
-        evidence = (
+        evidence: tuple[Evidence, ...] = (
             Evidence("log_partition_mean", name, int(steps[-1]), float(log_z[-1]),
                      float(np.copysign(_LEVEL, log_z[-1])), _DRIFT),
             Evidence("logit_rounding", name, int(steps[-1]), rounding, _COARSE, _ROUNDS),
         )  # fmt: skip
         costs = "and the loss rises" if rising else f"where their dtype rounds by {rounding:.2g} nats"
+        if coming and not rising and rounding < _COARSE:
+            costs += f", and by {coarse_ahead:.2g} at step {2 * steps[-1]} if they go on so"
+            signal = f"logit_rounding at step {2 * steps[-1]}"
+            evidence = (*evidence, Evidence(signal, name, int(steps[-1]), coarse_ahead, _COARSE, _ROUNDS))
         cause = f"all logits drift together: log Z went from {log_z[0]:.3g} to {log_z[-1]:.3g}, {costs}."
         began = _since(steps, shift >= _LEVEL)
-        return Sign("warning" if rising or rounding >= _COARSE else "info", cause, evidence, (name,), began,
-                    (Z_LOSS, WEIGHT_DECAY))  # fmt: skip
+        costly = (drifts and (rising or rounding >= _COARSE)) or coming
+        # at the level that counts as a drift the term weighs as much as what there is to learn
+        coef = level.recent / _LEVEL**2 if level is not None and level.recent > 0 else 0.0
+        return Sign(
+            "warning" if costly else "info",
+            cause,
+            evidence,
+            (name,),
+            began,
+            (z_loss(coef), weight_decay(_decay(history))),
+        )
     return None
+
+
+_GROWTH, _FASTEST = 3.0, 0.1
+
+
+def _decay(history: History) -> float:
+    """A decay that lets weights grow to no more than three times their size at the start.
+
+    Once it is fit, an adaptive optimiser goes on with steps as long as its first ones, a share r of the weights at the
+    start: with a decay of κ a step they end at r/κ of that. κ is a tenth at most.
+    """
+    strides = [s for pace in history.paces.values() for s in pace.first if s.rate > 0 and s.learning_rate > 0]
+    return min(strides[0].rate / _GROWTH, _FASTEST) / strides[0].learning_rate if strides else 0.1
+
+
+def _half_precision(history: History, name: str) -> bool:
+    """Whether the logits themselves have 8 or 11 bits: what they are rounded by tells."""
+    shift = _shift(history, name)[1]
+    return len(shift) > 0 and 2 * history.value("logit_rounding", name) >= 2.0**-11 * float(shift[-1]) > 0
 
 
 def _measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:
@@ -242,6 +292,23 @@ def _shift(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:
     shift = np.minimum(np.abs(log_z), np.abs(mean))
     known = np.isfinite(shift)
     return steps[known], shift[known]
+
+
+def _shift_ahead(history: History, name: str) -> float:
+    """The shift at twice the steps, where neither log Z nor the mean slows down; else 0."""
+    ahead = []
+    for signal in ("log_partition_mean", "logit_shift"):
+        steps, values = _measured(history, signal, name)
+        half = before(steps, 0.5)
+        quarter = None if half is None else before(steps[: half + 1], 0.5)
+        if half is None or quarter is None:
+            return 0.0
+        newest = (values[-1] - values[half]) / (steps[-1] - steps[half])
+        older = (values[half] - values[quarter]) / (steps[half] - steps[quarter])
+        if newest * older <= 0 or abs(newest) < abs(older) or newest * values[-1] <= 0:
+            return 0.0
+        ahead.append(abs(at_twice(steps, values)))
+    return min(ahead)
 
 
 def _first(history: History, name: str) -> float:

@@ -31,8 +31,9 @@ _MOVED_SOURCE = (
 @rule("stalled", needs=("step", "weights"))
 def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
-    of a constant prediction's or above, no step overshot (−⟨g,Δθ⟩/(2L) < 1) and elasticity is 0.01 or more: info, for
-    such a plateau may end by itself. Warning after 1000 steps and ten times their size, if the gradient is not growing.
+    of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
+    elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
+    size, if the gradient is not growing.
     """
     if len(history.losses) != 1:
         return None
@@ -40,9 +41,11 @@ def stalled(history: History) -> Sign | None:
         pace = history.paces.get(name)
         if pace is None or not level.refreshed or level.steps < _STEPS or level.count < 32 or not level.known:
             continue
-        if level.learned or level.best < _CONSTANT * level.constant or level.recent > 1.25 * level.base:
+        if level.best < _CONSTANT * level.constant or level.recent > 1.25 * level.base:
             continue
-        if pace.movement < _MOVED or pace.peak_overshoot >= 1 or len(pace.newest) < 4:
+        if level.learned and level.recent > (2 - _CONSTANT) * level.constant:
+            continue  # it may still be on its way down
+        if pace.moved_by(history.step) < _MOVED or pace.peak_overshoot >= 1 or len(pace.newest) < 4:
             continue
         elasticity = sorted(s.elasticity for s in pace.newest)[len(pace.newest) // 2]
         if not elasticity >= _ELASTIC:
@@ -54,16 +57,16 @@ def stalled(history: History) -> Sign | None:
 def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity: float) -> Sign:
     long = level.steps >= _LONG and pace.movement >= _MUCH and not growing(history)
     severity: Severity = "warning" if long else "info"
+    moved = pace.movement if long else pace.moved_by(history.step)
     cause = (
-        f"nothing is learned: after {level.steps} steps, in which the weights moved by up to {pace.movement:.3g} times "
+        f"nothing is learned: after {level.steps} steps, in which the weights moved by up to {moved:.3g} times "
         f"their size, the loss {level.recent:.3g} is still that of a constant prediction ({level.constant:.3g}). Look "
         "whether targets belong to their inputs, and whether inputs differ at all"
         + ("." if long else "; a plateau that ends by itself looks the same so far.")
     )
     evidence = (
         Evidence("loss", name, level.newest_step, level.best, _CONSTANT * level.constant, _CONSTANT_SOURCE),
-        Evidence("Σ update_norm / weight_norm", name, history.step, pace.movement, _MUCH if long else _MOVED,
-                 _MOVED_SOURCE),
+        Evidence("Σ update_norm / weight_norm", name, history.step, moved, _MUCH if long else _MOVED, _MOVED_SOURCE),
         Evidence("gradient_norm · weight_norm / loss", name, history.step, elasticity, _ELASTIC,
                  "the gradient is there: vanishing is another finding"),
     )  # fmt: skip

@@ -18,6 +18,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.start import cures_of_start
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
@@ -38,7 +39,9 @@ def dead_units(history: History) -> Sign | None:
         later=0.75,
         sources=(_DEAD_AT_START, _DEAD_LATER),
         words="of the units are dead: off for every input, so that no gradient passes",
-        cures=(remedies.LEAKY, remedies.ZERO_BIAS, remedies.KAIMING),
+        # at the start it is the biases that hold them off, whatever the size of the weights
+        of_start=(remedies.ZERO_BIAS, remedies.LEAKY, remedies.KAIMING),
+        later_on=(remedies.LEAKY, remedies.lower_rate(10.0)),
     )
 
 
@@ -53,7 +56,8 @@ def saturated_units(history: History) -> Sign | None:
         later=0.75,
         sources=(_FLAT_AT_START, _FLAT_LATER),
         words="of the outputs are in the flat part of the activation, which passes on less than 2 % of the gradient",
-        cures=(remedies.ORTHOGONAL, remedies.ZERO_BIAS, remedies.lower_rate(10.0)),
+        of_start=(*cures_of_start(history), remedies.ORTHOGONAL, remedies.ZERO_BIAS),
+        later_on=(remedies.lower_rate(10.0), remedies.ORTHOGONAL),
     )
 
 
@@ -64,7 +68,8 @@ def _judge(
     later: float,
     sources: tuple[str, str],
     words: str,
-    cures: tuple[Remedy, ...],
+    of_start: tuple[Remedy, ...],
+    later_on: tuple[Remedy, ...],
 ) -> Sign | None:
     recent = history.recent_layers(signal, _LOOKS)
     if len(recent) < _LOOKS:
@@ -102,7 +107,7 @@ def _judge(
     cause = f"{100 * shares[worst]:.3g} % {words} ({worst}, step {newest.step})."
     if len(bad) > 1:
         cause = f"in {len(bad)} layers up to " + cause
-    return Sign(severity, cause, evidence, tuple(bad), first_step, cures)
+    return Sign(severity, cause, evidence, tuple(bad), first_step, of_start if born else later_on)
 
 
 def _since(history: History, signal: str, name: str, threshold: float) -> int:

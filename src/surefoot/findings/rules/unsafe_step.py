@@ -86,7 +86,7 @@ def _leap(history: History) -> Sign | None:
             f"{usual:.3g} to {after.max():.3g}."
         )
         severity: Severity = "critical" if _harmed(level) else "warning"
-        cures = (remedies.SAFE_STEP, remedies.lower_rate(jump))
+        cures = (remedies.cap_rate(rate_before(history, name, at)), remedies.SAFE_STEP, remedies.lower_rate(jump))
         return Sign(severity, cause, evidence, (name,) if name else (), at, cures)
     return None
 
@@ -119,8 +119,14 @@ def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
     if upto < 8:
         return 1.0
     newest = np.nanmax(rates[max(0, upto - rows) : upto])
-    older = np.nanmax(rates[: upto // 2])
+    older = rate_before(history, name, step)
     return float(newest / older) if older > 0 else 1.0
+
+
+def rate_before(history: History, name: str, step: int) -> float:
+    """The largest learning rate in the older half of the rows up to ``step``."""
+    steps, rates = history.series("learning_rate", name)
+    return float(np.nanmax(rates[: int(np.searchsorted(steps, step, side="right")) // 2]))
 
 
 def _harmed(level: LossLevel) -> bool:

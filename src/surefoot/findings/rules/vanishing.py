@@ -9,9 +9,10 @@ of float32; 2⁻¹² is half of those 24 bits. Adam divides the magnitude out, d
 only where the gradient falls below ε (Wortsman et al. 2024, arXiv 2309.14322, §3.4), so the relative update counts
 too.
 
-A run that has learned nothing for long needs less to be explained: networks train down to a depth of six times the
-distance over which the squared gradient falls to 1/e (Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, Deep
-information propagation, arXiv 1611.01232), which is a decay by e⁻³ = 2⁻⁴·³ of the gradient itself.
+A run that has learned nothing for long needs less to be explained, and the less the longer: networks train down to a
+depth of six times the distance over which the squared gradient falls to 1/e (Schoenholz, Gilmer, Ganguli,
+Sohl-Dickstein 2017, Deep information propagation, arXiv 1611.01232), which is a decay by e⁻³ = 2⁻⁴·³ of the gradient
+itself.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ _SOURCE = (
     "2⁻²⁴ is one rounding error of float32, 2⁻¹² half of its bits: with one learning rate the first layers move by no "
     "more than that while the last layer moves by its own size"
 )
-_DEEP = "e⁻³: deeper than six times the distance over which the squared gradient falls to 1/e (Schoenholz et al. 2017)"
+_DEEP = (
+    "2⁻¹² after 24 steps without learning, e⁻³ after 128: deeper than six times the distance over which the squared "
+    "gradient falls to 1/e (Schoenholz et al. 2017)"
+)
 
 
 @rule("vanishing-gradient", needs=("gradients", "recurrence"))
@@ -44,7 +48,7 @@ def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
     that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴. Before any step the decay decides.
-    Where the loss has learned nothing for 128 steps, and the gradient does not grow, 2⁻⁴·³ is enough.
+    Where the loss learns nothing for longer, and the gradient does not grow, less is enough: 2⁻⁴·³ after 128 steps.
 
     Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
     lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``.
@@ -63,8 +67,7 @@ def over_depth(history: History) -> Sign | None:
     newest = profile(history, recent[-1])
     if newest is None:
         return None
-    long = not (learned or history.inspected) and stuck_for(history, _LONGER) and not growing(history)
-    limit = _UNTRAINABLE if long else _HALF
+    limit = _HALF if learned or history.inspected or growing(history) else _enough(history)
     bits = [p.bits if p is not None and p.geometric else 0.0 for p in (profile(history, r) for r in recent)]
     worst = max(bits)
     if newest.bits > _HALF or not newest.geometric:
@@ -105,6 +108,16 @@ def over_depth(history: History) -> Sign | None:
     )
     severity: Severity = "critical" if worst <= _ALL and not learned else "warning"
     return Sign(severity, cause, tuple(evidence), where, began, cures_of_start(history))
+
+
+def _enough(history: History) -> float:
+    """The decay, in bits, that explains why nothing was learned for as long as it was: 12 as soon as that can be said,
+    4.3 once it has lasted, and in between the less the longer, evenly in the logarithm of the steps."""
+    steps = min((level.steps for level in history.losses.values()), default=0)
+    if not stuck_for(history, _SHORT):
+        return _HALF
+    waited = math.log(steps / _SHORT) / math.log(_LONGER / _SHORT)
+    return _HALF + min(1.0, waited) * (_UNTRAINABLE - _HALF)
 
 
 def _from_the_start(history: History) -> bool:

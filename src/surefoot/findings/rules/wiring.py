@@ -100,7 +100,7 @@ def detached_parameters(history: History) -> Sign | None:
     runs = "run in the forward but" if running else "are held by the optimiser but"
     cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
     began = first[0].step if first else newest.step
-    return Sign(severity, cause, evidence, tuple(bad), began, (remedies.FIND_DETACHED,))
+    return Sign(severity, cause, evidence, tuple(bad), began, (remedies.KEEP_GRAPH,))
 
 
 def _unmoved(name: str, sizes: list[float]) -> bool:

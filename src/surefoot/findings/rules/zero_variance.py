@@ -14,6 +14,18 @@ _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
     "average over all p for G = 8"
 )
+EXPLORE = Remedy(
+    name="entropy bonus",
+    why="a policy that is too sure of itself tries one thing throughout a group; ten times the usual weight of 0.01, "
+    "for there is no other gradient against it",
+    how=(
+        "# after: model\n"
+        "def entropy_bonus(logits, coef=0.1):  # loss = loss - entropy_bonus(logits)\n"
+        "    log_probs = logits.log_softmax(-1)\n"
+        "    return -coef * (log_probs.exp() * log_probs).sum(-1).mean()\n"
+    ),
+    apply="entropy-bonus:coef=0.1",
+)
 MIXED_GROUPS = Remedy(
     name="leave groups without variance out",
     why="the mean is then over samples that teach something; draw prompts of middling difficulty to fill the batch",
@@ -57,5 +69,5 @@ def zero_variance_groups(history: History) -> Sign | None:
             f"{whole} of the advantages that log-probabilities are weighted with are zero: rewards are the same "
             "throughout a group, and such a group has no gradient."
         )
-        return Sign(severity, cause, (evidence,), (name,) if name else (), began, (MIXED_GROUPS,))
+        return Sign(severity, cause, (evidence,), (name,) if name else (), began, (EXPLORE, MIXED_GROUPS))
     return None

@@ -1,0 +1,119 @@
+"""``posterior-collapse``: a variational encoder whose code says nothing, and a decoder that does without.
+
+The loss is an error plus β times the code's divergence from the prior, so that a code is kept only where it saves more
+error than it costs. How much that can be is known from the start: an error is never below 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.generative import measured, stretch
+from surefoot.findings.rules.loss_terms import ERRORS
+from surefoot.runs.schema import Evidence, Remedy, Severity
+
+_STEPS, _BORN_BY = 200, 500  # steps that an encoder has to find its first code: no theory tells how many it takes
+_NEXT_TO_NOTHING = 0.1  # nats
+FREE_BITS = Remedy(
+    name="free nats",
+    why="below half a nat a latent dimension costs nothing, so that it pays to begin to use it",
+    how=(
+        "# after: loss\n"
+        "import torch\n"
+        "def divergence(mu, logvar, free_nats=0.5):\n"
+        "    by_dimension = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).mean(0)\n"
+        "    return by_dimension.clamp_min(free_nats).sum()\n"
+    ),
+)
+KL_SCALE = Remedy(
+    name="divergence and likelihood in one unit",
+    why="the evidence bound sums both over a sample, and a squared error counts with 1/(2σ²), σ² the error itself: "
+    "averages in the place of sums drown the likelihood",
+    how=(
+        "# after: model\n"
+        "def kl_scale(squared_error, sample):  # loss = reconstruction + kl_scale(reconstruction, x[0]) * divergence\n"
+        "    # where the error is averaged over batch and entries, and the divergence summed over its dimensions\n"
+        "    return float(2 * squared_error.detach() / sample.numel())\n"
+    ),
+    apply="kl-scale",
+)
+KL_WARMUP = Remedy(
+    name="a KL weight that grows from 0",
+    why="the decoder learns to use the latent variables before they cost anything",
+    how=(
+        "# after: loss\n"
+        "def kl_weight(step, warmup=1000):\n"
+        "    return min(1.0, step / warmup)  # loss = reconstruction + kl_weight(step) * divergence\n"
+    ),
+)
+
+
+@rule("posterior-collapse", needs=("latent",))
+def posterior_collapse(history: History) -> Sign | None:
+    """No latent dimension varies with the input: at three looks at least, over half of the run and 200 steps of it.
+
+    Active is a dimension whose posterior mean has a variance above 0.01 over the data. Some inactive dimensions are
+    healthy: they are what the data do not need. Critical where the loss fell all the same: the decoder does without.
+    Info before step 500, and where the divergence is above 0.1 nats or on the rise: a code may be born late.
+
+    No such waiting where no code can pay: of a loss that is an error and β times the divergence (both seen, and β the
+    same at three looks) a code of more nats than the whole loss over β costs more than it could ever save, for no error
+    is below 0. Where that is below 0.1 nats, the model without a code is the best there is.
+    """
+    for name in history.wheres("active_units_share"):
+        steps, active = measured(history, "active_units_share", name)
+        _, nats = measured(history, "latent_kl", name)
+        if len(steps) < 3 or steps[-1] != history.step:
+            continue
+        affordable = _affordable_code(history, name)
+        hopeless = affordable < _NEXT_TO_NOTHING
+        began = stretch(steps, active == 0, 3)
+        if began is None or (history.step < _STEPS and not hopeless):
+            continue
+        severity: Severity = "critical" if history.learned else "warning"
+        # a code that is being born says little and more from look to look
+        born = history.step < _BORN_BY or nats[-1] > 2 * nats.min() + 1e-3
+        if nats[-1] > _NEXT_TO_NOTHING or (born and not hopeless):
+            severity = "info"
+        evidence: tuple[Evidence, ...] = (
+            Evidence("active_units_share", name, int(steps[-1]), 0.0, 0.0,
+                     "a dimension is active if its mean varies by more than 0.01 (Burda et al. 2016)"),
+            Evidence("latent_kl", name, int(steps[-1]), float(nats[-1]), _NEXT_TO_NOTHING,
+                     "the code says next to nothing"),
+        )  # fmt: skip
+        cause = (
+            f"the latent variables say nothing of the input: none of them varies with it, and the posterior is "
+            f"{nats[-1]:.2g} nats from the prior in all."
+        )
+        if hopeless:
+            source = "a code of more nats costs more than it could save, for no error is below 0"
+            place = "loss / weight of the divergence"
+            evidence = (*evidence, Evidence(place, "", int(steps[-1]), affordable, _NEXT_TO_NOTHING, source))
+            cause += f" No code of more than {affordable:.2g} nats could pay: the divergence weighs too much."
+        return Sign(severity, cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
+    return None
+
+
+def _affordable_code(history: History, name: str) -> float:
+    """The most nats that a code may have and lower the loss: all of the loss over the weight of the divergence.
+
+    The weight is what the errors among the loss's terms leave of it, over the divergence; infinite where it is not
+    known, or not the same (within a tenth) at the newest three looks that tell it.
+    """
+    if len(history.losses) != 1:
+        return np.inf
+    ((optimizer, level),) = history.losses.items()
+    losses = dict(zip(*history.series("loss", optimizer), strict=True))
+    nats = dict(zip(*measured(history, "latent_kl", name), strict=True))
+    errors: dict[int, float] = {}
+    for term in history.wheres("term_value"):
+        if term.rpartition(": ")[2].split(" ")[0] in ERRORS:
+            for step, value in zip(*measured(history, "term_value", term), strict=True):
+                errors[step] = errors.get(step, 0.0) + value
+    known = [step for step in errors if nats.get(step, 0.0) > 0 and np.isfinite(losses.get(step, np.nan))][-3:]
+    weights = np.array([(losses[step] - errors[step]) / nats[step] for step in known])
+    if len(known) < 3 or not weights.min() > 0 or weights.max() > 1.1 * weights.min() or level.negative:
+        return np.inf
+    return level.recent / float(weights.min())

@@ -1,0 +1,285 @@
+"""Findings that come before their harm: growth carried on to its limit, bounds that hold from the first look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from histories import LAYERS, Stream, falling, flat, layered, train
+from surefoot.findings.cycles import strongest_cycle
+from surefoot.findings.foresight import at_twice, at_twice_by_power, before
+from watching import watching
+
+CE = "cross_entropy"
+LN10 = math.log(10)
+SPARSE = (1, 2, 4, 8, 16, 32, 64, 128)  # the looks of a run with short steps
+
+
+def severity(stream: Stream, id: str, until: int = 10**9) -> str | None:
+    found = stream.findings(until).get(id)
+    return None if found is None else found.severity
+
+
+# -- the laws ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, 3.0])
+def test_a_series_is_carried_on_by_its_own_law(power: float) -> None:
+    steps = np.array(SPARSE)
+    values = 3e-4 * steps**power
+    assert at_twice_by_power(steps, values) == pytest.approx((values[-1] * 2**power,) * 2)
+    assert at_twice(steps, 5.0 - 2.0 * steps) == pytest.approx(5.0 - 2.0 * 256)
+
+
+def test_growth_that_is_ending_shows_in_the_newest_quarter() -> None:
+    steps = np.array([16, 32, 48, 64])
+    low, high = at_twice_by_power(steps, np.array([1.0, 2.0, 6.0, 6.5]))
+    assert low < 8 < 20 < high
+
+
+def test_what_has_no_past_has_no_future() -> None:
+    assert before(np.array([5, 6]), 0.5) is None and before(np.empty(0, np.int64), 0.5) is None
+    assert math.isnan(at_twice(np.array([5, 6]), np.ones(2)))
+    assert all(math.isnan(value) for value in at_twice_by_power(np.array([1, 4]), np.array([0.0, 1.0])))
+
+
+# -- logits ------------------------------------------------------------------------------------------------------------
+
+
+def logits(steps: tuple[int, ...] = SPARSE, **signals: Callable[[int], float]) -> Stream:
+    stream = train(falling(max(steps), 3.0, 0.5, 0.0), looks=steps)
+    for step in steps:
+        stream.row(step, "logits", {(signal, CE): value(step) for signal, value in signals.items()})
+    return stream
+
+
+def rounding(share: Callable[[int], float], decay: float = 0.0, batches: float = 1.0, worst: float = 5.0) -> Stream:
+    stream = logits(softmax_rounding_share=share, target_margin_min=lambda s: worst, softmax_headroom=lambda s: 1.0)
+    stream.event(1, "optimizers", optimizers=[{"name": "", "type": "Adam", "weight_decay": decay, "defaults": {}}])
+    for step in SPARSE:
+        stream.row(step, "samples", {("distinct_batches", ""): batches})
+    return stream
+
+
+def test_rounding_that_nothing_will_stop_is_told_before_it_is_half_of_the_gradient() -> None:
+    def cube(step: int) -> float:
+        return 0.1 * (step / 128) ** 3
+
+    found = rounding(cube).findings()["softmax-collapse"]
+    assert found.severity == "warning" and found.detected_step == 128 and "step 256" in found.cause
+    assert severity(rounding(cube, decay=0.1), "softmax-collapse") is None
+    assert severity(rounding(cube, batches=2.0), "softmax-collapse") is None
+    assert severity(rounding(cube, worst=-1.0), "softmax-collapse") is None
+    assert severity(rounding(lambda s: 0.1 * s / 128), "softmax-collapse") is None
+
+
+def test_nine_tenths_at_two_looks_are_an_info() -> None:
+    assert severity(rounding(lambda s: 0.95 if s >= 64 else 1e-7), "softmax-collapse") == "info"
+    assert severity(rounding(lambda s: 0.95 if s == 128 else 1e-7, decay=0.1), "softmax-collapse") is None
+
+
+def drifting(shift: Callable[[int], float], error: float = 2.0**-8) -> Stream:
+    return logits(log_partition_mean=shift, logit_shift=shift, logit_rounding=lambda s: error * abs(shift(s)))
+
+
+def test_a_drift_that_will_cost_bits_is_told_before() -> None:
+    id = "output-logit-divergence"
+    found = drifting(lambda s: 2.0 - 20 * s / 128).findings()[id]
+    assert found.severity == "warning" and found.detected_step == 128 and "step 256" in found.cause
+    assert severity(drifting(lambda s: 2.0 - 20 * s / 128, 2.0**-24), id) is None  # float32
+    assert severity(drifting(lambda s: 2.0 - 20 * math.sqrt(s / 128)), id) is None  # it slows down
+
+
+def test_targets_are_found_where_a_script_gathers_them() -> None:
+    torch.manual_seed(0)
+    net, targets = nn.Linear(4, 3), torch.arange(6) % 3
+    optimizer = torch.optim.SGD(net.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(2):
+            optimizer.zero_grad()
+            (-net(torch.randn(6, 4)).log_softmax(-1).gather(1, targets[:, None]).mean()).backward()
+            optimizer.step()
+    rows = [row for row in seen.rows if row[1].name == "logits"]
+    assert rows and ("target_margin_min", "log_softmax") in rows[0][1].columns
+    places = rows[0][1].columns.index(("target_margin_min", "log_softmax"))
+    assert np.isfinite(rows[0][2][places])
+
+
+# -- flow --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_deeper_the_decay_the_sooner_it_explains_a_loss_that_stands() -> None:
+    def decaying(bits: float) -> Stream:
+        stream = train(flat(200), constant=2.3)
+        looks = range(2, 200, 2)
+        return layered(
+            stream, "gradients", "gradient_rms", lambda s: [2.0 ** (-bits / 6 * (7 - i)) for i in range(8)], looks
+        )
+
+    told = [decaying(bits).findings()["vanishing-gradient"].detected_step for bits in (13.0, 9.0, 4.5)]
+    assert told == sorted(told) and 24 <= told[0] < 40 < told[1] < 80 < told[2] <= 132
+
+
+def test_tokens_are_seen_to_be_one_from_two_looks_if_the_newest_is_half_as_old_as_the_run() -> None:
+    def similar(steps: tuple[int, ...], last: int) -> Stream:
+        stream = train(flat(last), constant=LN10)
+        stream.event(1, "modules", modules=[{"name": n, "type": "LayerNorm"} for n in LAYERS])
+        return layered(stream, "rank", "token_cosine", lambda s: [1 - 0.9 * 2.0 ** (-3 * i) for i in range(8)], steps)
+
+    assert similar((8, 16), 30).findings()["rank-collapse"].detected_step >= 25
+    assert severity(similar((8, 16), 20), "rank-collapse") is None  # nothing was learned for too short
+    assert severity(similar((2, 4), 40), "rank-collapse") is None  # long ago
+    assert severity(similar((8,), 40), "rank-collapse") is None
+
+
+def test_attention_that_chose_its_key_before_half_was_learned() -> None:
+    def attended(last: float) -> Stream:
+        stream = train(falling(200, LN10, last), constant=LN10)
+        for step in range(10, 200, 10):
+            stream.row(
+                step, "attention", {("attention_logit_max", "qkv"): 2.0 * step, ("attention_entropy", "qkv"): 0.02}
+            )
+        return stream
+
+    assert severity(attended(1.5), "attention-logit-growth") == "warning"
+    assert severity(attended(0.5), "attention-logit-growth") == "info"
+
+
+def test_three_looks_are_enough_where_no_layer_moves_at_all() -> None:
+    def silent(steps: tuple[int, ...]) -> Stream:
+        stream = train(flat(100, 4.0, 0.2), constant=0.693)
+        stream.event(1, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
+        layered(stream, "gradients", "gradient_rms", lambda s: [0.0] * 8, steps)
+        return layered(stream, "activations", "called", lambda s: [1.0] * 8, steps)
+
+    assert silent((20, 50, 80)).findings()["frozen-parameters"].detected_step == 80
+    assert severity(silent((60, 75, 80)), "frozen-parameters") is None
+    assert severity(silent((20, 80)), "frozen-parameters") is None
+
+
+# -- loops, data and games ---------------------------------------------------------------------------------------------
+
+
+def test_a_scheduler_that_went_before_the_run_did() -> None:
+    def scheduled(counts: Callable[[int], float], horizon: float = 200.0) -> Stream:
+        stream = train(flat(200), constant=2.3)
+        fact = {"name": "S", "type": "OneCycleLR", "horizon": horizon, "optimizer": "", "optimizer_steps": 1,
+                "steps": 0.0, "inner": False, "orphan": False, "fades": True}  # fmt: skip
+        stream.event(1, "schedulers", final=False, schedulers=[fact])
+        for step in (1, 2, 50, 150):
+            stream.row(step, "schedule", {("scheduler_steps", "S"): counts(step)})
+        stream.event(200, "exit", code=0, exception=None)
+        return stream
+
+    assert severity(scheduled(lambda s: 0.0), "scheduler-misuse") == "warning"
+    assert severity(scheduled(lambda s: s // 20), "scheduler-misuse") == "warning"
+    assert severity(scheduled(float), "scheduler-misuse") is None
+    assert severity(scheduled(lambda s: 0.0, horizon=20.0), "scheduler-misuse") is None
+
+
+def test_two_looks_in_evaluation_mode_are_enough_half_of_the_run_apart() -> None:
+    def modes(off: int, looks: tuple[int, ...] = SPARSE) -> str | None:
+        stream = Stream()
+        for step in looks:
+            stream.row(
+                step, "mode", {("eval_mode", ""): float(step >= off), ("eval_mode_share", ""): float(step >= off)}
+            )
+        return severity(stream, "eval-mode-training")
+
+    assert modes(64) == "warning"
+    assert modes(128) is None
+    assert modes(64, (1, 2, 4, 64, 100)) is None
+    assert modes(4, (1, 2, 4, 8)) is None  # two looks in training mode tell little of what was meant
+
+
+def test_one_batch_that_was_asked_for_again_and_again_is_told_sooner() -> None:
+    def asked(times: int, batches: float) -> Stream:
+        stream = Stream()
+        for number, step in enumerate((1, 2, 4, *range(5, 5 + times), 32)):
+            known = {
+                "stale_loader_batches": batches if number > 3 else math.nan,
+                "stale_loader_asked": 1.0 if number > 3 else math.nan,
+            }
+            values = {"batch_rows": 32.0, "distinct_batches": 1.0} | known
+            stream.row(step, "samples", {(signal, ""): value for signal, value in values.items()})
+        return stream
+
+    assert severity(asked(8, 40), "stale-batch") == "warning"
+    assert severity(asked(8, 40), "stale-batch", until=31) is None
+    assert severity(asked(8, 2), "stale-batch") is None  # two batches: by chance once in 256
+
+
+def opposing(concentration: float, losses: list[float]) -> Stream:
+    stream = train(losses)
+    for step in (20, 30, 50):
+        values = {"energy_share": 0.9, "concentration": concentration, "lag1": -0.95, "correlation": -0.95}
+        stream.row(step, "samples", {(f"opposing_{name}", ""): value for name, value in values.items()})
+        stream.event(step, "opposing_samples", rows=[1, 2], losses=[], hashes=[])
+    return stream
+
+
+def test_outliers_that_oppose_each_other_for_long_or_at_a_price() -> None:
+    smooth = falling(60, 1.0, 0.3, 0.0)
+    assert severity(opposing(0.6, smooth), "opposing-outliers") == "warning"
+    assert severity(opposing(0.6, smooth), "opposing-outliers", until=30) == "info"
+    assert severity(opposing(0.4, smooth), "opposing-outliers") == "info"
+    assert severity(opposing(0.4, [*falling(40, 1.0, 0.3, 0.0), *flat(20, 0.8, 0.0)]), "opposing-outliers") == "warning"
+    # six times as much as the best, and still next to nothing
+    assert severity(opposing(0.4, [*falling(40, 1.0, 0.005, 0.0), *flat(20, 0.03, 0.0)]), "opposing-outliers") == "info"
+
+
+def test_a_validation_loss_on_its_way() -> None:
+    def evaluated(pace: float, count: int) -> str | None:
+        stream = train([2.3 * math.exp(-i / 60) + 0.01 for i in range(10 * count)], constant=2.3)
+        values = [2.2 - 0.15 * i for i in range(9)]
+        values += [values[-1] + pace * i for i in range(1, count - 8)]
+        for number, value in enumerate(values, 1):
+            stream.row(10 * number, "validation", {("validation_loss", CE): value})
+        return severity(stream, "overfitting")
+
+    assert evaluated(0.02, 22) == "warning"  # 0.26 at the end, 0.5 by then
+    assert evaluated(0.02, 18) == "info"
+    assert evaluated(0.004, 30) == "info"  # it would take much longer
+
+
+@pytest.mark.parametrize(("weight", "found"), [(1.0, True), (0.01, False), (None, False)])
+def test_a_code_that_cannot_pay_is_known_at_once(weight: float | None, found: bool) -> None:
+    error, nats = [0.08 - 1e-4 * i for i in range(64)], [0.02 / (1 + i) for i in range(64)]
+    stream = train([e + (weight or 1.0) * n for e, n in zip(error, nats, strict=True)])
+    for step in (4, 8, 16, 32, 64):
+        values = {("active_units_share", "mu"): 0.0, ("latent_kl", "mu"): nats[step - 1]}
+        stream.row(step, "latent", values)
+        if weight is not None:
+            stream.row(
+                step, "terms", {("term_value", "mse_loss"): error[step - 1], ("term_value", "mean_sum"): math.nan}
+            )
+    assert ("posterior-collapse" in stream.loud()) == found
+
+
+def game(spread: Callable[[int], float], offset: Callable[[int], float]) -> str | None:
+    stream = train([1.0] * 128)
+    for step in SPARSE:
+        values = {"generated_spread": spread(step), "generated_offset": offset(step), "generated_move": 0.3,
+                  "coverage": 0.5, "precision": 0.9}  # fmt: skip
+        stream.row(step, "game", {(signal, "G"): value for signal, value in values.items()})
+    return severity(stream, "mode-collapse")
+
+
+def test_samples_that_came_to_the_data_as_one() -> None:
+    near: Callable[[int], float] = lambda s: 1.2 if s < 16 else 0.2  # noqa: E731
+    assert game(lambda s: 0.003, near) == "critical"
+    assert game(lambda s: 0.06 * s / 128, near) is None  # it is on its way
+    assert game(lambda s: 0.003, lambda s: 1.2) is None  # not there yet
+
+
+def test_two_periods_are_told_only_where_asked() -> None:
+    at = np.arange(0, 400, 2)
+    wave = np.sin(2 * np.pi * at / 200)
+    assert strongest_cycle(at, wave) is None
+    found = strongest_cycle(at, wave, 2)
+    assert found is not None and found.periods == 2 and found.period == pytest.approx(200, rel=0.02)
