@@ -28,7 +28,7 @@ demo: $(READY)  ## watch a GPT whose learning rate ruins it, and read why
 	@OMP_NUM_THREADS=1 $(BIN)/surefoot $(DEMO)  # on a busy machine two threads wait for each other longer than they work
 
 test: $(READY)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)
 	@$(BIN)/ruff check .

@@ -55,13 +55,21 @@ def nothing_compiled() -> None:
 def nothing_replaced() -> Iterator[None]:
     """What some remedies replace, they replace for the whole process."""
     import torch.nn.functional as F
+    from torch import Tensor
     from torch.nn import utils
 
     replaced = [(F, "scaled_dot_product_attention"), (utils, "clip_grad_norm_"), (utils, "clip_grad_value_")]
+    replaced += [(Tensor, "softmax"), (Tensor, "sqrt"), (Tensor, "log")]
     before = [getattr(home, name) for home, name in replaced]
     yield
     for (home, name), value in zip(replaced, before, strict=True):
         setattr(home, name, value)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported lasts. Set apart, it is not gone through again by all who look for live models."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -6,6 +6,7 @@ interpreter's own tracebacks) wants a process of its own.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import runpy
@@ -15,9 +16,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 DEVNULL = subprocess.DEVNULL
 TimeoutExpired = subprocess.TimeoutExpired
@@ -130,19 +132,38 @@ def _become(request: dict[str, Any]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+def _end(code: object) -> NoReturn:
+    """End as the interpreter does, but for taking all modules to pieces, which takes longer than most scripts."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
 if __name__ == "__main__":
     import gc
 
     import numpy as np
     import pandas  # noqa: F401
     import sklearn.datasets  # noqa: F401
-    import torch  # noqa: F401
+    import torch._dynamo  # noqa: F401  (which the first optimiser imports)
 
-    import surefoot.monitor.live  # noqa: F401
-    from surefoot.monitor import session  # noqa: F401
+    import surefoot.findings.rules
+    import surefoot.monitor.live
+    import surefoot.report.html
+    import surefoot.report.terminal  # noqa: F401
 
-    gc.freeze()  # pages that the collector writes to would be copied
+    gc.freeze()  # the collector writes to whatever it goes through, and what is written to has to be copied first
     request = _wait(socket.socket(fileno=int(sys.argv[1])))
     if request is not None:
         np.random.seed()
-        _become(request)
+        code: object = None
+        try:
+            _become(request)
+        except SystemExit as leaving:
+            code = leaving.code
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+            code = 1
+        _end(code)

@@ -90,6 +90,25 @@ def test_inputs_are_measured_where_they_enter():
     assert seen.signal("preactivation_scale", "0")[1] == pytest.approx(30 / math.sqrt(3), rel=0.3)
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_normalisation_takes_the_scale_out_where_nothing_passes_it_by(residual):
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.entry, self.norm, self.head = nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.Conv2d(4, 1, 3)
+
+        def forward(self, x):
+            h = self.entry(x)
+            return self.head(self.norm(h) + h if residual else self.norm(h).relu())
+
+    model = Block()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-6)
+    with watching(1) as seen:
+        step(optimizer, F.mse_loss(model(torch.rand(5, 1, 8, 8) * 255), torch.randn(5, 1, 6, 6)))
+    assert "entry" in {where for _, f, _ in seen.rows for s, where in f.columns if s == "input_rms"}
+    assert bool(seen.signal("preactivation_scale", "entry")) == residual
+
+
 def sum_of_two(model, x):
     a = (model(x)[:, 0] - 1).square().mean()
     b = F.mse_loss(model(x)[:, 1], x[:, 0])

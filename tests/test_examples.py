@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import processes
 
 ROOT = Path(__file__).parents[1]
 SHORT = {
@@ -25,7 +26,7 @@ SHORT = {
 
 def example(name: str, *arguments: str) -> str:
     command = [sys.executable, str(ROOT / "examples" / f"{name}.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return processes.run(command, check=True, timeout=120).stdout
 
 
 @pytest.mark.parametrize("name", SHORT)

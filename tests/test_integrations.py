@@ -95,9 +95,9 @@ class TestLightning:
         from surefoot.integrations.lightning import SurefootCallback
 
         seen: list[str] = []
-        callback = SurefootCallback(out="run", look_every=1, on_finding=lambda finding: seen.append(finding.id))
+        callback = SurefootCallback(out="run", look_every=4, on_finding=lambda finding: seen.append(finding.id))
         logger = CSVLogger("logs", flush_logs_every_n_steps=1)
-        self.fit([callback], rate=300.0, epochs=10, logger=logger, log_every_n_steps=1)
+        self.fit([callback], rate=300.0, epochs=5, logger=logger, log_every_n_steps=1)
         assert "learning-rate-too-high" in seen
         assert "surefoot/learning-rate-too-high" in (Path(logger.log_dir) / "metrics.csv").read_text()
         assert any(finding.severity == "critical" for finding in callback.findings)

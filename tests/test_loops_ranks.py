@@ -257,24 +257,24 @@ dist.destroy_process_group()
 def test_shards_are_read_where_they_are(tmp_path):
     from surefoot.findings.ranks import joined_rows
 
-    bare = torchrun(tmp_path, "", "30", watched=False, script=SHARDED)
+    bare = torchrun(tmp_path, "", "16", watched=False, script=SHARDED)
     watched = torchrun(
-        tmp_path, "", "30", watched=True, options=("--out", "run", "--look-every", "1", "--quiet"), script=SHARDED
+        tmp_path, "", "16", watched=True, options=("--out", "run", "--look-every", "1", "--quiet"), script=SHARDED
     )
     assert watched.returncode == 0, watched.stderr
     assert sorted(watched.stdout.split("\n")) == sorted(bare.stdout.split("\n"))
     layers = ["stem", "blocks.0.0", "blocks.0.2", "blocks.1.0", "blocks.1.2", "head"]
     for rank in (0, 1):
         run = open_run(tmp_path / "run", rank)
-        assert run.steps == 30
+        assert run.steps == 16
         assert not run.events("note"), run.events("note")
         for signal in ("gradient_rms", "update_rms", "activation_rms"):
             frame = run.frame(signal)
             assert list(frame.columns) == layers
-            assert frame.loc[30].notna().all()
+            assert frame.loc[16].notna().all()
         assert set(run.frame("missed_parameters")[""].dropna()) == {0.0}
     clipped_at = float(next(line for line in watched.stdout.split("\n") if line.startswith("0 ")).split()[2])
-    rows = [r for r in joined_rows(open_run(tmp_path / "run"), [1]) if r[1].name == "gradients" and r[0] == 30]
+    rows = [r for r in joined_rows(open_run(tmp_path / "run"), [1]) if r[1].name == "gradients" and r[0] == 16]
     joined = {c: v for _, f, values in rows for c, v in zip(f.columns, values.tolist(), strict=True)}
     assert joined["gradient_norm", ""] == pytest.approx(clipped_at, rel=1e-4)
     assert surefoot.diagnose(tmp_path / "run") == ()

@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
+import processes
 import surefoot
 from surefoot.runs import open_run
 
@@ -42,9 +44,9 @@ print("at", step, flush=True)
 """
 
 
-def surefoot_run(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess:
+def surefoot_run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "surefoot", "run", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, **options)
+    return processes.run(command, cwd=folder, timeout=120)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -63,11 +65,7 @@ def test_a_preempted_job_is_continued(number, tmp_path):
     assert first.diagnosis is None
     again = surefoot_run(tmp_path, "--resume", "run", "train.py", "0")
     assert again.returncode == 0, again.stderr  # nothing left to do: the record stays what it is
-    more = subprocess.run(
-        [sys.executable, "-c", "import torch; print(torch.load('last.pt')['step'])"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
-    wanted = int(more.stdout) + 200
+    wanted = torch.load(tmp_path / "last.pt")["step"] + 200
     again = surefoot_run(tmp_path, "--resume", "run", "train.py", str(wanted))
     assert again.returncode == 0, again.stderr
     run = open_run(tmp_path / "run")

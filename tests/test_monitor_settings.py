@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+import processes
 import surefoot
 from surefoot.cli import app
 from surefoot.cli import run as command
@@ -56,7 +57,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "surefoot", "run", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, timeout=120)
+    return processes.run(line, timeout=120)
 
 
 def diagnosis(folder: Path) -> dict:
@@ -115,7 +116,7 @@ def test_stops_a_run_that_is_lost(here: Path) -> None:
     done = run("--out", "run", "--stop-on", "critical", "train.py", "30", "100000")
     assert done.returncode == 3
     assert "swallowed" not in done.stdout and "done" not in done.stdout and "Traceback" not in done.stderr
-    bare = subprocess.run([sys.executable, "train.py", "30", "3"], capture_output=True, text=True, timeout=60)
+    bare = processes.run([sys.executable, "train.py", "30", "3"], timeout=60)
     assert done.stdout.splitlines() == bare.stdout.splitlines()[:3]
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("surefoot: stopped after step")]
     result = diagnosis(here / "run")
@@ -137,7 +138,7 @@ def test_stops_on_an_id_and_on_no_other(here: Path) -> None:
 
 def test_a_healthy_run_is_not_stopped(here: Path) -> None:
     watched = run("--out", "run", "--stop-on", "critical", "train.py", "0.1", "300")
-    bare = subprocess.run([sys.executable, "train.py", "0.1", "300"], capture_output=True, text=True, timeout=60)
+    bare = processes.run([sys.executable, "train.py", "0.1", "300"], timeout=60)
     assert (watched.returncode, watched.stdout) == (0, bare.stdout)
 
 

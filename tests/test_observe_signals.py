@@ -323,6 +323,7 @@ class TestWiring:
 
 class TestCulprit:
     def run(self, forward, weights=None, x=None):
+        torch.manual_seed(0)  # a ReLU may hide what is −∞
         model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         if weights is not None:
             weights(model)
@@ -351,6 +352,11 @@ class TestCulprit:
     def test_an_operation(self):
         found = self.run(lambda m, x: ((m[0](x) * 0).log() * m[0](x)).sum())
         assert (found["kind"], found["where"], found["operation"]) == ("activation", "0", "log")
+
+    @pytest.mark.parametrize(("shift", "value"), [(0.0, "-inf"), (-1.0, "nan")])
+    def test_a_logarithm_of_the_last_numbers(self, shift, value):
+        found = self.run(lambda m, x: -(m(x) * 0 + shift).log().sum())
+        assert (found["kind"], found["where"], found["operation"], found["value"]) == ("activation", "2", "log", value)
 
     def test_a_loss_that_saved_nothing(self):
         found = self.run(lambda m, x: m(x).sum() + float("inf"))

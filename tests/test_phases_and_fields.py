@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -172,6 +173,69 @@ def test_the_validation_loss_is_seen_and_nothing_changes(delayed: bool) -> None:
     assert found == pytest.approx(dict(zip(range(3, 19, 3), bare[1], strict=True)), rel=1e-5)
     assert ([getattr(F, name) for name in LOSS_NAMES], nn.Module.eval) == before
     assert not seen.of("note")
+
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+
+
+def without_eval(evaluate: Callable[[nn.Module, Batch, Batch, Batch], float]) -> tuple[list[float], torch.Tensor]:
+    """Trains, and before every third step evaluates the model: on the last batch, the next, held-out data."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    x = torch.randn(128, 8)
+    y = x[:, :3].argmax(1)
+    found, last = [], (x[:32], y[:32])
+    for step in range(12):
+        rows = torch.randint(96, (32,))
+        batch = x[rows], y[rows]
+        if step % 3 == 0:
+            found.append(evaluate(model, last, batch, (x[96:], y[96:])))
+        last = batch
+        optimizer.zero_grad()
+        F.cross_entropy(model(x[rows]), y[rows]).backward()
+        optimizer.step()
+    return found, torch.cat([p.detach().flatten() for p in model.parameters()] + [torch.get_rng_state().float()])
+
+
+def validates(model: nn.Module, last: Batch, upcoming: Batch, held_out: Batch) -> float:
+    with torch.inference_mode():
+        batches = zip(*(part.split(4) for part in held_out), strict=True)
+        return sum(F.cross_entropy(model(x), y, reduction="sum").item() for x, y in batches) / 32
+
+
+def logs(model: nn.Module, last: Batch, upcoming: Batch, held_out: Batch) -> float:
+    with torch.no_grad():
+        before, after = (F.cross_entropy(model(x), y).item() for x, y in (last, upcoming))
+        return before + after + F.mse_loss(model(held_out[0]), torch.zeros(32, 3)).item()
+
+
+@pytest.mark.parametrize("every", [1, None])
+def test_validation_without_eval_is_seen_and_nothing_changes(every: int | None) -> None:
+    bare = without_eval(validates)
+    with watching(every) as seen:
+        watched = without_eval(validates)
+    assert bare[0] == watched[0] and torch.equal(bare[1], watched[1]) and not seen.of("note")
+    # there is no training before the first; the second tells that more will come
+    assert seen.signal("validation_loss", "cross_entropy") == pytest.approx(dict(zip((6, 9), bare[0][2:], strict=True)))
+
+
+def test_the_training_loss_that_is_logged_is_no_validation_loss() -> None:
+    bare = without_eval(logs)
+    with watching(1) as seen:
+        watched = without_eval(logs)
+    assert bare[0] == watched[0] and torch.equal(bare[1], watched[1]) and not seen.of("note")
+    assert not [f for _, f, _ in seen.rows if f.name == "validation"]
+
+
+def test_scripted_losses_are_the_original() -> None:
+    def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(x, y)
+
+    with watching():
+        scripted = torch.jit.script(loss)
+    x, y = torch.randn(4, 3), torch.tensor([0, 1, 2, 0])
+    assert torch.equal(scripted(x, y), F.cross_entropy(x, y))
 
 
 def test_accuracy_alone_gives_nothing_and_errors_are_the_scripts_own() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import processes
 from sample_run import SAMPLES, Sample
 from surefoot.cli import app
 from surefoot.report import comparison_page
@@ -111,13 +111,20 @@ def test_runs_with_nothing_in_common(tmp_path: Path) -> None:
     assert "<html" in comparison_page.page(found)
 
 
-@pytest.fixture
-def runs(empty_folder: Path) -> Path:
-    Path("train.py").write_text(SCRIPT)
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    (folder / "train.py").write_text(SCRIPT)
     for name, words in {"a": [], "b": [], "c": ["--odd"]}.items():
         line = [sys.executable, "-m", "surefoot", "run", "--quiet", "--out", name, "train.py", *words]
-        subprocess.run(line, check=True, timeout=120)
-    return empty_folder
+        processes.run(line, cwd=folder, check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def runs(recorded: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(recorded)
+    return recorded
 
 
 def test_two_records_of_a_seeded_script(

@@ -283,7 +283,13 @@ SIGNALS = {
 def signalled(command: list[str], folder: Path, number: int) -> Ending:
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SOURCE)}
     with subprocess.Popen(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it is ignored, and inherited so
     ) as process:
         assert process.stdout is not None
         first = process.stdout.readline()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import processes
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.discover import Models
 from surefoot.observe.graph import has_memory, read_graph, saved
@@ -116,8 +117,7 @@ def test_updates_by_hand_are_steps(tmp_path: Path) -> None:
     script.write_text(BY_HAND)
 
     def python(*arguments: str) -> str:
-        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True)
-        return done.stdout
+        return processes.run([sys.executable, *arguments], cwd=tmp_path, check=True).stdout
 
     bare = python(str(script))
     for options in ((), ("--look-every", "1")):
