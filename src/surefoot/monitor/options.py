@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from surefoot.apply.catalogue import Choice
+from surefoot.apply.settings import Choice
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ import numpy as np
 from torch import nn
 from torch.optim import Optimizer
 
-from surefoot.apply.catalogue import Choice
 from surefoot.apply.cure import Desk
 from surefoot.apply.interpose import Interposer
+from surefoot.apply.settings import Choice
 from surefoot.findings import Engine, diagnose
 from surefoot.monitor import diagnosis, ranks
 from surefoot.monitor.environment import mask_arguments, surroundings
@@ -135,7 +135,14 @@ class Session:
         """
         if self._interposer is not None:
             raise ValueError("apply: this run has remedies in place already; name them all at once")
-        desk = Desk(self.observer.tell, self.writer.offset, self.observer.leave_out)
+        observer = self.observer
+        desk = Desk(
+            observer.tell,
+            self.writer.offset,
+            observer.leave_out,
+            observer.validation.told.append,
+            observer.end_evaluation,
+        )
         self._interposer = Interposer(choices, desk, self.observer.follows, models)
 
     # -- what the observer hands over --------------------------------------------------------------------------------

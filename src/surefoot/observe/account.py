@@ -44,6 +44,11 @@ class Account:
         self._since = 0.0
 
     @property
+    def is_open(self) -> bool:
+        """Whether work of ours is under way."""
+        return self._since != 0.0
+
+    @property
     def spent(self) -> float:
         """Seconds of ours since the last settlement, those of the work under way included."""
         return self._spent + (_now() - self._since if self._since else 0.0)

@@ -6,7 +6,7 @@ import weakref
 
 from torch import Tensor, nn
 
-from surefoot.observe.compiled import anything_compiled, eager_modules
+from surefoot.observe.compiled import anything_compiled, eager_modules, holds_compiled
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Tools
 from surefoot.observe.look import Hooks, ModuleReader, Replay, borrow
@@ -55,11 +55,16 @@ class ActivationLook:
             return
         roots, compiled = self._scene.roots(), anything_compiled()
         eager = [m for ref in self._eager if (m := ref()) is not None]
-        replayed = [] if self._replay_refused else self._scene.wrappers() if compiled else roots
+        hooked = bool(roots and (not compiled or eager))
+        replayed = self._scene.wrappers() if compiled or not roots else roots
+        if hooked and len(roots) == 1 and holds_compiled(roots[0]):
+            replayed = roots  # hooks would leave out the parts that are compiled
+            hooked = self._replay_refused
+        if self._replay_refused:
+            replayed = []
         means = self._means
         if means is None:
-            hooked = bool(roots and (not compiled or eager))
-            means = "hooks" if hooked else "replay" if compiled and replayed else "borrow"
+            means = "hooks" if hooked else "replay" if replayed else "borrow"
         if means == "replay" and not replayed:
             return
         self.may_hook = means == "hooks" and not compiled

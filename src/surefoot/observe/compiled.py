@@ -79,6 +79,16 @@ def anything_compiled() -> bool:
     return bool(counters and counters["frames"].get("total", 0))
 
 
+def compiled_in_place(module: nn.Module) -> bool:
+    """Whether ``module.compile()`` was called: what the script calls is the module, and all within it is compiled."""
+    return getattr(module, "_compiled_call_impl", None) is not None
+
+
+def holds_compiled(module: nn.Module) -> bool:
+    """Whether a module, or one below it, is compiled or a wrapper around what is."""
+    return any("_orig_mod" in m._modules or compiled_in_place(m) for m in module.modules())
+
+
 def eager_modules(roots: Sequence[nn.Module], view: GraphView) -> list[nn.Module]:
     """The modules below ``roots`` that a loss's graph shows to have run eagerly: their own parameters go into
     operations of the forward, not into a compiled region, and no part of the model above them is compiled.
@@ -94,7 +104,7 @@ def eager_modules(roots: Sequence[nn.Module], view: GraphView) -> list[nn.Module
     waiting = list(roots)
     while waiting:
         module = waiting.pop()
-        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
+        if hasattr(module, "_orig_mod") or compiled_in_place(module):
             continue
         own = [p for p in module._parameters.values() if p is not None and p.requires_grad]
         if own and all(id(p) in outside for p in own):

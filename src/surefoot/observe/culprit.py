@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from surefoot.observe.discover import Models
-from surefoot.observe.graph import ACCUMULATE, GraphView, Node, has_memory
+from surefoot.observe.graph import ACCUMULATE, GraphView, Node, has_memory, saved
 
+_LOGARITHMS = ("LogBackward0", "Log2Backward0", "Log10Backward0")  # they save what came in, not what comes out
 _OWN_OUTPUT = ("_saved_result", "_saved_output", "_saved_result1")
 
 
@@ -54,6 +55,9 @@ def find_culprit(view: GraphView, models: Models, loss_value: str, read_saved: b
         for node in view.nodes:
             found = _first_bad(node)
             if found is None:
+                value = _of_no_logarithm(node)
+                if value is not None:
+                    return Culprit("activation", layer_of.get(node, ""), _operation(node), value)
                 continue
             name, value = found
             if name in _OWN_OUTPUT:
@@ -77,6 +81,13 @@ def _first_bad(node: Node) -> tuple[str, str] | None:
                 if value is not None:
                     return name, value
     return None
+
+
+def _of_no_logarithm(node: Node) -> str | None:
+    """What a logarithm gives of a finite number that has none."""
+    if node.name() not in _LOGARITHMS or (x := saved(node, "self")) is None or x.is_complex():
+        return None
+    return "nan" if bool((x < 0).any()) else "-inf" if bool((x == 0).any()) else None
 
 
 def _layers(view: GraphView, models: Models) -> dict[Node, str]:

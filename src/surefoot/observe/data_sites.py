@@ -52,8 +52,8 @@ _PLUMBING = frozenset(
 class DataSite:
     """One layer that data enter.
 
-    ``weight`` is its first parameter, ``data`` what enters it, ``normalises``: it is a normalisation layer, or one
-    comes right after it, so that the scale of the data is taken out again.
+    ``weight`` is its first parameter, ``data`` what enters it, ``normalises``: it is a normalisation layer, or nothing
+    but one uses what it gives (no residual connection, say), so that the scale of the data is taken out again.
     """
 
     weight: Parameter
@@ -65,15 +65,22 @@ class DataSite:
 def find_data(view: GraphView) -> list[DataSite]:
     """The sites of a graph in the order in which the forward came to them, at most :data:`MAX_SITES`."""
     sites: list[DataSite] = []
-    found: dict[Node, DataSite] = {}
+    given: dict[Node, DataSite] = {}  # what a site gives, and its reshapes
+    elsewhere: set[int] = set()  # ids of weights of layers whose output something else than a normalisation uses
     seen: set[int] = set()
     for node in view.nodes[:MAX_NODES]:
         name = node.name()
         norm = any(word in name for word in _NORMS)
-        if norm:
-            site = found.get(_through(node))
-            if site is not None:
+        for child, _ in node.next_functions if given else ():
+            site = given.get(child)
+            if site is None:
+                continue
+            if name in _PLUMBING:
+                given[node] = site
+            elif norm:
                 site.normalises = True
+            else:
+                elsewhere.add(id(site.weight))
         layer = _LAYERS.get(name)
         if layer is None or len(sites) >= MAX_SITES:
             continue
@@ -88,17 +95,11 @@ def find_data(view: GraphView) -> list[DataSite]:
         seen.add(id(weight))
         site = DataSite(weight, data, dim if data.dim() > dim else -1, norm)
         sites.append(site)
-        found[node] = site
+        if not norm:
+            given[node] = site
+    for site in given.values():
+        site.normalises = site.normalises and id(site.weight) not in elsewhere
     return sites
-
-
-def _through(node: Node) -> Node | None:
-    """What made the input of ``node``, with reshapes looked through."""
-    for _ in range(4):
-        node = node.next_functions[0][0] if node.next_functions else None
-        if node is None or node.name() not in _PLUMBING:
-            return node
-    return node
 
 
 def _parameter(node: Node | None) -> Parameter | None:

@@ -57,7 +57,7 @@ class Root:
     name: str
     module: weakref.ref[nn.Module]
     compiled: bool = False
-    wrapper: weakref.ref[nn.Module] | None = None  # what ``torch.compile`` made of it, which the script calls
+    wrapper: weakref.ref[nn.Module] | None = None  # what ``torch.compile`` made of it (itself, in place), and is called
 
 
 @dataclass(slots=True)
@@ -185,7 +185,8 @@ def find_models(
             continue
         below, is_compiled = unwrap(module)
         if is_compiled:
-            compiled[id(below)] = weakref.ref(module) if getattr(module, "_orig_mod", None) is below else None
+            called = module is below or getattr(module, "_orig_mod", None) is below
+            compiled[id(below)] = weakref.ref(module) if called else None
         if all(below is not top for top in tops) and any(
             id(p) in wanted or id(p) in shard_of for p in below.parameters()
         ):

@@ -34,6 +34,11 @@ class Guard:
         self._account, self._clock, self._sink = account, clock, sink
         self._off: set[str] = set()  # signals that failed once
 
+    @property
+    def working(self) -> bool:
+        """Whether what runs now is ours: a pass of our own calls functions that the script calls, too."""
+        return self._account.is_open
+
     def __call__(self, signal: str, function: Callable[..., Any], *args: Any) -> Any:
         """What ``function`` gives; None if its signal is off."""
         if signal in self._off:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.analysis.activations import BOUNDED, RECTIFIED
+from surefoot.observe.compiled import holds_compiled
 from surefoot.observe.discover import ACTIVATION_TYPES, Models
 from surefoot.observe.graph import GraphView, saved
 from surefoot.observe.replay import ForwardRecorder, tensors_of
@@ -154,7 +155,7 @@ def borrow(view: GraphView, models: Models, reader: ActivationReader, covered: s
 class Replay:
     """Runs a model's forward a second time on the inputs that it had, and puts back everything the run can see.
 
-    A compiled model runs eagerly the second time, and may differ by rounding: fused kernels round less often.
+    What is compiled of it runs eagerly the second time, and may differ by rounding: fused kernels round less often.
     """
 
     def __init__(self, guard: Callable[..., Any]) -> None:
@@ -187,7 +188,7 @@ class Replay:
         if not forward.untouched:
             return None  # the script changed the output in place: nothing to compare with, this time
         device, dtype, enabled = forward.autocast
-        compiled = hasattr(forward.root, "_orig_mod")
+        compiled = holds_compiled(forward.root)
 
         def hook(module: nn.Module, args: Any, out: Any) -> None:
             if reader.wants(module):

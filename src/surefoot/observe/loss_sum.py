@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +48,17 @@ def split(root: Tensor) -> list[Term]:
         value = None if value is None or weight is None else value * weight
         terms.append(Term(name if count == 1 else f"{name} {count}", GradientEdge(node, number), value, weight))
     return terms
+
+
+def ones_like_edge(edge: GradientEdge, root: Tensor) -> Tensor:
+    """What a backward that begins at an edge is to be given, for the gradient of what the edge carries."""
+    about = edge.node._input_metadata[edge.output_nr]
+    return torch.ones([int(size) for size in about.shape], dtype=about.dtype, device=root.device)
+
+
+def times(weight: Tensor) -> Callable[[Sequence[Tensor | None]], tuple[Tensor | None, ...]]:
+    """A pre-hook of a graph's node that multiplies what comes back to it."""
+    return lambda gradients: tuple(None if g is None else g * weight.to(g) for g in gradients)
 
 
 def _summands(node: Node) -> list[tuple[Node, int]]:

@@ -89,7 +89,7 @@ class Observer:
         self._home = Home()
         self._scalars = Scalars(tools, self._odd_loss)
         self._untold = UntoldSteps(self._scene, self._home)
-        self._validation = Validation(self._scene, self._rows, self._later, self._guard)
+        self.validation = Validation(self._scene, self._home, self._rows, self._later, self._guard)
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
         self._closure_ran = False  # inside a step: its closure gave loss and gradient, what it computes now is more
         # since the last optimiser step
@@ -133,6 +133,11 @@ class Observer:
     def leave_out(self) -> None:
         """The step that begins changes nothing: the loss that was computed for it is none of the run's."""
         self._left_out = not self._pace.idle
+
+    def end_evaluation(self) -> None:
+        """A step begins: an evaluation of the script's that is under way is over."""
+        if self.validation.open and self._guard.on:
+            self._guard("validation", self.validation.end)
 
     def acquaint(self, tensors: Any) -> None:
         """Get to know the models behind ``tensors`` before a step is under way, so that its first forward is read."""
@@ -220,7 +225,7 @@ class Observer:
     def after_eval(self) -> None:
         """Some module was put into evaluation mode."""
         if self._guard.on and self._scene.discovered and self._home.known_here():
-            self._guard("validation", self._validation.begin)
+            self._guard("validation", self.validation.begin)
 
     def before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """An optimiser's step begins (a global step pre-hook). Where it has a closure, gives the arguments anew."""
@@ -288,7 +293,7 @@ class Observer:
             self._guard("clock", self._end_untold_step)
             self._guard("activations", self._gatherer.withdraw)
             self._gatherer.close()
-            self._guard("validation", self._validation.end)
+            self._guard("validation", self.validation.end)
             self._guard("record", self._later.drain)
             self._guard("record", self._rows.complete, None)
         self.drop()
@@ -297,7 +302,7 @@ class Observer:
         """Stop at once, touching nothing."""
         self._guard.on = False
         self._untold.forget()
-        self._validation.take_off()
+        self.validation.stop()
         self._pace.set_idle(False)
 
     def catch_up(self) -> None:
@@ -386,8 +391,8 @@ class Observer:
         """The run's own count has reached the step that was due: settle the accounts, decide what is due next."""
         if self._later:
             self._guard("record", self._later.poll)
-        if self._validation.open:
-            self._guard("validation", self._validation.end)
+        if self.validation.open:
+            self._guard("validation", self.validation.end)
         seconds = self._account.step_time(step)
         if seconds is not None:
             self._rows.put(step, "step", "", step_time=seconds)

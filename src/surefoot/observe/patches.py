@@ -1,8 +1,9 @@
-"""The only places where surefoot stands in PyTorch's way: one function, the clipping functions, and the step hooks.
+"""The only places where surefoot stands in PyTorch's way: a dozen functions, two methods, and the step hooks.
 
 ``torch.autograd.backward`` is where every ``loss.backward()`` passes; ``clip_grad_*`` because gradients are to be read
-before; ``GradScaler.step`` for the factor that the loss was multiplied by, and the steps that it skips. The clock is
-PyTorch's own global optimiser hooks. Everything is put back by :meth:`Patches.remove`.
+before; ``GradScaler.step`` for the factor that the loss was multiplied by, and the steps that it skips; ``Module.eval``
+and the loss functions for validation. The clock is PyTorch's own global optimiser hooks. Everything is put back by
+:meth:`Patches.remove`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from surefoot.observe.validation import wrap_eval
+from surefoot.observe.compiled import anything_compiled
+from surefoot.observe.validation import LOSSES, Validation, wrap_eval, wrap_loss
 
 
 @runtime_checkable
@@ -24,6 +26,7 @@ class Listener(Protocol):
 
     on_idle: Callable[[bool], None] | None  # to be called when `idle` changes
     tick: Callable[[Optimizer, Any, Any], None]
+    validation: Validation  # is told of losses
 
     @property
     def idle(self) -> bool:
@@ -94,6 +97,10 @@ class Patches:
 
         self._put(scaler, "step", step)
         self._put(torch.nn.Module, "eval", wrap_eval(torch.nn.Module.eval, listener.after_eval))
+        if not anything_compiled():  # else what was compiled with these functions would be compiled again
+            for name in LOSSES:
+                loss = getattr(torch.nn.functional, name)
+                self._put(torch.nn.functional, name, wrap_loss(loss, listener.validation))
 
         self._pre_hook: Any = register_optimizer_step_pre_hook(listener.before_step)
         self._post_hook: Any = register_optimizer_step_post_hook(listener.after_step)

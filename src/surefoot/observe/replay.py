@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from surefoot.autodiff.parameters import call_with
+from surefoot.observe.compiled import compiled_in_place
 
 _HOOKS = tuple(name for name in nn.Module().__dict__ if name.endswith("_hooks"))
 _CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -131,7 +132,9 @@ class ForwardRecorder:
         """Remember what the script's next forwards start from."""
         self.take_off()
         for root in roots:
-            if not isinstance(root, torch.jit.ScriptModule):
+            if compiled_in_place(root):
+                self._handles.append(_Around(root, self._before, self._after))
+            elif not isinstance(root, torch.jit.ScriptModule):
                 self._handles += [
                     root.register_forward_pre_hook(self._before, with_kwargs=True),
                     root.register_forward_hook(self._after),
@@ -163,6 +166,32 @@ class ForwardRecorder:
             if forward.root is module and forward.outputs is None:
                 self._guard(self._name, forward.ended, output)
                 return
+
+
+class _Around:
+    """In the place of hooks on a model that was compiled in place: those would be inside of what is compiled."""
+
+    def __init__(self, module: nn.Module, before: Callable[..., None], after: Callable[..., None]) -> None:
+        self._module, self._on = module, True
+        original: Callable[..., Any] = module.__dict__["_compiled_call_impl"]
+        self._original = original
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not self._on:  # in a replay
+                return original(*args, **kwargs)
+            before(module, args, kwargs)
+            output = original(*args, **kwargs)
+            after(module, args, output)
+            return output
+
+        self._call = call
+        module.__dict__["_compiled_call_impl"] = call
+
+    def remove(self) -> None:
+        """Take it off."""
+        self._on = False
+        if self._module.__dict__.get("_compiled_call_impl") is self._call:
+            self._module.__dict__["_compiled_call_impl"] = self._original
 
 
 def foreign_hooks(root: nn.Module) -> bool:

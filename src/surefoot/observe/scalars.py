@@ -50,7 +50,7 @@ class Scalars:
             return
         value = loss.item() if scale is None else loss.item() / (scale.item() or math.nan)
         self._loss = value if self._loss is None else self._loss + value
-        if not value <= self._trigger.limit or value == math.inf:
+        if not value <= self._trigger.limit or math.isinf(value):
             self._tools.guard("loss", self._odd, loss, value)
 
     def scaled_by(self, scaler: Any) -> None:
@@ -91,7 +91,7 @@ class Scalars:
 
     def _late(self, step: int, loss: float) -> None:
         """A device's loss has come: the step it was of is over, so that no culprit can be sought any more."""
-        if not loss <= self._trigger.limit or loss == math.inf:
+        if not loss <= self._trigger.limit or math.isinf(loss):
             self._tools.budget.burst()
             if not math.isfinite(loss) and not self._tools.scene.nonfinite_told:
                 self._tools.scene.nonfinite_told = True

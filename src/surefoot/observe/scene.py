@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from surefoot.observe.clock import Clock, OptimizerState
 from surefoot.observe.discover import Models, census, find_models, optimizer_name
+from surefoot.observe.own_names import own_names
 from surefoot.observe.rows import Rows
 from surefoot.observe.sharded import shards
 from surefoot.observe.signals.gradients import parameters_of
@@ -70,7 +71,7 @@ class Scene:
         return [m for r in self.models.roots if not r.compiled and (m := r.module()) is not None]
 
     def wrappers(self) -> list[nn.Module]:
-        """What ``torch.compile`` made of live models, each the outermost module that the script calls."""
+        """What ``torch.compile`` made of live models, in place or not, each the outermost module that is called."""
         return [m for r in self.models.roots if r.wrapper is not None and (m := r.wrapper()) is not None]
 
     def layer_names(self) -> list[str]:
@@ -180,6 +181,14 @@ class Scene:
                 for depth, layer in enumerate(self.models.layers)
             ],
         )
+        self._look_up_names()
+
+    def _look_up_names(self) -> None:
+        """Tell what the script calls its model, optimiser and loss function, where it does not call them so."""
+        roots, owners = self.models.roots, [o for s in self.clock.states if (o := s.ref()) is not None]
+        near, made = own_names(roots[0].module() if len(roots) == 1 else None, owners[0] if len(owners) == 1 else None)
+        if any(name != usual for names in (near, made) for usual, name in names.items()):
+            self._tell("names", near=near, made=made)
 
     def _add(self, optimizer: Optimizer, name: str, in_backward: bool = False) -> OptimizerState:
         self._rows.optimizer(name)
@@ -212,5 +221,6 @@ def _describe(state: OptimizerState) -> dict[str, Any]:
         "name": state.name,
         "type": type(optimizer).__name__,
         "parameters": sum(p.numel() for g in optimizer.param_groups for p in g["params"]),
+        "weight_decay": max((float(g.get("weight_decay") or 0.0) for g in optimizer.param_groups), default=0.0),
         "defaults": {k: v for k, v in optimizer.defaults.items() if isinstance(v, (int, float, bool, str, tuple))},
     }

@@ -292,8 +292,8 @@ _DATA = (
 
 _PHASES = (
     Signal("validation_loss", "validation", "loss", "that of the loss", "validation loss",
-           "Mean over rows of a loss computed without a gradient while a trained model was in evaluation mode; of the "
-           "last step before that evaluation."),
+           "Mean over rows of a loss without a gradient: of a model in evaluation mode, or else by the function that "
+           "is trained with, of other targets than those of the steps before and after; of the last step before."),
     Signal("eval_mode", "mode", "model", "1", "model in evaluation mode",
            "1 where the model itself is in evaluation mode in a training step that trains most of it."),
     Signal("eval_mode_share", "mode", "model", "1", "share of layers in evaluation mode",

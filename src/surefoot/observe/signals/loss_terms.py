@@ -16,7 +16,7 @@ from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.listeners import somebody_listens
-from surefoot.observe.loss_sum import split
+from surefoot.observe.loss_sum import ones_like_edge, split
 
 SIGNALS = ("term_value", "term_weight", "term_gradient_norm", "term_alignment")
 MAX_ELEMENTS = 1 << 23  # of all terms' gradients together
@@ -64,7 +64,7 @@ class LossTerms(Instrument):
                     torch.autograd.grad(
                         [term.edge],
                         parameters,
-                        grad_outputs=[_one(term.edge, roots[0])],
+                        grad_outputs=[ones_like_edge(term.edge, roots[0])],
                         retain_graph=True,
                         allow_unused=True,
                     )
@@ -102,8 +102,3 @@ def _flat(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> T
             for g, p in zip(gradients, parameters, strict=True)
         ]
     )
-
-
-def _one(edge: torch.autograd.graph.GradientEdge, root: Tensor) -> Tensor:
-    about = edge.node._input_metadata[edge.output_nr]
-    return torch.ones([int(size) for size in about.shape], dtype=about.dtype, device=root.device)

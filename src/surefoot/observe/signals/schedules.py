@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from typing import Any
 
@@ -18,6 +19,7 @@ _HORIZONS = {
     "ConstantLR": "total_iters",
     "OneCycleLR": "total_steps",
 }
+_LEFT = 0.01  # of the rate: a schedule without an end has done its work
 
 
 class Schedules(Instrument):
@@ -64,6 +66,7 @@ class Schedules(Instrument):
                     "name": name,
                     "type": type(scheduler).__name__,
                     "horizon": horizon if isinstance(horizon, int | float) else None,
+                    "fades": _fades(scheduler),
                     "optimizer": None if serves is None else serves.name,
                     "optimizer_steps": 0 if serves is None else serves.count,
                     "steps": steps,
@@ -89,3 +92,20 @@ class Schedules(Instrument):
                 return state, False
             others |= any(id(p) in parameters for g in other.param_groups for p in g["params"])
         return None, others
+
+
+def _fades(scheduler: Any) -> int | None:
+    """Steps of a scheduler by divisions after which a hundredth of its rate is left; None for others."""
+    gamma = getattr(scheduler, "gamma", None)
+    if not isinstance(gamma, int | float) or not 0 < gamma < 1:
+        return None
+    divisions = max(1, round(math.log(_LEFT) / math.log(gamma)))
+    match type(scheduler).__name__:
+        case "StepLR":
+            return int(scheduler.step_size) * divisions
+        case "ExponentialLR":
+            return divisions
+        case "MultiStepLR":
+            milestones = sorted(scheduler.milestones.elements())
+            return int(milestones[min(divisions, len(milestones)) - 1]) if milestones else None
+    return None
