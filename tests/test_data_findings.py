@@ -93,6 +93,12 @@ def test_pure_batches_of_different_classes() -> None:
     assert labelled([pure(c) | {"batch_rows": 4} for c in (0, 0, 1, 3)]).loud() == []  # too few rows to say
 
 
+def test_numbers_in_order_are_sorted_data_if_there_are_several() -> None:
+    numbers = {"label_rising": 1.0, "label_runs_expected": 0.0}
+    assert labelled([numbers | {"label_runs": 0.9}] * 4).loud() == ["unshuffled-data"]
+    assert labelled([numbers | {"label_runs": -0.5}] * 4).loud() == []  # the two ends of an interval
+
+
 def test_two_groups_side_by_side_are_made_on_purpose() -> None:
     row = pure(0, 0.5, 0.5) | {"label_rising": 1, "label_runs": 0.98, "label_classes": 2, "label_classes_seen": 2}
     assert labelled([row] * 8).loud() == []

@@ -144,6 +144,9 @@ def test_gradients_that_die_out_through_time() -> None:
     assert found.detected_step >= 128 and "only the last 30" in found.cause
     assert "vanishing-gradient" not in unrolled(lambda s: -40.0, falling(200)).findings()
     assert "vanishing-gradient" not in unrolled(lambda s: -20.0).findings()
+    # readings are dear: what does not learn is what it was, up to four times the steps
+    assert "vanishing-gradient" in unrolled(lambda s: -40.0, looks=[4, 8, 50]).findings()
+    assert "vanishing-gradient" not in unrolled(lambda s: -40.0, looks=[4, 8, 16]).findings()
 
 
 # --- initialisation ----------------------------------------------------------------------------------------------

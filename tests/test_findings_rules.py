@@ -431,6 +431,19 @@ def test_detached_parameters() -> None:
     assert most.findings()["detached-parameters"].severity == "critical"
 
 
+def test_a_player_that_is_cut_off_runs_in_turns_only() -> None:
+    def game(called) -> Stream:
+        stream = train(falling(150), name="D", stream=train(flat(150), name="G"))
+        layered(stream, "gradients", "gradient_share", lambda s: [0, 0, *[1] * 6], FEW)
+        layered(stream, "weights", "update_rms", lambda s: [0, 0, *[1e-4] * 6], FEW)
+        layered(stream, "weights", "weight_rms", lambda s: [0.1] * 8, FEW)
+        return layered(stream, "activations", "called", called, FEW)
+
+    turns = game(lambda s: [float(s % 4 == 0)] * 2 + [1.0] * 6)
+    assert turns.findings()["detached-parameters"].severity == "warning"
+    assert "detached-parameters" not in game(lambda s: [0.0, 0.0] + [1.0] * 6).loud()
+
+
 @pytest.mark.parametrize(
     ("share", "update", "called", "weight"),
     [

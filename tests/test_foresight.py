@@ -125,7 +125,7 @@ def test_the_deeper_the_decay_the_sooner_it_explains_a_loss_that_stands() -> Non
     assert told == sorted(told) and 24 <= told[0] < 40 < told[1] < 80 < told[2] <= 132
 
 
-def test_tokens_are_seen_to_be_one_from_two_looks_if_the_newest_is_half_as_old_as_the_run() -> None:
+def test_tokens_are_seen_to_be_one_from_two_looks_if_the_newest_is_not_long_ago() -> None:
     def similar(steps: tuple[int, ...], last: int) -> Stream:
         stream = train(flat(last), constant=LN10)
         stream.event(1, "modules", modules=[{"name": n, "type": "LayerNorm"} for n in LAYERS])

@@ -11,6 +11,9 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _ROWS = 8  # labels a batch must have to say anything of their order
 _LOOKS = 4
 _PURE = 0.8
+# Lag-1 autocorrelation: n evenly spaced numbers in order have 1 − 3/n at least; of a handful, such as the two values at
+# the ends of an interval, the order says nothing.
+_FEW_LABELS = 0.5
 # A loop that makes several steps of each batch, 32 say, may look as if it asked each time (its batch is made anew from
 # the same rows). So it takes twice as many steps; or those 32, where its asking was followed at so many looks that even
 # of batches drawn at random the same one would have come each time once in a million.
@@ -99,6 +102,8 @@ def _rising(history: History, name: str) -> Sign | None:
         seen = history.value("label_classes_seen", name)
         if not np.nanmedian(classes) <= 0.5 * seen or (np.nanmedian(classes) < 3 and len(steps) < _LOOKS + 2):
             return None  # two groups side by side (real and fake, positives and negatives) are made on purpose
+    elif not np.median(runs) > _FEW_LABELS:
+        return None
     evidence = Evidence("label_rising", name, int(steps[-1]), float(rising.mean()), 0.0,
                         f"shuffled labels of {_ROWS} rows are in order once in thousands of batches")  # fmt: skip
     cause = "the data are sorted by their label: within each batch labels only ever go one way."

@@ -72,12 +72,12 @@ REWIRED = Remedy(
 @rule("rank-collapse", needs=("rank", "step"))
 def rank_collapse(history: History) -> Sign | None:
     """Over the norms of a network 1 − cosine between tokens falls by 2⁻⁸, geometrically, to 2⁻¹⁰ or less, at three
-    looks in a row (two, where there are no more and the newest is half as old as the run), while the loss learns
+    looks in a row (two, where there are no more and the newest is a quarter as old as the run), while the loss learns
     nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on."""
     recent = history.recent_layers("token_cosine", _LOOKS)
     if len(recent) < 2 or np.all(np.isnan(recent[-1].values)):
         return None
-    if recent[-1].step != history.step and not (len(recent) == 2 and history.step <= 2 * recent[-1].step):
+    if recent[-1].step != history.step and not (len(recent) == 2 and history.step <= 4 * recent[-1].step):
         return None  # looks are rare in the beginning, and what a network starts with is seen at the first of them
     if len(recent) == 2 and recent[-1].step == history.step:
         return None

@@ -21,6 +21,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _LOOKS = 3
 _HALF, _ALL = 12.0, 24.0  # bits over the sequence
 _LONG = 128  # steps
+_OLD = 4.0  # two doublings: readings are dear, and what does not learn does not change
 _SOURCE = (
     "2^24 is one rounding error of float32, 2^12 half of its bits: the terms of the last time steps are lost in the "
     "weights' gradient beside those of the first"
@@ -100,8 +101,8 @@ def bptt_explosion(history: History) -> Sign | None:
 
 def lost_in_time(history: History) -> Sign | None:
     """What a loss says at the end of a long sequence does not come back to its beginning: 2⁻²⁴ or less at three looks
-    in a row, and the loss learns nothing for 128 steps."""
-    factors = through_time(history)
+    in a row, the newest no older than three quarters of the run, and the loss learns nothing for 128 steps."""
+    factors = through_time(history, _OLD)
     worst = min(factors, key=lambda where: max(factors[where]), default=None)
     if worst is None or max(factors[worst]) > -_ALL or len(factors[worst]) < _LOOKS or not history.losses:
         return None
@@ -120,11 +121,12 @@ def lost_in_time(history: History) -> Sign | None:
     return Sign("warning", cause, evidence, (worst,), began, cures)
 
 
-def through_time(history: History) -> dict[str, list[float]]:
-    """log2 of what the gradient is multiplied by over a layer's whole sequence, at its newest two or three looks."""
+def through_time(history: History, old: float = 1.0) -> dict[str, list[float]]:
+    """log2 of what the gradient is multiplied by over a layer's whole sequence, at its newest two or three looks; none
+    where the run is longer than ``old`` times what it was at the newest."""
     rates = history.recent_layers("bptt_rate", _LOOKS)
     lengths = history.recent_layers("bptt_length", _LOOKS)
-    if len(rates) < 2 or len(lengths) != len(rates) or rates[-1].step != history.step:
+    if len(rates) < 2 or len(lengths) != len(rates) or history.step > old * rates[-1].step:
         return {}
     found = {}
     for name in rates[-1].names:

@@ -80,8 +80,10 @@ def detached_parameters(history: History) -> Sign | None:
     update = history.layers("update_rms")
     weights = history.recent_layers("weight_rms", 32)
     held = [n for n in names if update is not None and update[n] == 0 and _unmoved(n, [w[n] for w in weights])]
-    called = history.recent_layers("called", _LOOKS)
-    running = [n for n in held if called and all(c[n] == 1 for c in called)]
+    called = history.recent_layers("called", needed)
+    # of several optimisers that take turns, each has models that run for the others too
+    runs_at = all if needed == _LOOKS else any
+    running = [n for n in held if called and runs_at(c[n] == 1 for c in called)]
     if not held or (not running and looks < 8):
         return None
     bad = running or held
