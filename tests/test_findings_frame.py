@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from histories import FEW_RANDOM, Stream, falling, flat, layered, train
 from surefoot.findings import Engine, History, Rule, Sign, all_rules, diagnose, rule
+from surefoot.findings import engine as judging
 from surefoot.findings.causes import EFFECTS, order
 from surefoot.runs import Evidence, Family, Finding, RunWriter, Severity
 
@@ -190,9 +191,16 @@ def test_causes_and_effects_are_ids_of_rules() -> None:
     assert known >= set(EFFECTS) and all(known >= effects for effects in EFFECTS.values())
 
 
-def test_confidence_is_null_until_measured() -> None:
+def test_confidence_is_what_was_measured_and_null_until_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judging, "_precision", lambda: {"non-finite": 0.9})
     found = train([2.3, 9.0, math.nan], constant=2.3).findings()
-    assert found and all(f.confidence is None for f in found.values())
+    assert {id: f.confidence for id, f in found.items()} == dict.fromkeys(found) | {"non-finite": 0.9}
+
+
+def test_measured_precisions_are_shares_of_ids_that_there_are() -> None:
+    measured = judging._precision()
+    assert measured.keys() <= {rule.id for rule in all_rules()}
+    assert all(0 <= share <= 1 for share in measured.values())
 
 
 # --- causality ---------------------------------------------------------------------------------------------------
