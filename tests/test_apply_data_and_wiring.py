@@ -180,11 +180,17 @@ def test_step_all_steps_the_one_that_is_forgotten() -> None:
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 
-def test_shuffle_reaches_loaders_and_indices_in_training_only() -> None:
+def loading():
+    """Labels in order, a model, its optimiser, and a loader that gives them as they are."""
     x, y = blobs()
     model = net()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = DataLoader(TensorDataset(x, y), batch_size=32)
+    return y, model, optimizer, loader
+
+
+def test_shuffle_reaches_loaders_and_indices_in_training_only() -> None:
+    y, model, optimizer, loader = loading()
     with curing("shuffle") as told:
         optimizer.step()
         state = torch.get_rng_state()
@@ -208,10 +214,7 @@ def test_shuffle_reaches_loaders_and_indices_in_training_only() -> None:
 
 
 def test_fresh_batches_go_on() -> None:
-    x, y = blobs()
-    model = net()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    loader = DataLoader(TensorDataset(x, y), batch_size=32)
+    _, _model, optimizer, loader = loading()
     with curing("fresh-batches") as told:
         optimizer.step()
         got = [next(iter(loader))[1][0].item() for _ in range(7)]

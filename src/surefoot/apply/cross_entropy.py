@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from surefoot.apply.cure import Cure, Desk, Patch
+from surefoot.apply.cure import Cure, Desk, Patch, trains
 
 _CROSS_ENTROPY = ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing")
 _NLL_LOSS = _CROSS_ENTROPY[:-1]
@@ -44,7 +44,7 @@ class CrossEntropyCure(Cure):
         def cross_entropy(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
             named = dict(zip(_CROSS_ENTROPY[: len(args)], args, strict=False)) | kwargs
             plain = functools.partial(original, input, target, *args, **kwargs)
-            if not _trains(input) or _legacy(named) or self._inside or self.stopped:
+            if not trains(input) or _legacy(named) or self._inside or self.stopped:
                 return plain()
             how = _modern(named)
             if torch.compiler.is_compiling():
@@ -59,7 +59,7 @@ class CrossEntropyCure(Cure):
         def nll_loss(input: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
             named = dict(zip(_NLL_LOSS[: len(args)], args, strict=False)) | kwargs
             plain = functools.partial(original, input, target, *args, **kwargs)
-            if torch.compiler.is_compiling() or not _trains(input) or _legacy(named) or self._inside:
+            if torch.compiler.is_compiling() or not trains(input) or _legacy(named) or self._inside:
                 return plain()
             logits = self._logits.get(input)
             return plain() if logits is None else self._instead(guard, logits, target, plain, _modern(named))
@@ -70,7 +70,7 @@ class CrossEntropyCure(Cure):
         @functools.wraps(original)
         def log_softmax(input: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(input, *args, **kwargs)
-            if not torch.compiler.is_compiling() and not self._inside and _trains(result):
+            if not torch.compiler.is_compiling() and not self._inside and trains(result):
                 guard(self._remember, result, input, args[0] if args else kwargs.get("dim"))
             return result
 
@@ -103,10 +103,6 @@ def _legacy(named: dict[str, Any]) -> bool:
 
 def _modern(named: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in named.items() if name not in ("size_average", "reduce")}
-
-
-def _trains(tensor: Any) -> bool:
-    return isinstance(tensor, Tensor) and torch.is_grad_enabled() and tensor.requires_grad
 
 
 def _by_its_op(

@@ -164,6 +164,11 @@ class ModelCure(Cure):
         return torch.is_grad_enabled() and all(model.training for model in self.trained)
 
 
+def trains(value: Any) -> bool:
+    """Whether a gradient is asked for: a tensor of training, and not of an evaluation."""
+    return isinstance(value, Tensor) and torch.is_grad_enabled() and value.requires_grad
+
+
 def parameters_of(optimizer: Optimizer) -> list[Tensor]:
     """The parameters of an optimiser that have a gradient."""
     return [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from surefoot.apply.cure import Cure, Patch
+from surefoot.apply.cure import Cure, Patch, trains
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -38,9 +38,7 @@ class Float32Logits(Cure):
         return function
 
     def _cast(self, logits: Any) -> Tensor | None:
-        if not isinstance(logits, Tensor) or logits.dtype not in _HALF:
-            return None
-        if not (torch.is_grad_enabled() and logits.requires_grad):
+        if not trains(logits) or logits.dtype not in _HALF:
             return None
         self.act()
         return logits.float()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from surefoot.apply.cure import Cure, Desk, Patch
+from surefoot.apply.cure import Cure, Desk, Patch, trains
 
 
 def _off_zero(x: Tensor) -> Tensor:
@@ -82,9 +82,7 @@ class SafeDomain(Cure):
         return power
 
     def _move(self, x: Any, inside: Callable[[Tensor], Tensor]) -> Tensor | None:
-        if not isinstance(x, Tensor) or not x.is_floating_point():
-            return None
-        if not (torch.is_grad_enabled() and x.requires_grad):
+        if not trains(x) or not x.is_floating_point():
             return None
         moved = inside(x)
         count = (moved != x).sum()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, LossLevel
 
+HOLDS = 4.0
+"""A dear reading of what does not learn is good for so many times the steps that it was taken at: two doublings."""
+
 
 def stuck_for(history: History, steps: int) -> bool:
     """Every loss has been seen for so many steps, and none has learned anything."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot.findings.depth import theil_sen
 from surefoot.findings.history import History, Layers
+from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -77,7 +78,7 @@ def rank_collapse(history: History) -> Sign | None:
     recent = history.recent_layers("token_cosine", _LOOKS)
     if len(recent) < 2 or np.all(np.isnan(recent[-1].values)):
         return None
-    if recent[-1].step != history.step and not (len(recent) == 2 and history.step <= 4 * recent[-1].step):
+    if recent[-1].step != history.step and not (len(recent) == 2 and history.step <= HOLDS * recent[-1].step):
         return None  # looks are rare in the beginning, and what a network starts with is seen at the first of them
     if len(recent) == 2 and recent[-1].step == history.step:
         return None

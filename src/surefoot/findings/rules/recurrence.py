@@ -15,13 +15,13 @@ import numpy as np
 
 from surefoot.findings import remedies
 from surefoot.findings.history import History
+from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
 _HALF, _ALL = 12.0, 24.0  # bits over the sequence
 _LONG = 128  # steps
-_OLD = 4.0  # two doublings: readings are dear, and what does not learn does not change
 _SOURCE = (
     "2^24 is one rounding error of float32, 2^12 half of its bits: the terms of the last time steps are lost in the "
     "weights' gradient beside those of the first"
@@ -102,7 +102,7 @@ def bptt_explosion(history: History) -> Sign | None:
 def lost_in_time(history: History) -> Sign | None:
     """What a loss says at the end of a long sequence does not come back to its beginning: 2⁻²⁴ or less at three looks
     in a row, the newest no older than three quarters of the run, and the loss learns nothing for 128 steps."""
-    factors = through_time(history, _OLD)
+    factors = through_time(history, HOLDS)
     worst = min(factors, key=lambda where: max(factors[where]), default=None)
     if worst is None or max(factors[worst]) > -_ALL or len(factors[worst]) < _LOOKS or not history.losses:
         return None
