@@ -119,6 +119,7 @@ def test_a_third_is_held_out_by_its_name(tmp_path: Path) -> None:
     assert sum(map(cases.held_out, names)) == pytest.approx(1000, abs=100)
     kept = next(name for name in names if not cases.held_out(name))
     held = next(name for name in names if cases.held_out(name))
+    assert not cases.held_out("gan_two_rings"), "its result was read: opened.txt"
     corpus(tmp_path, **{f"healthy__{kept}": script(), f"healthy__{held}": script()})
     for split, wanted in {"tuned": {kept}, "held-out": {held}, "all": {kept, held}}.items():
         assert {case.name for case in cases.load(split, corpus=tmp_path)[0]} == wanted
