@@ -23,12 +23,18 @@ EFFECTS: dict[str, frozenset[str]] = {
             "attention-logit-growth",
             "rank-collapse",
             "bptt-explosion",
+            "always-clipping",
+            "amp-step-skipping",
+            "loss-spike",
+            "output-logit-divergence",
+            "stalled",
+            "unsafe-step",
         }
     ),
     "rank-desync": frozenset({"learning-rate-too-low", "divergence", "stalled"}),
-    "double-softmax": frozenset({"learning-rate-too-low", "vanishing-gradient"}),
-    "detached-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "divergence"}),
-    "optimizer-misses-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient"}),
+    "double-softmax": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
+    "detached-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "divergence", "stalled"}),
+    "optimizer-misses-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
     "zero-variance-groups": frozenset(
         {"exploding-gradient", "vanishing-gradient", "learning-rate-too-low", "epsilon-dominated-update", "stalled"}
     ),
@@ -47,7 +53,9 @@ EFFECTS: dict[str, frozenset[str]] = {
         }
     ),
     "broadcast-loss": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
-    "stale-batch": frozenset({"overfitting", "stalled"}),
+    "stale-batch": frozenset(
+        {"overfitting", "stalled", "naive-loss-minimisation", "output-logit-divergence", "softmax-collapse"}
+    ),
     "unscaled-inputs": frozenset(
         {
             "bad-batch",
@@ -62,6 +70,19 @@ EFFECTS: dict[str, frozenset[str]] = {
             "loss-spike",
             "stalled",
             "off-critical-initialisation",
+            "always-clipping",
+            "amp-step-skipping",
+            "attention-logit-growth",
+            "bptt-explosion",
+            "epsilon-dominated-update",
+            "loss-term-imbalance",
+            "low-precision-overflow",
+            "low-precision-underflow",
+            "mode-collapse",
+            "output-logit-divergence",
+            "rank-collapse",
+            "softmax-collapse",
+            "unsafe-step",
         }
     ),
     "bad-batch": frozenset(
@@ -75,9 +96,28 @@ EFFECTS: dict[str, frozenset[str]] = {
             "non-finite",
             "loss-spike",
             "unsafe-step",
+            "always-clipping",
+            "amp-step-skipping",
+            "attention-logit-growth",
+            "bptt-explosion",
+            "low-precision-overflow",
+            "output-logit-divergence",
         }
     ),
-    "unshuffled-data": frozenset({"loss-spike", "divergence", "stalled", "learning-rate-too-high", "overfitting"}),
+    "unshuffled-data": frozenset(
+        {
+            "loss-spike",
+            "divergence",
+            "stalled",
+            "learning-rate-too-high",
+            "overfitting",
+            "dead-units",
+            "exploding-gradient",
+            "output-logit-divergence",
+            "saturated-units",
+            "unsafe-step",
+        }
+    ),
     "loss-term-imbalance": frozenset({"stalled", "learning-rate-too-low"}),
     "off-critical-initialisation": frozenset(
         {
@@ -90,6 +130,16 @@ EFFECTS: dict[str, frozenset[str]] = {
             "saturated-units",
             "non-finite",
             "stalled",
+            "always-clipping",
+            "attention-logit-growth",
+            "bptt-explosion",
+            "loss-spike",
+            "low-precision-overflow",
+            "low-precision-underflow",
+            "output-logit-divergence",
+            "rank-collapse",
+            "softmax-collapse",
+            "unsafe-step",
         }
     ),
     "bptt-explosion": frozenset(
@@ -118,10 +168,13 @@ EFFECTS: dict[str, frozenset[str]] = {
             "non-finite",
             "low-precision-overflow",
             "amp-step-skipping",
+            "loss-spike",
+            "stalled",
+            "unsafe-step",
         }
     ),
-    "saturated-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters"}),
-    "dead-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters"}),
+    "saturated-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters", "stalled"}),
+    "dead-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters", "stalled"}),
     "vanishing-gradient": frozenset(
         {
             "learning-rate-too-low",
@@ -129,6 +182,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "saturated-units",
             "low-precision-underflow",
             "epsilon-dominated-update",
+            "stalled",
         }
     ),
     "low-precision-underflow": frozenset(
@@ -149,7 +203,21 @@ EFFECTS: dict[str, frozenset[str]] = {
     "posterior-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
     "always-clipping": frozenset({"epsilon-dominated-update", "learning-rate-too-low", "stalled"}),
     "epsilon-dominated-update": frozenset({"learning-rate-too-low", "stalled"}),
-    "scheduler-misuse": frozenset({"learning-rate-too-low", "learning-rate-too-high", "loss-spike", "stalled"}),
+    "scheduler-misuse": frozenset(
+        {
+            "learning-rate-too-low",
+            "learning-rate-too-high",
+            "loss-spike",
+            "stalled",
+            "attention-logit-growth",
+            "dead-units",
+            "divergence",
+            "exploding-gradient",
+            "non-finite",
+            "saturated-units",
+            "unsafe-step",
+        }
+    ),
     "naive-loss-minimisation": frozenset({"softmax-collapse", "output-logit-divergence"}),
     "softmax-collapse": frozenset(
         {"output-logit-divergence", "loss-spike", "divergence", "stalled", "epsilon-dominated-update"}
@@ -171,6 +239,9 @@ EFFECTS: dict[str, frozenset[str]] = {
             "output-logit-divergence",
             "low-precision-overflow",
             "amp-step-skipping",
+            "always-clipping",
+            "mode-collapse",
+            "softmax-collapse",
         }
     ),
     "unsafe-step": frozenset(
@@ -199,11 +270,13 @@ EFFECTS: dict[str, frozenset[str]] = {
         }
     ),
     "output-logit-divergence": frozenset({"loss-spike", "divergence", "low-precision-overflow", "non-finite"}),
-    "low-precision-overflow": frozenset({"non-finite", "amp-step-skipping", "divergence"}),
+    "low-precision-overflow": frozenset({"non-finite", "amp-step-skipping", "divergence", "stalled"}),
+    "amp-step-skipping": frozenset({"divergence", "frozen-parameters", "learning-rate-too-low", "stalled"}),
     "divergence": frozenset(
-        {"exploding-gradient", "dead-units", "saturated-units", "vanishing-gradient", "non-finite"}
+        {"exploding-gradient", "dead-units", "saturated-units", "vanishing-gradient", "non-finite", "stalled"}
     ),
     "non-finite": frozenset({"dead-units", "saturated-units", "divergence", "exploding-gradient", "amp-step-skipping"}),
+    "learning-rate-too-low": frozenset({"stalled"}),
 }
 _DEPTH = {id: i for i, id in enumerate(EFFECTS)}
 
