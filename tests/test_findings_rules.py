@@ -569,6 +569,16 @@ def test_a_stage_in_which_no_layer_gets_a_gradient_is_frozen(began: int) -> None
     assert "frozen-parameters" not in once.findings()
 
 
+@pytest.mark.parametrize(("losses", "severity"), [(flat(300, 2.3, 0.01), "critical"), (falling(300), "info")])
+def test_a_part_with_a_rate_of_zero_is_meant_where_the_rest_learns(losses: list[float], severity: str) -> None:
+    stream = train(losses, constant=LN10)
+    stream.event(1, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
+    steps = list(range(4, 300, 4))
+    layered(stream, "frozen", "unchanged_share", lambda s: [1.0] * 6 + [0.0] * 2, steps)
+    stream.event(steps[-1], "unchanged", why="rate 0")
+    assert stream.findings()["frozen-parameters"].severity == severity
+
+
 def test_nan_is_no_softmax_collapse() -> None:
     stream = train([*falling(80), *[math.nan] * 200], constant=LN10)
     for step in range(10, 280, 10):

@@ -261,6 +261,22 @@ def test_a_code_that_cannot_pay_is_known_at_once(weight: float | None, found: bo
     assert ("posterior-collapse" in stream.loud()) == found
 
 
+@pytest.mark.parametrize(
+    ("nats", "told"),
+    [
+        ((0.06, 0.03, 0.01, 0.002, 4e-4, 2e-4), "warning"),
+        ((0.06, 0.3, 0.8, 0.09, 0.03, 0.01), "warning"),  # a hump, and gone for three doublings
+        ((0.06, 0.3, 0.3, 0.8, 0.09, 0.03), "info"),  # the trough before a code is born may look like this
+        ((0.06, 0.03, 0.01, 0.002, 4e-4, 6e-4), "info"),  # one is being born
+    ],
+)
+def test_a_code_that_dies_for_three_doublings_of_the_time_is_not_waited_for(nats: tuple[float, ...], told: str) -> None:
+    stream = train([1.0] * 300)
+    for step, value in zip((8, 16, 32, 64, 128, 256), nats, strict=True):
+        stream.row(step, "latent", {("active_units_share", "mu"): 0.0, ("latent_kl", "mu"): value})
+    assert severity(stream, "posterior-collapse") == told
+
+
 def game(spread: Callable[[int], float], offset: Callable[[int], float]) -> str | None:
     stream = train([1.0] * 128)
     for step in SPARSE:

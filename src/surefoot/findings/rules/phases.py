@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from surefoot.findings.history import History, Layers
+from surefoot.findings.progress import stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -88,11 +89,11 @@ def eval_mode_training(history: History) -> Sign | None:
 def frozen_parameters(history: History) -> Sign | None:
     """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
 
-    Warning (critical where they are most of the model) if their optimiser never stepped, or all of it steps with a
-    learning rate of 0, or a layer that runs has had a gradient of exactly zero at eight looks or more while others
-    have one (or at three looks over 32 steps where none has, and the loss is not 0); in all cases over 64 steps. Info
-    where a learning rate of 0 spares some parameters only, and where parameters that are held have
-    ``requires_grad=False``: that is how a backbone is frozen.
+    Warning (critical where they are most of the model), in all cases over 64 steps: their optimiser never stepped; or
+    all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128 steps; or a layer that
+    runs has had a gradient of exactly zero at eight looks or more while others have one (or at three looks over 32
+    steps where none has, and the loss is not 0). Info where a learning rate of 0 spares some parameters and the others
+    learn, and where parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
     """
     return _unchanged(history) or _zero_gradient(history) or _told_to(history)
 
@@ -112,7 +113,7 @@ def _unchanged(history: History) -> Sign | None:
     never = [r for r in reasons if r.get("why") == "never stepped"]
     at_zero = [r for r in reasons if r.get("why") == "rate 0"]
     severity: Severity = "info"
-    if never or (at_zero and whole):
+    if never or (at_zero and (whole or stuck_for(history, 2 * _STEPS))):
         severity = "critical" if share > 0.5 else "warning"
     reason = (never or at_zero or reasons)[0]
     why = {

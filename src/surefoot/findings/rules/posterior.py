@@ -56,7 +56,8 @@ def posterior_collapse(history: History) -> Sign | None:
 
     Active is a dimension whose posterior mean has a variance above 0.01 over the data. Some inactive dimensions are
     healthy: they are what the data do not need. Critical where the loss fell all the same: the decoder does without.
-    Info before step 500, and where the divergence is above 0.1 nats or on the rise: a code may be born late.
+    Info where the divergence is above 0.1 nats or on the rise, for a code may be born late, and before step 500 unless
+    the divergence has fallen over each of the last three doublings of the time: the trough before a birth is shorter.
 
     No such waiting where no code can pay: of a loss that is an error and β times the divergence (both seen, and β the
     same at three looks) a code of more nats than the whole loss over β costs more than it could ever save, for no error
@@ -74,7 +75,8 @@ def posterior_collapse(history: History) -> Sign | None:
             continue
         severity: Severity = "critical" if history.learned else "warning"
         # a code that is being born says little and more from look to look
-        born = history.step < _BORN_BY or nats[-1] > 2 * nats.min() + 1e-3
+        young = history.step < _BORN_BY and not _dying(steps, nats)
+        born = young or nats[-1] > 2 * nats.min() + 1e-3
         if nats[-1] > _NEXT_TO_NOTHING or (born and not hopeless):
             severity = "info"
         evidence: tuple[Evidence, ...] = (
@@ -94,6 +96,11 @@ def posterior_collapse(history: History) -> Sign | None:
             cause += f" No code of more than {affordable:.2g} nats could pay: the divergence weighs too much."
         return Sign(severity, cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
     return None
+
+
+def _dying(steps: np.ndarray, nats: np.ndarray) -> bool:
+    at = [np.searchsorted(steps, steps[-1] / 2**doublings, side="right") - 1 for doublings in range(4)]
+    return bool(at[-1] >= 0 and (np.diff(nats[at]) > 0).all())
 
 
 def _affordable_code(history: History, name: str) -> float:
