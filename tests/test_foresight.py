@@ -150,6 +150,14 @@ def test_attention_that_chose_its_key_before_half_was_learned() -> None:
     assert severity(attended(0.5), "attention-logit-growth") == "info"
 
 
+@pytest.mark.parametrize(("logits", "told"), [((200, 300, 250, 400, 500), "warning"), ((90, 300, 250, 400, 500), None)])
+def test_attention_that_was_on_one_key_before_anything_was_learned(logits: tuple[float, ...], told: str | None) -> None:
+    stream = train(falling(60, LN10, 1.9), constant=LN10)
+    for step, logit in zip((1, 4, 8, 16, 32), logits, strict=True):
+        stream.row(step, "attention", {("attention_logit_max", "qkv"): logit, ("attention_entropy", "qkv"): 0.02})
+    assert severity(stream, "attention-logit-growth") == told
+
+
 def test_three_looks_are_enough_where_no_layer_moves_at_all() -> None:
     def silent(steps: tuple[int, ...]) -> Stream:
         stream = train(flat(100, 4.0, 0.2), constant=0.693)

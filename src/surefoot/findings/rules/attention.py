@@ -21,6 +21,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _LARGE, _LOST = 1e3, 1e4
 _FLAT = 104.0  # −ln of the smallest number of float32, 2⁻¹⁴⁹, to the next half
 _GROWN = 8.0
+_WAIT = 32  # steps in which a start may heal by itself
 _ONE_KEY = 0.1  # of the entropy of an even choice
 _NOTED = 50.0
 _PAPER = "Wortsman et al. 2024, §3.1: models suffer from logits of about 1e3; all diverged beyond 1e4"
@@ -62,8 +63,9 @@ QK_CLIP = Remedy(
 @rule("attention-logit-growth", needs=("attention",))
 def attention_logit_growth(history: History) -> Sign | None:
     """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
-    is on one key (entropy ≤ 0.1 of an even choice), eight times its first size, and the loss has risen from its best or
-    is still above half of a constant prediction's: no gradient tells such an attention where it should look instead.
+    is on one key (entropy ≤ 0.1 of an even choice), eight times its first size or like that at every look of the first
+    32 steps, before anything could choose the key, and the loss has risen from its best or is still above half of a
+    constant prediction's: no gradient tells such an attention where it should look instead.
 
     Critical from 10⁴ on, and where the loss has been lost meanwhile. Info: ≥ 50 and eight times its first size.
     """
@@ -85,7 +87,12 @@ def attention_logit_growth(history: History) -> Sign | None:
         severity: Severity = "critical" if held >= _LOST or harmed else "warning"
         threshold = _LOST if held >= _LOST else _LARGE
         where_all = tuple(n for n, v in zip(newest.names, newest.values, strict=True) if v >= _LARGE)
-    elif held >= _FLAT and entropy <= _ONE_KEY and grown >= _GROWN and (harmed or _early(history)):
+    elif (
+        held >= _FLAT
+        and entropy <= _ONE_KEY
+        and (grown >= _GROWN or _born_flat(history, where))
+        and (harmed or _early(history))
+    ):
         severity, threshold, where_all = "warning", _FLAT, (where,)
     elif held >= _NOTED and grown >= _GROWN:
         severity, threshold, where_all = "info", _NOTED, (where,)
@@ -119,6 +126,19 @@ def attention_logit_growth(history: History) -> Sign | None:
     )
     cures = (QK_CLIP, QK_NORM) if from_start else (QK_CLIP, QK_NORM, remedies.lower_rate(10.0), remedies.WARM_UP)
     return Sign(severity, cause, tuple(evidence), where_all, since, cures)
+
+
+def _born_flat(history: History, where: str) -> bool:
+    """The attention has been on one key since the first step, and 32 steps have not changed that."""
+    steps, logits = history.series("attention_logit_max", where)
+    _, entropies = history.series("attention_entropy", where)
+    return bool(
+        len(steps) == len(entropies)
+        and steps[0] <= 2
+        and steps[-1] >= _WAIT
+        and (logits >= _FLAT).all()
+        and (entropies <= _ONE_KEY).all()
+    )
 
 
 def _early(history: History) -> bool:
