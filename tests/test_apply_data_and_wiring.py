@@ -99,6 +99,24 @@ class Hidden(nn.Module):
         return self.rest[0](torch.tanh(self.first(x))).sum(1)
 
 
+def test_keep_graph_tells_a_critics_detach_from_a_generators() -> None:
+    torch.manual_seed(0)
+    generator, critic = nn.Linear(2, 2), nn.Linear(2, 1)
+    players = {name: torch.optim.SGD(m.parameters(), lr=0.1) for name, m in (("g", generator), ("d", critic))}
+    before = generator.weight.detach().clone()
+    with curing("keep-graph") as told:
+        for _ in range(6):
+            fake = generator(torch.randn(8, 2))
+            players["d"].zero_grad()
+            (critic(torch.randn(8, 2)) - critic(fake.detach())).square().mean().backward()
+            players["d"].step()
+            players["g"].zero_grad()
+            F.softplus(-critic(fake.detach())).mean().backward()  # a second backward through what d's has not freed
+            players["g"].step()
+    assert not torch.equal(generator.weight, before)
+    assert told.summaries["keep-graph"].count("test_apply") == 1
+
+
 def test_all_parameters_join_but_those_that_are_updated_by_hand() -> None:
     model, own = Hidden(), nn.Parameter(torch.zeros(()))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
@@ -117,6 +135,15 @@ def test_all_parameters_join_but_those_that_are_updated_by_hand() -> None:
     assert told.summaries["all-parameters"] == "gave 2 parameter tensors to the optimiser"
 
 
+_CUTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "detach": lambda code: code.detach(),
+    "data": lambda code: code.data,
+    "numpy": lambda code: torch.from_numpy(code.detach().cpu().numpy()),
+    "tolist": lambda code: torch.tensor(code.tolist(), dtype=torch.float32),
+    "tensor": lambda code: torch.as_tensor(code.detach().numpy()),
+}
+
+
 class Cut(nn.Module):
     def __init__(self, how: str) -> None:
         super().__init__()
@@ -132,11 +159,12 @@ class Cut(nn.Module):
         else:
             code = self.encoder(x)
             self.log.append(code.detach())
-            cut = code.detach() if self.how == "detach" else code.data
+            self.log.append(torch.tensor(code.detach().numpy().mean()))  # a number for the log
+            cut = _CUTS[self.how](code)
         return self.head(torch.tanh(cut))
 
 
-@pytest.mark.parametrize("how", ["detach", "data", "no_grad"])
+@pytest.mark.parametrize("how", ["no_grad", *_CUTS])
 def test_keep_graph_passes_over_what_cuts(how: str) -> None:
     torch.manual_seed(0)
     model, target = Cut(how), net()
@@ -187,6 +215,37 @@ def loading():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     loader = DataLoader(TensorDataset(x, y), batch_size=32)
     return y, model, optimizer, loader
+
+
+def test_shuffle_reaches_slices_that_are_batches() -> None:
+    x, y = blobs()
+    model = net()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    table, stream = torch.randn(96, 4), torch.arange(96.0)
+
+    def one_pass() -> tuple[list[Tensor], Tensor]:
+        given = [(x[i : i + 16], y[i : i + 16]) for i in range(0, 96, 16)]
+        index = torch.arange(90)
+        return [torch.cat(part) for part in zip(*given, strict=True)], torch.cat(
+            [index[i : i + 9] for i in range(0, 90, 9)]
+        )
+
+    with curing("shuffle") as told:
+        optimizer.step()
+        one_pass()
+        (rows, labels), index = one_pass()
+        assert torch.equal(labels.sort().values, y) and not torch.equal(labels, y)
+        place = [int((x == row).all(1).nonzero()[0]) for row in rows]
+        assert torch.equal(y[torch.tensor(place)], labels)  # rows and labels stay together
+        assert torch.equal(index.sort().values, torch.arange(90)) and not torch.equal(index, torch.arange(90))
+        with torch.no_grad():
+            assert torch.equal(one_pass()[0][1], y)
+        for i in range(0, 64, 8):  # the next step's inputs and targets of a series are no batches
+            assert torch.equal(stream[i : i + 8], torch.arange(i, i + 8.0))
+            assert torch.equal(stream[i + 1 : i + 9], torch.arange(i + 1, i + 9.0))
+        assert torch.equal(table[:40], table[torch.arange(40)])
+    assert told.summaries["shuffle"].startswith("shuffled ")
+    assert torch.equal(one_pass()[0][1], y)
 
 
 def test_shuffle_reaches_loaders_and_indices_in_training_only() -> None:

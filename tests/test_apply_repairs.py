@@ -182,6 +182,17 @@ def test_bfloat16_has_room_for_what_float16_has_not() -> None:
     assert "turned 1 autocast regions" in told.summaries["bfloat16"]
 
 
+def test_half_precision_weights_with_copies_in_float32_that_are_optimised() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(8, 1).half()
+    copies = [p.detach().float().requires_grad_() for p in model.parameters()]
+    optimizer = SGD(copies, lr=0.1)
+    with curing("bfloat16") as told:
+        assert torch.isfinite(model(6e4 * torch.ones(2, 8).half())).all() and model.weight.dtype == torch.float32
+        optimizer.step()
+    assert told.summaries["bfloat16"].endswith("gave 1 models float32 weights")
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_in_half_precision_learn_by_small_steps(dtype: torch.dtype) -> None:
     def run() -> list[float]:
@@ -419,6 +430,25 @@ def test_attention_without_a_skip_gets_one(skip: bool) -> None:
     assert apart() == bare and bool(told.notes) == skip
 
 
+def test_a_feed_forward_network_beside_it_gets_one_too() -> None:
+    class Stacked(nn.Module):
+        def __init__(self, skip: bool) -> None:
+            super().__init__()
+            self.attention, self.skip = Attention(), skip
+            self.mlp = nn.Sequential(nn.Linear(WIDTH, 2 * WIDTH), nn.ReLU(), nn.Linear(2 * WIDTH, WIDTH))
+            self.out = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.attention(x)
+            return self.out(x + self.mlp(x) if self.skip else self.mlp(x))
+
+    for skip, wanted in ((False, "2 attentions and 2 feed-forward networks"), (True, "2 attentions")):
+        model = nn.Sequential(nn.Linear(WIDTH, WIDTH), Stacked(skip), Stacked(skip))
+        with curing("attention-skip") as told:
+            step(model, SGD(model.parameters(), lr=0.0), tokens())
+        assert told.summaries["attention-skip"] == f"put a skip connection around {wanted}"
+
+
 def test_torchs_layers_get_their_norms_first_and_trained_ones_do_not() -> None:
     def layer() -> nn.Module:
         torch.manual_seed(0)
@@ -454,6 +484,73 @@ def test_residual_branches_begin_at_zero() -> None:
     assert max(float(block.outer.weight.detach().abs().max()) for block in blocks) < 1e-2
     assert min(float(block.inner.weight.detach().std()) for block in blocks) > 0.1
     assert told.summaries["critical-init"].endswith("and 4 residual branches that begin at zero")
+
+
+class Product(nn.Module):
+    """A layer of the script's own, of which no size of the weights is critical."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(inputs, WIDTH), nn.Linear(inputs, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 20 * self.left(x) * self.right(x)
+
+
+def test_blocks_are_normalised_from_the_first_forward_on_and_the_output_is_not() -> None:
+    torch.manual_seed(0)
+    x, sizes = torch.randn(32, WIDTH), []
+    head = nn.Linear(WIDTH, 1)
+    model = nn.ModuleDict({"head": head, "body": nn.Sequential(*(Product(WIDTH) for _ in range(4)))})
+    model.forward = lambda x: head(model["body"](x))  # the last layer is not the last that is registered
+    optimizer = SGD(model.parameters(), lr=0.0)
+    bare = model(x).detach()
+    assert float(bare.abs().max()) > 1e6
+    with curing("layer-norm") as told:
+        optimizer = SGD(model.parameters(), lr=0.0)
+        for part in (*model["body"][1:], head):
+            part.register_forward_pre_hook(lambda m, args: sizes.append(float(args[0].detach().std())))
+        y = model(x).detach()
+        optimizer.step()
+    assert not told.notes
+    assert sizes == pytest.approx(4 * [1.0], rel=0.02) and float(y.std()) < 3
+    assert told.summaries["layer-norm"] == "normalised what 4 blocks make over its features"
+    assert torch.equal(model(x).detach(), bare)
+
+
+def test_convolutions_are_normalised_over_channels_and_places_and_trained_models_stay() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+    seen: list[Tensor] = []
+    with curing("layer-norm"):
+        SGD(model.parameters(), lr=0.0)
+        model[1].register_forward_pre_hook(lambda m, args: seen.append(args[0]))
+        model(50 + torch.randn(3, 1, 4, 4))
+    assert seen[0].flatten(1).mean(1).abs().max() < 1e-4 and torch.allclose(
+        seen[0].flatten(1).std(1), torch.ones(3), atol=0.05
+    )
+    with curing("layer-norm", offset=8) as told:
+        SGD(model.parameters(), lr=0.0)
+    assert "the run is continued" in told.notes[0]
+
+
+def test_steps_go_down_that_were_to_go_up() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    target = torch.zeros(1)
+    for maximize, sign in ((True, 1.0), (False, -1.0)):
+        optimizer = SGD([weight], lr=0.25, maximize=maximize)
+        before = float(weight.detach())
+        with curing("descend") as told:
+            loss = sign * F.mse_loss(weight, target) / 1
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert float(weight.detach()) == pytest.approx(before / 2) and not told.notes
+        assert optimizer.param_groups[0]["maximize"] is maximize
+    with curing("descend") as told:
+        F.mse_loss(weight, target).backward()
+        SGD([weight], lr=0.1).step()
+    assert "nothing was changed" in told.notes[0]
 
 
 def test_a_rate_is_bounded_for_the_length_of_a_step() -> None:

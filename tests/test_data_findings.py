@@ -121,6 +121,8 @@ def test_one_batch_is_stale_only_beside_a_loader_with_more() -> None:
     assert labelled(rows(29, asked=0.0)).findings()["stale-batch"].severity == "info"
     assert labelled(rows(0)).loud() == []
     assert labelled(rows(29)[:6]).loud() == []  # 32 steps: several updates on one batch
+    tested = [row | ({"stale_tested": 1.0} if row["stale_loader_batches"] > 0 else {}) for row in rows(29, asked=0.0)]
+    assert labelled(tested).findings()["stale-batch"].severity == "warning"
 
 
 def test_expansion_at_two_looks() -> None:
@@ -144,8 +146,8 @@ def test_a_drowned_term() -> None:
     assert terms(0.02, lambda s: 0.5).loud() == []
     assert terms(0.005, lambda s: 0.5 / s).loud() == []  # it is learned all the same
     assert terms(0.005, lambda s: 0.5, weight=0.01).loud() == []  # small by design
-    assert terms(0.005, lambda s: 1e-3 * s, kind="squared_error 2").loud() == []  # a penalty that rises from nothing
-    assert terms(0.005, lambda s: 0.5, kind="cross_entropy").findings()["loss-term-imbalance"].severity == "info"
+    assert terms(0.005, lambda s: 1e-3 * s, kind="mean_sum").findings() == {}  # a penalty that rises from nothing
+    assert terms(0.005, lambda s: 0.5, kind="kl_div").findings()["loss-term-imbalance"].severity == "info"
 
 
 def odd(after: float, rows_median: float = 4.0, loss: float = 5.0, sizes: float = 0.5) -> Stream:

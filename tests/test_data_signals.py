@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
+from surefoot.observe.signals.one_batch import Waiting
 from watching import watching
 
 
@@ -236,6 +238,53 @@ def test_stale_batches_know_whether_the_loop_asks_for_others(batches, beside_loa
     assert seen.signal("stale_loader_batches")[8] == waiting
     assert seen.signal("distinct_batches")[8] == 1
     assert max(seen.signal("stale_loader_asked").values()) == asked
+
+
+def test_a_kept_batch_is_stale_where_the_model_is_tested_on_rows_outside_of_its_data_set():
+    def tested(rows):
+        model = mlp()
+        optimizer = torch.optim.SGD(model.parameters(), 0.05)
+        batch, labels = next(iter(loader))
+        with watching(1) as seen:
+            for _ in range(9):
+                step(optimizer, F.cross_entropy(model(batch), labels))
+                with torch.no_grad():
+                    model(rows)
+        assert not model._forward_pre_hooks
+        assert seen.signal("stale_loader_batches")[9] == 9
+        return seen.signal("stale_tested")[9]
+
+    x, y = torch.randn(90, 6), torch.randint(3, (90,))
+    loader = DataLoader(Subset(TensorDataset(x, y), range(72)), 8, shuffle=True)
+    assert tested(x[72:]) == 1
+    assert tested(x[20:72]) == 0  # the training set itself
+
+
+def test_a_copy_of_a_model_that_is_waited_for_has_a_hook_that_does_nothing():
+    model, x = mlp(), torch.randn(4, 6)
+    model.register_forward_pre_hook(Waiting(pytest.fail))
+    saved = pickle.dumps(model)
+    assert b"surefoot" not in saved
+    with torch.no_grad():
+        assert torch.equal(pickle.loads(saved)(x), nn.Sequential(*model)(x))
+
+
+def test_a_batch_that_stays_after_others_is_seen_though_looks_are_rare():
+    x, y = torch.randn(72, 6), torch.randint(3, (72,))
+    loader = DataLoader(TensorDataset(x, y), 8)
+    batches, batch = iter(loader), None
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    with watching() as seen:
+        for _ in range(140):
+            batch = next(batches, batch)
+            step(optimizer, F.cross_entropy(model(batch[0]), batch[1]))
+    assert seen.findings()["stale-batch"].severity == "warning"
+    with watching() as seen:
+        for _ in range(16):  # eight batches come round: the looks at steps 8, 16, 32, … see one and the same
+            for rows in range(0, 64, 8):
+                step(optimizer, F.cross_entropy(model(x[rows : rows + 8]), y[rows : rows + 8]))
+    assert "stale-batch" not in seen.findings()
 
 
 def corrupted(model, optimizer, at):

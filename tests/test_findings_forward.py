@@ -13,7 +13,7 @@ from torch import nn
 from histories import LAYERS, LOOKS, Stream, falling, flat, layered, train
 from surefoot.findings.rules.attention import QK_CLIP, QK_NORM
 from surefoot.findings.rules.rank_collapse import PRE_NORM, REWIRED, SMALL_BRANCHES
-from surefoot.findings.rules.recurrence import ORTHOGONAL_RECURRENT, remember
+from surefoot.findings.rules.recurrence import orthogonal, remember
 
 LN10 = math.log(10)
 FEW = [1, 2, 4, 8, 16, 32, 64, 128]
@@ -144,9 +144,8 @@ def test_gradients_that_die_out_through_time() -> None:
     assert found.detected_step >= 128 and "only the last 30" in found.cause
     assert "vanishing-gradient" not in unrolled(lambda s: -40.0, falling(200)).findings()
     assert "vanishing-gradient" not in unrolled(lambda s: -20.0).findings()
-    # readings are dear: what does not learn is what it was, up to four times the steps
-    assert "vanishing-gradient" in unrolled(lambda s: -40.0, looks=[4, 8, 50]).findings()
-    assert "vanishing-gradient" not in unrolled(lambda s: -40.0, looks=[4, 8, 16]).findings()
+    # readings are dear: what does not learn is what it was
+    assert "vanishing-gradient" in unrolled(lambda s: -40.0, looks=[4, 8, 16]).findings()
 
 
 # --- initialisation ----------------------------------------------------------------------------------------------
@@ -199,7 +198,7 @@ def cured(model: nn.Module, how: str) -> Any:
 
 
 def test_recurrent_weights_become_orthogonal_gate_by_gate() -> None:
-    model = cured(nn.Sequential(nn.LSTM(3, 6, num_layers=2), nn.GRUCell(3, 6)), ORTHOGONAL_RECURRENT.how)
+    model = cured(nn.Sequential(nn.LSTM(3, 6, num_layers=2), nn.GRUCell(3, 6)), orthogonal(()).how)
     for name, weight in model.named_parameters():
         if "weight_hh" in name:
             for gate in weight.split(6):
@@ -210,6 +209,16 @@ def test_recurrent_weights_become_orthogonal_gate_by_gate() -> None:
         steps = 1 + (gated.bias_ih_l0 + gated.bias_hh_l0)[6:12].detach().exp()  # that a gate keeps its memory for
         torch.testing.assert_close(steps, 1 + torch.linspace(1, 101, 6))
         assert torch.equal(gated.bias_ih_l0[:6], input_gate)
+
+
+def test_layers_of_a_loop_by_hand_keep_lengths_or_do_not_lengthen() -> None:
+    model = nn.ModuleDict({"state": nn.Linear(6, 6), "both": nn.Linear(9, 6), "head": nn.Linear(6, 6)})
+    head = model["head"].weight.detach().clone()
+    cured(model, orthogonal(("state", "both")).how)
+    state = model["state"].weight
+    torch.testing.assert_close(state @ state.T, torch.eye(6), atol=1e-5, rtol=0)
+    assert float(torch.linalg.matrix_norm(model["both"].weight.detach(), 2)) == pytest.approx(1, rel=1e-5)
+    assert torch.equal(model["head"].weight, head)
 
 
 def test_norms_move_into_the_branch_and_branches_shrink() -> None:

@@ -14,7 +14,7 @@ from torch.nn.modules.loss import CrossEntropyLoss
 
 from surefoot.findings import Engine
 from surefoot.findings.remedies import KAIMING
-from surefoot.findings.rules.recurrence import ORTHOGONAL_RECURRENT
+from surefoot.findings.rules.recurrence import orthogonal
 from surefoot.runs import Event, Finding
 from watching import watching
 
@@ -129,7 +129,7 @@ FAULTS = {
 REPAIRED = {
     "attention-logit-growth": (Encoder, copies, 3e-3, 48, ""),
     "rank-collapse": (lambda: Encoder(6), copies, 1e-3, 48, ""),
-    "bptt-explosion": (lambda: Reader(9.0), tokens, 3e-3, 32, ORTHOGONAL_RECURRENT.how),
+    "bptt-explosion": (lambda: Reader(9.0), tokens, 3e-3, 32, orthogonal(()).how),
     "off-critical-initialisation": (mlp, digits, 1e-3, 80, KAIMING.how),
 }
 

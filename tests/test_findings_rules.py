@@ -134,6 +134,12 @@ def test_rate_too_low(seed: int) -> None:
     assert 'group["lr"] *= 200\n' in promising.findings()["learning-rate-too-low"].remedies[0].how
 
 
+@pytest.mark.parametrize(("promise", "told"), [(2e-5, True), (2e-4, False)])
+def test_a_warm_up_that_leads_nowhere_in_as_many_steps_again(promise: float, told: bool) -> None:
+    stream = train(flat(200, 2.33, 0.03), rate=5e-6, overshoot=promise, lr=lambda s: 1e-8 * s, constant=LN10)
+    assert ("learning-rate-too-low" in stream.loud()) == told
+
+
 def test_what_is_worse_than_a_constant_has_learned_nothing_yet() -> None:
     # logits that start large: the loss falls by a tenth, and is not yet at a constant's
     given = {"rate": 8e-6, "overshoot": 1.2e-4, "lr": 1e-6, "constant": LN10}
@@ -417,7 +423,7 @@ def detached(share: list[float], update: list[float], called: list[float], weigh
     stream = train(falling(150))
     layered(stream, "gradients", "gradient_share", lambda s: share, FEW)
     layered(stream, "weights", "update_rms", lambda s: update, FEW)
-    layered(stream, "weights", "weight_rms", lambda s: [weight(s)] * 8, FEW)
+    layered(stream, "weights", "weight_rms", lambda s: [weight(s) + i / 100 for i in range(8)], FEW)
     layered(stream, "activations", "called", lambda s: called, FEW)
     sizes = [{"name": n, "type": "Linear", "parameters": 100, "depth": i} for i, n in enumerate(LAYERS)]
     stream.event(1, "modules", modules=sizes, root="Net")
@@ -431,12 +437,39 @@ def test_detached_parameters() -> None:
     assert most.findings()["detached-parameters"].severity == "critical"
 
 
+def test_no_parameter_gets_a_gradient() -> None:
+    cut = detached([0.0] * 8, [0.0] * 8, [NAN] * 8).findings()["detached-parameters"]
+    assert (cut.severity, cut.where, cut.detected_step) == ("critical", LAYERS[:8], FEW[2])
+    searched = detached([0.0] * 8, [1e-3] * 8, [1.0] * 8)  # without gradients, by an optimiser that needs none
+    assert searched.loud() == []
+
+
+def test_an_optimiser_that_steps_without_a_gradient() -> None:
+    def game(norm: float) -> Stream:
+        stream = detached([0, 0, *[1] * 6], [0, 0, *[1e-4] * 6], [0, 0, *[1] * 6])
+        for step in FEW:
+            stream.row(step, "gradients", {("gradient_norm", "G"): norm, ("gradient_norm", "D"): 1.0})
+        return stream
+
+    assert game(0.0).findings()["detached-parameters"].severity == "warning"
+    assert "detached-parameters" not in game(0.1).loud()
+
+
+def test_a_copy_of_a_layer_that_learns_is_its_target() -> None:
+    def twins(first: float) -> Stream:
+        stream = detached([0, *[1] * 7], [0, *[1e-4] * 7], [1] * 8)
+        return layered(stream, "weights", "weight_rms", lambda s: [first, 0.3, *[0.4] * 6], FEW)
+
+    assert twins(0.3).loud() == []
+    assert twins(0.31).loud() == ["detached-parameters"]
+
+
 def test_a_player_that_is_cut_off_runs_in_turns_only() -> None:
     def game(called) -> Stream:
         stream = train(falling(150), name="D", stream=train(flat(150), name="G"))
         layered(stream, "gradients", "gradient_share", lambda s: [0, 0, *[1] * 6], FEW)
         layered(stream, "weights", "update_rms", lambda s: [0, 0, *[1e-4] * 6], FEW)
-        layered(stream, "weights", "weight_rms", lambda s: [0.1] * 8, FEW)
+        layered(stream, "weights", "weight_rms", lambda s: [0.1 + i / 100 for i in range(8)], FEW)
         return layered(stream, "activations", "called", called, FEW)
 
     turns = game(lambda s: [float(s % 4 == 0)] * 2 + [1.0] * 6)

@@ -169,6 +169,31 @@ class TestJoining:
         assert "learning rates" in found.cause
         assert {e.value for e in found.evidence if e.signal == "learning_rate_spread"} == {0.5}
 
+    def test_learning_rates_alone_tell_before_the_weights_do(self, tmp_path):
+        rows = [(1.0, 2.0)] * 4
+        found = self.record(tmp_path / "ddp", [rows, rows], rates=(0.1, 0.05))
+        assert (found.severity, found.first_step, found.where) == ("critical", 1, ())
+        assert self.record(tmp_path / "group", [rows, rows], "group", rates=(0.1, 0.05)) is None
+
+    def test_equal_gradients_say_why_weights_differ(self, tmp_path):
+        def judged(folder, kind, norms, first=(1.0, 2.0)):
+            family = Family("gradients", (("gradient_norm", ""),))
+            for rank in (0, 1):
+                writer = RunWriter(tmp_path / folder, rank=rank)
+                writer.event(1, "replicas", kind=kind)
+                for step in (0, 1, 3, 7):
+                    weights = (1.0, 2.0) if not rank else first if not step else (1.1, 2.0)
+                    writer.row(step, family, np.array([norms[rank]], np.float32))
+                    writer.row(step, self.LAYERS, np.array(weights, np.float32))
+                writer.close()
+            return {f.id: f for f in surefoot.diagnose(tmp_path / folder)}.get("rank-desync")
+
+        assert judged("past", "ddp", (1.0, 0.7)).remedies[0].name == "gradients averaged over all ranks"
+        assert judged("else", "ddp", (0.7, 0.7)).remedies[0].name == "rank 0's weights after each step"
+        unequal = judged("begun", "group", (0.7, 0.7), first=(5.0, -2.0))
+        assert unequal.severity == "warning" and unequal.remedies[0].name == "start from rank 0's weights"
+        assert judged("own", "group", (1.0, 0.7), first=(5.0, -2.0)) is None
+
     def test_steps_that_only_one_rank_has_say_nothing(self, tmp_path):
         folder = tmp_path / "run"
         for rank, steps in ((0, (1, 3, 7)), (1, (2, 4, 8))):

@@ -300,6 +300,61 @@ class TestWiring:
                     model[0].bias -= 0.1 * model[0].bias.grad
         assert set(seen.signal("missed_parameters").values()) == {0.0}
 
+    def test_copies_in_another_optimiser_and_optimisers_to_come_hold_parameters(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        copies = [p.detach().clone().requires_grad_(True) for p in model[0].parameters()]
+        optimizer = torch.optim.SGD([*copies, model[2].weight], 1e-3)
+        with watching(1) as seen:
+            for step in range(5):
+                if step == 1:
+                    later = torch.optim.SGD([model[2].bias], 1e-3)  # is not stepped so far
+                model.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+                with torch.no_grad():
+                    for p, copy in zip(model[0].parameters(), copies, strict=True):
+                        copy -= 0.1 * p.grad
+                        p.data.copy_(copy)
+        assert later.param_groups and set(seen.signal("missed_parameters").values()) == {0.0}
+
+    def test_a_change_of_what_is_trained_calls_for_looks(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        model[0].requires_grad_(False)
+        optimizer = torch.optim.SGD(model[2].parameters(), 1e-3)
+        with watching() as seen:
+            for step in range(1, 161):
+                if step == 100:
+                    model[0].requires_grad_(True)
+                optimizer.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+        missed = [step for step, count in seen.signal("missed_parameters").items() if count == 2]
+        assert len(missed) >= 3 and min(missed) > 100 and sorted(missed)[2] <= 124
+
+    def test_layers_without_a_graph_run_where_the_model_trains(self):
+        class Cut(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.encoder, self.head = nn.Linear(3, 3), nn.Linear(3, 1)
+
+            def forward(self, x):
+                with torch.no_grad():
+                    x = self.encoder(x)
+                return self.head(x)
+
+        model, other = Cut(), nn.Linear(3, 3)
+        optimizer = torch.optim.SGD([*model.parameters(), *other.parameters()], 1e-3)
+        with watching(1) as seen:
+            for _ in range(3):
+                with torch.no_grad():
+                    x = other(torch.randn(5, 3))  # of its own: an evaluation, for all one can know
+                optimizer.zero_grad()
+                model(x).mean().backward()
+                optimizer.step()
+        called = [seen.signal("called", where)[3] for where in ("Cut.encoder", "Cut.head", "Linear")]
+        assert called == [1, 1, 0]
+        assert seen.signal("gradient_share", "Cut.encoder")[3] == 0
+
     def test_detached_layers_get_no_gradient_but_are_called(self):
         class Cut(nn.Module):
             def __init__(self):

@@ -383,6 +383,23 @@ def test_eval_mode_after_training_mode() -> None:
         assert (None if found is None else found.severity) == severity
 
 
+@pytest.mark.parametrize(("fed", "severity"), [(True, "info"), (False, "warning")])
+def test_batch_norms_that_never_saw_a_batch(fed: bool, severity: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 1))
+    with torch.no_grad():
+        model.train(fed)(torch.randn(64, 4))
+    model.eval()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with watching(1) as seen:
+        for _ in range(10):
+            optimizer.zero_grad()
+            model(torch.randn(16, 4)).square().mean().backward()
+            optimizer.step()
+    assert list(seen.signal("unfed_norm_share").values()) == [float(not fed)] * 10
+    assert seen.findings()["eval-mode-training"].severity == severity
+
+
 def games(rate: float = 0.05, **signals: list[float]) -> dict:
     """Looks every 100 steps at a game whose players move by ``rate`` of their size a step."""
     n = len(next(iter(signals.values())))
@@ -413,7 +430,7 @@ def test_games() -> None:
     assert not lost  # not learned yet
     circles = games(**{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
     assert circles["adversarial-rotation"].severity == "warning"
-    early = games(rate=1e-3, **{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
+    early = games(rate=1e-3, **{**healthy, "generated_move": [0.8] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
     assert early["adversarial-rotation"].severity == "info"
     late = games(**{**healthy, "generated_spread": [0.05] * 6 + [0.9] * 6})
     assert late["mode-collapse"].severity if "mode-collapse" in late else True

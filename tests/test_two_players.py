@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from surefoot.findings import Engine
-from surefoot.findings.rules.generative import CANCEL_DRIFT
+from surefoot.findings.rules.game_cures import CANCEL_DRIFT
 from surefoot.optim import DriftCancellingGame
 from surefoot.optim.two_players import game_spectrum, modified_field, two_player_drift
 from surefoot.runs import Event

@@ -3,7 +3,8 @@
 Torch's own Transformer layers take their norms off that way, into the branch (``norm_first``). For other attentions the
 first forward tells whether there is one: an attention is bridged if a residual sum adds to what came of it something
 that it was made from. Around each of the others, the innermost module whose output has the shape of its input gets that
-added to it.
+added to it, and so does each feed-forward network beside it that has no skip connection either: a token has to get past
+that, too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class AttentionSkip(ModelCure):
         self._looking: list[Any] = []  # hooks of the first forward
         self._hooks: list[Any] = []
         self._calls: list[_Call] = []
-        self._bridged = self._moved = 0
+        self._bridged = self._fed = self._moved = 0
 
     def met(self, model: nn.Module) -> None:
         """Move its norms, and look at its first forward."""
@@ -77,8 +78,30 @@ class AttentionSkip(ModelCure):
             module = min(around, key=lambda call: call[2] - call[1])[0]() if around and site not in inside else None
             if module is not None:
                 self._bridged += 1
-                self._hooks.append(module.register_forward_hook(_add_input))
-                self.act()
+                self._add(module)
+                for beside in self._beside(module, calls, {node._sequence_nr() for node in (*inside, *sites)}):
+                    self._fed += 1
+                    self._add(beside)
+
+    def _add(self, module: nn.Module) -> None:
+        self._hooks.append(module.register_forward_hook(_add_input))
+        self.act()
+
+    def _beside(self, attention: nn.Module, calls: list[_Call], other: set[int]) -> list[nn.Module]:
+        """The feed-forward networks of an attention's block: two layers or more, and no way past them.
+
+        ``other`` are the numbers of nodes that belong to no such network: those of attentions and residual branches.
+        """
+        blocks = [m for model in self.trained for m in model.modules() if any(c is attention for c in m.children())]
+        found = []
+        for ref, before, after in calls:
+            module = ref()
+            if module is None or module is attention or not any(c is module for b in blocks for c in b.children()):
+                continue
+            layers = sum(isinstance(m, nn.Linear) for m in module.modules())
+            if layers > 1 and not any(before < node <= after for node in other):
+                found.append(module)
+        return found
 
     def at_close(self) -> None:
         """Take the hooks off; say so where there was nothing to change."""
@@ -90,7 +113,8 @@ class AttentionSkip(ModelCure):
     def summary(self) -> str:
         """How many."""
         moved = f", and the norms of {self._moved:,} layers into their branches" if self._moved else ""
-        return f"put a skip connection around {self._bridged:,} attentions{moved}"
+        fed = f" and {self._fed:,} feed-forward networks" if self._fed else ""
+        return f"put a skip connection around {self._bridged:,} attentions{fed}{moved}"
 
 
 def _first(tree: Any) -> Tensor | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.amp.autocast_mode import autocast
 from torch.utils._pytree import tree_map_only
 
@@ -52,6 +52,10 @@ class BFloat16(ModelCure):
             region.fast_dtype = torch.bfloat16
             self._turned += 1
             self.act()
+
+    def also_trained(self, modules: Iterable[nn.Module]) -> list[Tensor]:
+        """Those in half precision: the optimiser may hold copies of them in float32."""
+        return [p for m in modules for p in m.parameters(recurse=False) if p.dtype in _HALF and p.requires_grad]
 
     def met(self, model: nn.Module) -> None:
         """Wait for its next forward."""

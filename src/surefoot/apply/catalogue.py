@@ -47,6 +47,12 @@ ENTRIES = (
         (Key("max", 0.1, "highest rate of a step", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "descend",
+        "takes steps down the loss where they go up",
+        "the optimiser maximises a loss, or is given the negative of one",
+        "descend:Descend",
+    ),
+    Entry(
         "warmup",
         "lets the learning rate grow from near zero over the first steps",
         "training is lost within the first steps, mostly with Adam",
@@ -277,6 +283,12 @@ ENTRIES = (
         "clipping acts in every step and leaves next to nothing of the gradient",
         "wider_clip:WiderClip",
         (Key("bound", 1.0, "least bound to clip at", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "layer-norm",
+        "normalises what each block of a network makes over its features, without parameters",
+        "signal or gradient vanishes or explodes over depth, and weights of another size do not help",
+        "layer_norm:LayerNorm",
     ),
     Entry(
         "critical-init",

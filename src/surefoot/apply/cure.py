@@ -146,14 +146,18 @@ class ModelCure(Cure):
 
     def at_optimizer(self, optimizer: Optimizer) -> None:
         """Find the models that it trains."""
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         modules = census().modules if self.models is None else [m for top in self.models for m in top.modules()]
-        for root in find_models(modules, parameters).roots:
+        held = [p for group in optimizer.param_groups for p in group["params"]]
+        for root in find_models(modules, [*held, *self.also_trained(modules)]).roots:
             model = root.module()
             if model is None or root.compiled or any(model is known for known in self.trained):
                 continue
             self.trained.append(model)
             self.met(model)
+
+    def also_trained(self, modules: Iterable[nn.Module]) -> list[Tensor]:
+        """Parameters that are trained though no optimiser holds them."""
+        return []
 
     def met(self, model: nn.Module) -> None:
         """A model that is trained, met for the first time."""

@@ -1,9 +1,11 @@
 """``keep-graph``: what cuts parameters of an optimiser off from every loss is passed over.
 
 Which parameters these are the first steps show: they are held, trainable, and get no gradient while others do. From
-then on ``detach()`` (or ``.data``) of a tensor that depends on such parameters keeps the graph, if the loss is found to
-go through it; any other (a target, a logged number, a stopped gradient) is left alone. ``with torch.no_grad():`` inside
-of a forward leaves gradients on, if its lines only compute (nothing is changed in place), and if that reaches them.
+then on ``detach()`` (or ``.data``) of a tensor that depends on such parameters gives a copy that shows whether it is on
+the way of the loss that their own optimiser steps on. Where it is, the graph is kept; any other (a target, a logged
+number, what a critic is given) is left alone. The same holds for a tensor that is made anew of such a tensor, of its
+``numpy()`` or of its ``tolist()``. ``with torch.no_grad():`` inside of a forward leaves gradients on, if its lines only
+compute (nothing is changed in place), and if that reaches them.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.apply.cure import Cure, Desk, Patch
-from surefoot.apply.script_calls import by_the_script
+from surefoot.apply.script_calls import by_the_script, in_a_forward
 from surefoot.observe.graph import read_graph, roots_of
 
 Place = tuple[str, int]  # file, line
@@ -38,7 +40,10 @@ class KeepGraph(Cure):
         super().__init__(desk)
         self._without: dict[int, int] = {}  # id of a parameter → steps without a gradient
         self._starved: set[int] = set()
-        self._kept: dict[Any, Place] = {}  # graph node of what was given since the last backward → where
+        self._kept: dict[Any, Place] = {}  # graph node of what was given since the last step → where
+        self._reached: set[Place] = set()  # that backwards since the last step went through
+        self._backward = False  # there was one since the last step
+        self._left: dict[int, tuple[Any, Tensor]] = {}  # id of an array or list → itself, and what it was read from
         self._places: dict[Place, bool] = {}  # → whether the loss goes through it; False: a detach is left alone
         self._opened: set[Place] = set()  # no_grad blocks that were passed over since the last step
         self._told: list[str] = []
@@ -46,7 +51,9 @@ class KeepGraph(Cure):
     def at_gradients(self, optimizer: Optimizer) -> None:
         """Count which parameters have no gradient."""
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        if all(p.grad is None for p in parameters):
+        backward, self._backward = self._backward, False
+        self._settle(any(id(p) in self._starved for p in parameters))
+        if not backward and all(p.grad is None for p in parameters):
             return
         if self._opened:
             self._judge(any(p.grad is not None and id(p) in self._starved for p in parameters))
@@ -55,6 +62,13 @@ class KeepGraph(Cure):
         for p in parameters:
             self._without[id(p)] = self._without.get(id(p), 0) + 1 if p.grad is None else -(1 << 30)
         self._starved = {key for key, steps in self._without.items() if steps >= _STEPS}
+
+    def _settle(self, starved: bool) -> None:
+        """What backwards went through before this step was on the way of its loss, and the rest was not."""
+        for place in self._reached if not starved else {*self._reached, *self._kept.values()}:
+            self._decide(place, starved and place in self._reached)
+        self._kept.clear()
+        self._reached.clear()
 
     def _judge(self, reached: bool) -> None:
         """Gradients were left on in some blocks: has that reached the parameters?"""
@@ -75,13 +89,17 @@ class KeepGraph(Cure):
         place = frame.f_code.co_filename, frame.f_lineno
         if not by_the_script(frame) or not self._places.get(place, True):
             return False
-        if place not in self._places and not (_in_a_forward(frame) and _only_computes(*place)):
+        if place not in self._places and not (in_a_forward(frame) and _only_computes(*place)):
             return False
         self._opened.add(place)
         return True
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
-        """The three ways to cut."""
+        """The ways to cut."""
+        for name in ("numpy", "tolist"):
+            yield Tensor, name, functools.partial(self._leaving, guard)
+        for name in ("tensor", "as_tensor", "from_numpy"):
+            yield torch, name, functools.partial(self._coming_back, guard)
         yield Tensor, "detach", functools.partial(self._detaching, guard)
         yield Tensor, "data", functools.partial(self._reading, guard)
         yield torch.no_grad, "__enter__", functools.partial(self._entering, guard)
@@ -96,6 +114,38 @@ class KeepGraph(Cure):
             return original(tensor)
 
         return detach
+
+    def _leaving(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def read(tensor: Any, *args: Any, **kwargs: Any) -> Any:
+            if not self._starved or not tensor.requires_grad or torch.compiler.is_compiling():
+                return original(tensor, *args, **kwargs)
+            found = original(torch._C.TensorBase.detach(tensor), *args, **kwargs)
+            guard(self._left.__setitem__, id(found), (found, tensor))
+            return found
+
+        return read
+
+    def _coming_back(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def made(data: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._starved and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                kept = guard(self._came_back, data, sys._getframe(1))
+                if kept is not None:
+                    dtype = args[0] if args else kwargs.get("dtype")
+                    return kept.to(dtype=dtype, device=kwargs.get("device"))
+            return original(data, *args, **kwargs)
+
+        return made
+
+    def _came_back(self, data: Any, frame: FrameType) -> Tensor | None:
+        found, tensor = self._left.get(id(data), (None, None))
+        tensor = data if isinstance(data, Tensor) else tensor if found is data else None
+        if tensor is None or not tensor.requires_grad:
+            return None
+        if any(node in self._kept for node in read_graph([tensor]).nodes):
+            return tensor.view_as(tensor)  # given at a detach() before
+        return self._attached(tensor, frame)
 
     def _reading(self, guard: Callable[..., Any], original: Any) -> property:
         def data(tensor: Any) -> Any:
@@ -120,43 +170,36 @@ class KeepGraph(Cure):
             return None
         if place not in self._places and not any(id(x) in self._starved for x in read_graph([tensor]).leaves):
             return None
-        given = tensor.view_as(tensor)
+        known = place in self._places
+        given = tensor.view_as(tensor) if known else torch._C.TensorBase.detach(tensor).requires_grad_().clone()
         self._kept[given.grad_fn] = place
         return given
 
     def at_backward(self, tensors: Any) -> None:
         """See through which of them the loss goes."""
+        self._backward = True
+        self._left.clear()
         if not self._kept or torch._C._current_graph_task_id() != -1:
             return
         nodes = set(read_graph(roots_of(tensors)).nodes)
         used = {place for node, place in self._kept.items() if node in nodes}
-        for place in set(self._kept.values()):
-            self._decide(place, place in used)
-        self._kept.clear()
-        if used:
+        self._reached |= used
+        if any(self._places.get(place) for place in used):
             self.act()
 
     def at_close(self) -> None:
         """Say so where there was nothing to change."""
         self._kept.clear()
+        self._left.clear()
         if not self.acted:
             self.note(
-                "no detach(), .data or no_grad() was found between a loss and parameters without a gradient (.item() "
-                "and numpy() are not reached); nothing was changed"
+                "no detach(), .data, numpy() or no_grad() was found between a loss and parameters without a gradient "
+                "(.item() is not reached); nothing was changed"
             )
 
     def summary(self) -> str:
         """Where."""
         return f"kept the graph at {', '.join(self._told)}" if self._told else "kept no graph"
-
-
-def _in_a_forward(frame: FrameType | None) -> bool:
-    """Whether a module's call is under way."""
-    while frame is not None:
-        if frame.f_globals.get("__name__") == "torch.nn.modules.module":
-            return True
-        frame = frame.f_back
-    return False
 
 
 def _only_computes(file: str, line: int) -> bool:

@@ -21,6 +21,15 @@ def by_the_script(frame: FrameType) -> bool:
     return str(frame.f_globals.get("__name__", "")).partition(".")[0] not in ("surefoot", "torch")
 
 
+def in_a_forward(frame: FrameType | None) -> bool:
+    """Whether a module's call is under way."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.nn.modules.module":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def losses_given(
     names: Sequence[str], guard: Callable[..., Any], change: Callable[[str, Tensor, Tensor], Arguments]
 ) -> Iterator[Patch]:

@@ -1,6 +1,7 @@
 """``shuffle``: a data loader that gives its samples in their own order gives them in a random one, in training.
 
-So does ``order.split(batch_size)`` of an index: a vector of whole numbers that are all different.
+So does ``order.split(batch_size)`` of an index: a vector of whole numbers that are all different. And so do slices that
+are batches: ``x[i : i + 50], y[i : i + 50]``, from the second of a pass on.
 
 The order is drawn from a generator of its own, seeded from the script's seed, so that nothing else that is drawn
 changes. An evaluation (without gradients, or of a model in evaluation mode) keeps the order.
@@ -12,6 +13,7 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import torch
@@ -19,7 +21,8 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
 
 from surefoot.apply.cure import Desk, ModelCure, Patch
-from surefoot.apply.script_calls import by_the_script
+from surefoot.apply.script_calls import by_the_script, in_a_forward
+from surefoot.apply.sliced_rows import SlicedRows
 
 
 class Shuffle(ModelCure):
@@ -30,11 +33,13 @@ class Shuffle(ModelCure):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._changed: list[tuple[weakref.ref[BatchSampler], Sampler[int]]] = []
+        self._sliced = SlicedRows(self.order)
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
-        """What ``iter(loader)`` calls, and ``split``."""
+        """What ``iter(loader)`` calls, ``split``, and slices."""
         yield DataLoader, "__iter__", functools.partial(self._iterating, guard)
         yield Tensor, "split", functools.partial(self._splitting, guard)
+        yield Tensor, "__getitem__", functools.partial(self._slicing, guard)
 
     def _iterating(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -53,6 +58,24 @@ class Shuffle(ModelCure):
             return original(tensor, split_size, dim)
 
         return split
+
+    def _slicing(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __getitem__(tensor: Any, key: Any) -> Any:
+            rows = None
+            batch = type(key) is slice and type(key.start) is int and type(key.stop) is int and key.step is None
+            if batch and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+                frame = sys._getframe(1)
+                rows = guard(self._rows, tensor, key, frame) if by_the_script(frame) else None
+            return original(tensor, key if rows is None else rows)
+
+        return __getitem__
+
+    def _rows(self, tensor: Tensor, key: slice, frame: FrameType) -> Tensor | None:
+        if not self.trained or not self.training or not tensor.dim() or in_a_forward(frame):
+            return None
+        rows = self._sliced.rows(tensor, key.start, key.stop)
+        return None if rows is None else rows.to(tensor.device)
 
     def _take(self, loader: Any) -> None:
         """Change its sampler, the first time that it is asked in training."""
@@ -81,8 +104,8 @@ class Shuffle(ModelCure):
                 changed.sampler = sampler
         if not self.acted:
             self.note(
-                "no data loader, and no index that is split, gave samples in their own order to training (rows that a "
-                "script slices itself are not reached: take them by torch.randperm there); nothing was changed"
+                "no data loader, no index that is split, and no slices of rows that follow on each other gave samples "
+                "in their own order to training (take them by torch.randperm there); nothing was changed"
             )
 
     def summary(self) -> str:

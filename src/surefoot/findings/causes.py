@@ -104,6 +104,10 @@ EFFECTS: dict[str, frozenset[str]] = {
             "output-logit-divergence",
         }
     ),
+    # few samples say how long a step may be
+    "opposing-outliers": frozenset(
+        {"learning-rate-too-high", "unsafe-step", "loss-spike", "divergence", "exploding-gradient", "dead-units"}
+    ),
     "unshuffled-data": frozenset(
         {
             "loss-spike",
@@ -118,7 +122,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "unsafe-step",
         }
     ),
-    "loss-term-imbalance": frozenset({"stalled", "learning-rate-too-low"}),
+    "loss-term-imbalance": frozenset({"stalled", "learning-rate-too-low", "saturated-units", "dead-units"}),
     "off-critical-initialisation": frozenset(
         {
             "vanishing-gradient",

@@ -92,13 +92,16 @@ class History:
                 if rate is not None and rate == rate:
                     self._rate(where).add(step, rate)
                 if loss == loss or self._was_nan(level, rate):
+                    best = level.best
                     level.add(step, loss)
+                    if level.best != best and where in self.rates:
+                        self.rates[where].did_well()
                 else:
                     level.refreshed = False
                 if constant_at is not None:
                     constant = values.item(constant_at)
                     if constant == constant:
-                        level.add_constant(constant)
+                        level.add_constant(constant, loss)
         elif name == "weights":
             self._pace(step, layout, values)
 

@@ -12,6 +12,7 @@ from collections import deque
 WINDOW = 32
 _EVERY_ROW_UNTIL = 64  # rows; later the medians are refreshed every few rows, at most every 16th
 ORDERS = 100.0  # as many times more is another loss, whatever its scale
+_CONSTANT = 0.97
 EARLY = 16  # rows in which a run finds its feet: what happens to the loss there may well be over soon
 
 
@@ -44,6 +45,7 @@ class LossLevel:
     __slots__ = (
         "_constants",
         "_due",
+        "_shares",
         "_window",
         "best",
         "best_noise",
@@ -78,6 +80,7 @@ class LossLevel:
         self.nonfinite_rows = 0
         self._window: deque[float] = deque(maxlen=WINDOW)
         self._constants: deque[float] = deque(maxlen=16)
+        self._shares: deque[float] = deque(maxlen=8)
         self._due = 0
 
     def add(self, step: int, loss: float) -> None:
@@ -121,11 +124,13 @@ class LossLevel:
             self.lost_step = self.newest_step
         self.refreshed = True
 
-    def add_constant(self, constant: float) -> None:
-        """Take in the loss of the best constant prediction, where a look measured it."""
+    def add_constant(self, constant: float, loss: float = math.nan) -> None:
+        """Take in the loss of the best constant prediction, where a look measured it, and the model's on that batch."""
         if -math.inf < constant < math.inf:
             self._constants.append(constant)
             self.constant = median(list(self._constants))
+            if constant > 0 and -math.inf < loss < math.inf:
+                self._shares.append(loss / constant)
 
     @property
     def steps(self) -> int:
@@ -142,6 +147,18 @@ class LossLevel:
         return not self.negative and constant > 0 and 0.3 * constant <= self.first <= 30 * constant
 
     @property
+    def share(self) -> float:
+        """The loss over that of the best constant prediction on the same batch, which takes the batch's own luck out:
+        the median of the newest eight looks; of fewer than four, the recent level over a constant's."""
+        return median(list(self._shares)) if len(self._shares) >= 4 else self.recent / self.constant
+
+    @property
+    def as_a_constant(self) -> bool:
+        """The loss is no lower than 3 % below what a constant prediction scores, as far as its noise lets one say."""
+        uncertain = 2.5 * self.noise / math.sqrt(min(WINDOW, self.count))  # two standard errors of a median
+        return self.share >= _CONSTANT and self.recent + uncertain >= _CONSTANT * self.constant
+
+    @property
     def learned(self) -> bool:
         """The recent median is below the first level by a tenth of it and by twice the noise."""
         gained = self.first - self.recent
@@ -152,7 +169,9 @@ class LossLevel:
         """Nothing was learned, or nothing beyond what a constant prediction scores."""
         if not self.learned:
             return True
-        return self.known and self.first <= 5 * self.constant and self.recent >= 0.97 * self.constant
+        # from far above, a loss that is not down to a constant's yet may be on its way
+        near = 5 * self.constant >= self.first or self.recent <= 1.1 * self.constant
+        return self.known and near and self.recent >= _CONSTANT * self.constant
 
     @property
     def base(self) -> float:

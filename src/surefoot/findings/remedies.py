@@ -45,6 +45,18 @@ def cap_rate(rate: float) -> Remedy:
     )
 
 
+DESCEND = Remedy(
+    name="steps down the loss",
+    why="the sign is wrong: the steps climb what is to be lowered, and no rate makes that right",
+    how=(
+        "# after: optimizer\n"
+        "for group in optimizer.param_groups:\n"
+        '    group["maximize"] = False  # and loss.backward() in the place of (-loss).backward()\n'
+    ),
+    apply="descend",
+)
+
+
 def raise_rate(factor: float) -> Remedy:
     """Multiply the learning rate by what the evidence says it is too low by."""
     factor = _factor(factor)
@@ -67,6 +79,20 @@ def critical_init(activation: str) -> Remedy:
     )
 
 
+LAYER_NORM = Remedy(
+    name="torch.nn.LayerNorm after each block",
+    why="the next block then gets a signal of size 1, whatever the one before multiplies it by: so it holds where no "
+    "size of the weights would do",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def normed(module, args, output):  # better: self.norm(…) with a torch.nn.LayerNorm where the block returns\n"
+        "    return torch.nn.functional.layer_norm(output, output.shape[-1:])\n"
+        "for module in [m for m in model.modules() if isinstance(m, torch.nn.Linear)][:-1]:\n"
+        "    module.register_forward_hook(normed)\n"
+    ),
+    apply="layer-norm",
+)
 AGC = Remedy(
     name="surefoot.optim.adaptive_clip_grad_",
     why="bounds each unit's gradient by a share of its own weights, so that no layer is thrown far off by one step",

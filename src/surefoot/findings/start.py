@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from surefoot.findings import remedies
+from surefoot.findings.depth import Profile
 from surefoot.findings.history import History
 from surefoot.runs.schema import Remedy
 
 WITHOUT_CRITICAL_POINT = frozenset({"sigmoid", "softplus"})  # Roberts, Yaida, Hanin 2022, section 5.3
+# C_W at the critical point: 1/⟨σ'²⟩ there (Roberts, Yaida, Hanin 2022, ch. 5, solved for each).
+CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "mish": 2.014,
+            "hardswish": 1.972, "elu": 1.0, "": 1.0}  # fmt: skip
 
 
 def activation_of(history: History) -> str:
@@ -15,9 +21,42 @@ def activation_of(history: History) -> str:
     return str(told[0].data.get("activation", "")) if told else ""
 
 
-def cures_of_start(history: History) -> tuple[Remedy, ...]:
-    """Other weights; or another activation, where no weights would do."""
+def weight_size(history: History, grown: Profile) -> float:
+    """Weight variance times fan-in in the layers of a profile but the first and last, by the median; NaN if unknown."""
+    told = history.events("initialisation")
+    sizes = told[0].data.get("weight_variance", {}) if told else {}
+    known = [float(sizes[n]) for n in grown.names[1:-1] if isinstance(sizes.get(n), int | float)]
+    return float(np.median(known)) if known else float("nan")
+
+
+def explained(slope: float, ratio: float) -> bool:
+    """Whether weights of ``ratio`` times the critical variance make for half of a growth of ``slope`` bits a layer; not
+    where that is unknown (NaN)."""
+    if np.isnan(ratio):
+        return False
+    bits = float(np.log2(ratio)) if ratio > 0 else -np.inf  # of the square
+    return bits * slope > 0 and abs(bits) >= abs(slope)
+
+
+def cures_of_start(history: History, grown: Profile | None = None, toward_output: bool = False) -> tuple[Remedy, ...]:
+    """Other weights; or another activation, or norms, where no weights would do.
+
+    Parameters
+    ----------
+    history : of the run
+    grown : how signal or gradient changes over depth, if that is what is wrong
+    toward_output : whether ``grown`` is the signal's, which compounds toward the output
+    """
     activation = activation_of(history)
     if activation in WITHOUT_CRITICAL_POINT:
-        return (remedies.RELU_FOR_SIGMOID,)
-    return (remedies.critical_init(activation),)
+        # of activations that are functions nothing can be put in the place
+        replaceable = bool(history.wheres("saturated_share"))
+        both = (remedies.RELU_FOR_SIGMOID, remedies.LAYER_NORM)
+        return both if replaceable else both[::-1]
+    weights = remedies.critical_init(activation)
+    if grown is None or not history.events("initialisation"):
+        return (weights, remedies.LAYER_NORM)
+    size = weight_size(history, grown)
+    # layers of the script's own have no size that is known, and products of layers grow by more than theirs
+    drawn = explained(grown.slope if toward_output else -grown.slope, size / CRITICAL.get(activation, 1.0))
+    return (weights, remedies.LAYER_NORM) if drawn else (remedies.LAYER_NORM, weights)

@@ -72,6 +72,11 @@ class Clock:
         self._states[id(optimizer)] = (ref, state)
         return state
 
+    def hand_over(self, state: OptimizerState, optimizer: Optimizer) -> None:
+        """``optimizer`` takes the place of the one that ``state`` was counted for, and goes on from there."""
+        state.ref = weakref.ref(optimizer)
+        self._states[id(optimizer)] = (state.ref, state)
+
     def enter(self, optimizer: Optimizer) -> bool:
         """``step()`` begins; whether it is an outermost one."""
         key = id(optimizer)

@@ -100,6 +100,7 @@ class Gatherer:
         self._tell, self._guard = tools.tell, tools.guard
         self._instruments = [make(tools) for make in INSTRUMENTS]
         self._missed = MissedParameters()
+        self._missing: list[str] = []  # the newest that were found
         self._look = _Look()
 
     @property
@@ -136,6 +137,13 @@ class Gatherer:
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.at_backward, view, roots)
+
+    def at_change(self, tensors: Any) -> None:
+        """A step that is not looked at comes soon after a change of parameters or optimisers: read their wiring."""
+        view = self._guard("graph", read_graph, roots_of(tensors))
+        if view is not None:
+            self._guard("discovery", self._scene.update, view.leaves)
+            self._write_missed(self._guard("wiring", self._find_missed, view.leaves), self._tools.step)
 
     def at_odd_loss(self, tensors: Any) -> None:
         """A step that is not looked at has an odd loss: its batch may be why."""
@@ -179,10 +187,7 @@ class Gatherer:
         if look.logits is not None:
             self._guard("logits", self._write_logits, *look.logits, step)
         self._guard("activations", self.activations.at_step_end, step)
-        if look.missing is not None:
-            self._rows.put(step, "wiring", "", missed_parameters=float(len(look.missing)))
-            if look.missing:
-                self._tell("missed", parameters=look.missing[:50])
+        self._write_missed(look.missing, step)
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.at_step_end, optimizer, state)
         if not state.in_backward:
@@ -209,7 +214,22 @@ class Gatherer:
         self._look.constant_loss = constant_loss(loss)
 
     def _find_missed(self, leaves: Sequence[Tensor]) -> list[str] | None:
-        return self._missed.missed(leaves, self._scene.held(), self._scene.models)
+        scene = self._scene
+        missed = self._missed.missed(leaves, scene.held(), scene.models)
+        if missed and missed != self._missing:
+            self._missing = missed
+            with self._tools.spending("census"):
+                scene.meet_again(leaves)  # one that was made since, and has not stepped so far, may hold them
+            held = scene.held()
+            found = {owned.path for key, owned in scene.models.owned.items() if key in held}
+            missed = [name for name in missed if name not in found]
+        return missed
+
+    def _write_missed(self, missed: list[str] | None, step: int) -> None:
+        if missed is not None:
+            self._rows.put(step, "wiring", "", missed_parameters=float(len(missed)))
+            if missed:
+                self._tell("missed", parameters=missed[:50])
 
     def _read_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer | None) -> None:
         scene = self._scene

@@ -62,6 +62,16 @@ class ModuleReader:
         """Whether this call of ``module`` is one to read: in a forward that trains, in the thread that trains."""
         return id(module) not in self._seen and trains(self._thread)
 
+    def cut_off(self, module: nn.Module) -> bool:
+        """Whether this call of ``module``, in training mode, is one without a graph."""
+        return module.training and not torch.is_grad_enabled() and threading.get_ident() == self._thread
+
+    def ran(self, module: nn.Module) -> None:
+        """Take note that a module has run, though without a graph, inside a forward that trains."""
+        layer = self._layers.get(id(module))
+        if layer is not None:
+            self._reader.ran(layer[0])
+
     def read(self, module: nn.Module, output: Any) -> None:
         """Take in the output of one module."""
         self._seen.add(id(module))
@@ -91,11 +101,13 @@ class Hooks:
     def __init__(self, guard: Callable[..., Any]) -> None:
         self._guard = guard
         self._handles: list[Any] = []
+        self._within = 0  # forwards of models that train and are under way
         self.outputs: list[Tensor] = []  # of the models, while the step lasts: they may prove to be logits
         self.newest: Tensor | None = None  # of the layers: the logits, where the model ends in a log-softmax of them
 
     def put_on(self, roots: list[nn.Module], reader: ModuleReader, only: list[nn.Module] | None = None) -> None:
         """Read all modules below ``roots``, or ``only`` these, during the script's next forward."""
+        home = threading.get_ident()
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if _compiling():  # what is traced is the same as without us
@@ -105,10 +117,18 @@ class Hooks:
                 tensor = first_tensor(output)
                 if tensor is not None and tensor.requires_grad:
                     self.newest = tensor
+            elif self._within and reader.cut_off(module):
+                self._guard("activations", reader.ran, module)
+
+        def begins(module: nn.Module, args: Any) -> None:
+            if not _compiling() and trains(home):
+                self._within += 1
 
         def keep_output(module: nn.Module, args: Any, output: Any) -> None:
             if _compiling():
                 return
+            if trains(home):
+                self._within = max(0, self._within - 1)
             tensor = first_tensor(output)
             if tensor is not None and tensor.requires_grad and len(self.outputs) < 8:
                 self.outputs.append(tensor)
@@ -118,6 +138,7 @@ class Hooks:
                 if only is None or any(module is m for m in only):
                     self._handles.append(module.register_forward_hook(hook))
             if only is None and not isinstance(root, torch.jit.ScriptModule):
+                self._handles.append(root.register_forward_pre_hook(begins))
                 self._handles.append(root.register_forward_hook(keep_output))
 
     def take_off(self) -> None:
@@ -126,6 +147,7 @@ class Hooks:
             handle.remove()
         self._handles.clear()
         self.outputs.clear()
+        self._within = 0
         self.newest = None
 
 

@@ -50,6 +50,14 @@ def split(root: Tensor) -> list[Term]:
     return terms
 
 
+def negated(root: Tensor) -> Node | None:
+    """The node of torch's loss function that a loss is the negative (or a negative multiple) of; None if it is not."""
+    if root.grad_fn is None or root.numel() != 1:
+        return None
+    factor, base = _below_scalings(root.grad_fn)
+    return base if factor is not None and float(factor) < 0 and base.name() in LOSSES else None
+
+
 def ones_like_edge(edge: GradientEdge, root: Tensor) -> Tensor:
     """What a backward that begins at an edge is to be given, for the gradient of what the edge carries."""
     about = edge.node._input_metadata[edge.output_nr]

@@ -35,6 +35,7 @@ from surefoot.observe.scalars import Scalars, as_text
 from surefoot.observe.scene import Scene
 from surefoot.observe.signals.loss import loss_tensor
 from surefoot.observe.signals.ranks import RankWeights
+from surefoot.observe.structure import LOOKS, Structure
 from surefoot.observe.untold import UntoldSteps
 from surefoot.observe.validation import Validation
 
@@ -81,6 +82,8 @@ class Observer:
         self._guard = Guard(self._account, self.clock, sink)
         self.guard, self.tell = self._guard, self._guard.tell
         self._scene = Scene(self._rows, self.tell, self.clock, models, optimizers)
+        self._structure = Structure(self._scene)
+        self._changed = 0  # steps whose wiring is still to be read, after a change
         self._later = later if later is not None else Later()
         tools = Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard, keep)
         self._gatherer = Gatherer(tools, means)
@@ -176,6 +179,8 @@ class Observer:
             loss = loss_tensor(tensors)
             if loss is not None:
                 self._scalars.read(loss)
+            if self._scalars.backwards == 1 and self.clock.steps + 1 >= self._pace.due:
+                self._guard("structure", self._seek_change, tensors)
         except Exception as error:
             self._guard.failed("loss", error)
 
@@ -293,6 +298,8 @@ class Observer:
             self._guard("clock", self._end_untold_step)
             self._guard("activations", self._gatherer.withdraw)
             self._gatherer.close()
+            if self._ranks is not None:
+                self._guard("ranks", self._ranks.at_close)
             self._guard("validation", self.validation.end)
             self._guard("record", self._later.drain)
             self._guard("record", self._rows.complete, None)
@@ -424,6 +431,14 @@ class Observer:
         affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
         if affordable and not self._pace.looking and self._scalars.backwards == 1:
             self._gatherer.at_odd_loss(tensors)
+
+    def _seek_change(self, tensors: Any) -> None:
+        if self._structure.changed(self.clock.steps + 1):
+            self.budget.burst(LOOKS)
+            self._changed = LOOKS
+        if self._changed and not self._pace.looking:
+            self._changed -= 1
+            self._gatherer.at_change(tensors)
 
     def _seek_culprit(self, tensors: Any, value: float) -> None:
         view = read_graph(roots_of(tensors))

@@ -58,6 +58,7 @@ PER_OPTIMIZER = {
         "loss_expansion",
         "stale_loader_batches",
         "stale_loader_asked",
+        "stale_tested",
         "label_runs",
         "label_runs_expected",
         "label_rising",
@@ -81,7 +82,10 @@ PER_RUN = {
     "rotation": ("rotation_turns", "rotation_coherence", "rotation_share", "rotation_growth", "rotation_balance"),
 }
 # Made when the records of several ranks are read, not while they run.
-PER_RANKS = {"replicas": ("replica_distance", "learning_rate_spread", "replica_rank")}
+PER_RANKS = {
+    "replicas": ("replica_distance", "replica_rank"),
+    "replica_steps": ("learning_rate_spread", "gradient_spread"),
+}
 PER_PLACE: dict[str, tuple[str, ...]] = {
     "game": (
         "generated_spread",
@@ -92,7 +96,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
         "discriminator_auc",
     ),
     "latent": ("latent_kl", "active_units_share", "latent_size"),
-    "mode": ("eval_mode", "eval_mode_share"),
+    "mode": ("eval_mode", "eval_mode_share", "unfed_norm_share"),
     "validation": ("validation_loss",),
     "inputs": ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale"),
     "terms": ("term_value", "term_weight", "term_gradient_norm", "term_alignment"),

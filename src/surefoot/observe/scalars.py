@@ -48,7 +48,10 @@ class Scalars:
             loss = loss.detach() if scale is None else loss.detach() / scale
             self._device_loss = loss if self._device_loss is None else self._device_loss + loss
             return
-        value = loss.item() if scale is None else loss.item() / (scale.item() or math.nan)
+        factor = 1.0 if scale is None else scale.item()
+        if not factor > 0:
+            return  # the scale itself has come down to zero: what the loss was is not known
+        value = loss.item() / factor
         self._loss = value if self._loss is None else self._loss + value
         if not value <= self._trigger.limit or math.isinf(value):
             self._tools.guard("loss", self._odd, loss, value)

@@ -56,6 +56,7 @@ class Scene:
         self._given_optimizers = None if optimizers is None else {id(o) for o in optimizers}
         self._shard_of: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # ids of gathered parameters and their shards
         self._strangers: set[int] = set()  # parameters of models that are not to be watched
+        self._holdings: list[tuple[OptimizerState, type, list[weakref.ref[Tensor]]]] = []  # of all optimisers met
 
     @property
     def any_optimizer(self) -> bool:
@@ -89,6 +90,10 @@ class Scene:
         if not self.discovered or not unknown <= self._strangers:
             self._discover(leaves, parameters)
             self._strangers = {id(x) for x in leaves if self.models.find(x) is None}
+
+    def meet_again(self, leaves: Sequence[Tensor]) -> None:
+        """Look for models and optimisers anew, as at the beginning."""
+        self._discover(leaves, ())
 
     def state_of(self, optimizer: Optimizer, in_backward: bool = False) -> OptimizerState:
         """What is known of an optimiser, met for the first time or not; ``in_backward`` if it steps inside one."""
@@ -191,12 +196,29 @@ class Scene:
             self._tell("names", near=near, made=made)
 
     def _add(self, optimizer: Optimizer, name: str, in_backward: bool = False) -> OptimizerState:
+        before = None if in_backward or not self.clock.steps else self._holder(optimizer)
+        if before is not None:
+            self.clock.hand_over(before, optimizer)
+            self._tell("optimizers", optimizers=[_describe(s) for s in self.clock.states], renewed=before.name)
+            return before
         self._rows.optimizer(name)
         joins = in_backward and any(s.in_backward for s in self.clock.states)
         state = self.clock.add(optimizer, name, in_backward)
+        if not in_backward:
+            refs = [weakref.ref(p) for p in parameters_of(optimizer)]
+            self._holdings.append((state, type(optimizer), refs))
         if not joins:
             self._tell("optimizers", optimizers=[_describe(s) for s in self.clock.states])
         return state
+
+    def _holder(self, optimizer: Optimizer) -> OptimizerState | None:
+        """The state of one of the same kind that held the same parameters, which this one is made in the place of."""
+        parameters = parameters_of(optimizer)
+        for state, kind, refs in reversed(self._holdings):
+            same = kind is type(optimizer) and len(refs) == len(parameters) > 0
+            if same and all(ref() is p for ref, p in zip(refs, parameters, strict=True)):
+                return state
+        return None
 
 
 def _fires_in_backward(parameter: Tensor) -> bool:

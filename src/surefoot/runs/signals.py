@@ -96,8 +96,11 @@ _RANKS = (
     Signal("replica_distance", "replicas", "layer", "1", "distance between ranks",
            "Largest relative difference between rank 0's projection of the layer's weights and another rank's; made "
            "when the records of several ranks are read."),
-    Signal("learning_rate_spread", "replicas", "optimizer", "1", "spread of learning rates",
+    Signal("learning_rate_spread", "replica_steps", "optimizer", "1", "spread of learning rates",
            "Largest relative difference between rank 0's learning rate and another rank's."),
+    Signal("gradient_spread", "replica_steps", "optimizer", "1", "spread of gradient norms",
+           "Largest relative difference between the norm of rank 0's gradients and another rank's, as the optimizer "
+           "is given them."),
     Signal("replica_rank", "replicas", "run", "rank", "rank that is farthest away",
            "The rank whose weights differ most from rank 0's."),
 )  # fmt: skip
@@ -260,10 +263,13 @@ _DATA = (
     Signal("loss_expansion", "samples", "optimizer", "1", "pairs compared per number given",
            "How many times more differences the loss takes than it has numbers: 1 is right, n is (n, 1) against (n,)."),
     Signal("stale_loader_batches", "samples", "optimizer", "batches", "batches that there are",
-           "While one batch alone was seen: how many the data loader has that makes batches of this size, or the "
-           "tensor of which its rows are taken anew at each step; 0 if none."),
+           "While one batch alone is seen: how many the data loader has that makes batches of this size, or the "
+           "tensor of which its rows are a part; 0 if none."),
     Signal("stale_loader_asked", "samples", "optimizer", "1", "asked for a batch since the last look",
-           "While one batch alone was seen: 1 where the loop asks for a batch again and again, 0 where it keeps one."),
+           "While one batch alone is seen: 1 where the loop asks for a batch again and again, 0 where it keeps one."),
+    Signal("stale_tested", "samples", "optimizer", "1", "tested on other rows",
+           "While one batch alone is seen and kept: 1 where the model is run, outside of training, on rows that are "
+           "not in the data set that the batch is a part of."),
     Signal("label_runs", "samples", "optimizer", "1", "neighbours with the same label",
            "Share of neighbouring rows with the same label; of real targets, the lag-1 autocorrelation."),
     Signal("label_runs_expected", "samples", "optimizer", "1", "the same if shuffled",
@@ -298,6 +304,9 @@ _PHASES = (
            "1 where the model itself is in evaluation mode in a training step that trains most of it."),
     Signal("eval_mode_share", "mode", "model", "1", "share of layers in evaluation mode",
            "Share of the model's dropout and batch normalisation layers in evaluation mode in a training step."),
+    Signal("unfed_norm_share", "mode", "model", "1", "share of fixed normalisations that never saw a batch",
+           "Share of the normalisations in evaluation mode whose running mean is 0 and variance 1 to the last bit: "
+           "what they were made with."),
     Signal("frozen_share", "frozen", "layer", "1", "share of parameters told to stay",
            "Share of the layer's parameters that an optimizer holds and that have requires_grad=False."),
     Signal("unchanged_share", "frozen", "layer", "1", "share of parameters that never changed",

@@ -10,7 +10,7 @@ from types import FunctionType
 from surefoot.runs.schema import Remedy
 
 # What a remedy that a rule makes to measure is shown for: ten times too high or low, a thousand steps, a ReLU network.
-_EXAMPLES = {"float": 10.0, "int": 1000, "str": "relu"}
+_EXAMPLES = {"float": 10.0, "int": 1000, "str": "relu", "tuple[str, ...]": ("cell",)}
 
 
 @cache
@@ -25,6 +25,8 @@ def cures() -> dict[str, Remedy]:
             if isinstance(value, Remedy):
                 found.setdefault(value.name, value)
             elif isinstance(value, FunctionType) and value.__annotations__.get("return") == "Remedy":
-                made = value(_EXAMPLES[next(iter(value.__annotations__.values()))])
-                found.setdefault(made.name, made)
+                measure = next(iter(value.__annotations__.values()))
+                if measure in _EXAMPLES:  # else it chooses among those that are made so
+                    made = value(_EXAMPLES[measure])
+                    found.setdefault(made.name, made)
     return found

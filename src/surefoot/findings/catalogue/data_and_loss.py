@@ -67,6 +67,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "  input_rms or target_rms at least ten times that of any batch before; or\n"
             "  loss ≥ 1.5 × constant_loss of this very batch, half of its rows worse than that, while the median of "
             "the losses before is below half of it and the next three losses are back.\n"
+            "In hindsight: few looks with an input_rms or target_rms ten times that of all others, and a loss that was "
+            "lost, or tenfold its first at most two steps after one of them.\n"
             "NaN or infinities found in the data are critical at once."
         ),
         source="the run's own history; the loss of the best constant prediction on the same batch",
@@ -95,7 +97,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: σ₁²/Σσ² ≥ ½, top 5 % of the samples carry ≥ 0.3 of all change, lag-1 of both groups ≤ −½ − "
             "1/√steps, correlation between them ≤ −½; all at once. For a warning also a loss of twice its best, and "
             "above it by a tenth of what was learned; or half of all change at three windows over 24 steps (three "
-            "times the 8 changes that tell a swing)."
+            "times the 8 changes that tell a swing), or at one where inputs of six times the usual size are among the "
+            "data.\n"
+            "Or, without a swing so far, a loss as far above its best, with nine tenths of all change one pattern and "
+            "six tenths of it carried by the top 5 %."
         ),
         source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
         not_this=(
@@ -160,8 +165,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "gᵢ = ∂Lᵢ/∂θ for each term of L = ΣLᵢ.\n"
             "Judged: ‖gᵢ‖/max ‖gⱼ‖ (term_gradient_norm) and term_value.\n"
             "Threshold: 0.01 or less at four fifths of six looks or more over 100 steps (so many of the smaller "
-            "gradient's make one of the larger's), for a term whose weight is 1 or more, and whose value has neither "
-            "halved after the first quarter of them nor come below a tenth of its first."
+            "gradient's make one of the larger's), for a term whose weight is 1, or the other's, and whose value has "
+            "neither halved after the first quarter of the steps nor come below a tenth of its first. Or 0.1 or "
+            "less from the first look on, with a hundredth of the other's value or less, while the value rises tenfold "
+            "over four looks and three doublings of the steps."
         ),
         source="Wang, Teng, Perdikaris 2021, SIAM J. Sci. Comput. 43 (A3055)",
         not_this=(
@@ -169,7 +176,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "starts at nothing and rises is doing its work."
         ),
         remedies=("terms weighted by their gradients",),
-        severities="warning between squared or absolute errors, else info",
+        severities="warning between errors or scores of predictions, else info",
     ),
     Explanation(
         id="overfitting",
@@ -234,7 +241,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: spread < 0.1 though the mean of the samples has moved by half of the data's spread, or "
             "coverage < 0.3 with precision ≥ 0.5; at four looks in a row over half of the run and 300 steps. The first "
             "from step 100 on where the mean is within half a spread of the data's, and the spread, as a power of the "
-            "step, would not be 0.1 at twice the steps either."
+            "step, would not be 0.1 at twice the steps either. Or spread below 0.7 (median of six looks over half of "
+            "the run) and coverage below 0.3, where the samples move by the whole spread of the data between looks."
         ),
         source="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics; Kynkäänniemi et al. 2019",
         not_this=(
@@ -244,7 +252,7 @@ ENTRIES: tuple[Explanation, ...] = (
         remedies=("standardised inputs", "surefoot.losses.gradient_penalty", "a slower generator"),
         severities=(
             "critical where all samples are one; of a few kinds: warning once both players have "
-            "moved by ten times their own size and coverage has stopped to grow, else info"
+            "moved by ten times their own size and coverage has stopped to grow, or where they jump about, else info"
         ),
     ),
     Explanation(

@@ -26,17 +26,20 @@ ENTRIES: tuple[Explanation, ...] = (
             "gradient does not grow, less is enough, evenly in the logarithm of the steps down to e^-3 = 2^-4.3 at "
             "128: networks train down to six times the depth over which the squared gradient falls to 1/e (Schoenholz "
             "et al. 2017, arXiv 1611.01232).\n"
+            "Updates that do not decay are forgiven a decay of 2^-18, and three bits less with each time that 64 steps "
+            "in which nothing was learned are doubled.\n"
             "Through time: e^{λT} (bptt_rate, bptt_length) at or below 2^-24 at three looks, in a run that learns "
-            "nothing for 128 steps."
+            "nothing for 128 steps; three bits less, down to 2^-12, with each doubling of these."
         ),
         source=f"{_PRINCIPLES}; Adam's ε: Wortsman et al. 2024 (arXiv 2309.14322), §3.4",
         not_this=(
-            "Adam divides the magnitude out: a gradient that decays under updates that do not is forgiven down to "
-            "2^-24. Residual networks and trained networks decay a little and learn: no finding where the loss goes "
-            "down, unless the decay was beyond 2^-24 from the first look on."
+            "Adam divides the magnitude out: a gradient that decays under updates that do not is forgiven for some "
+            "time, down to 2^-24. Residual networks and trained networks decay a little and learn: no finding where "
+            "the loss goes down, unless the decay was beyond 2^-24 from the first look on."
         ),
         remedies=(
             "surefoot.init.critical_",
+            "torch.nn.LayerNorm after each block",
             "torch.nn.ReLU in place of torch.nn.Sigmoid",
             "forget gates open at the start",
         ),
@@ -70,6 +73,7 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         remedies=(
             "surefoot.init.critical_",
+            "torch.nn.LayerNorm after each block",
             "torch.nn.ReLU in place of torch.nn.Sigmoid",
             "torch.nn.utils.clip_grad_norm_",
             "surefoot.optim.adaptive_clip_grad_",
@@ -100,7 +104,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "all the same gets an info. An activation without a critical point, such as the sigmoid, is not cured by "
             "other weights: that is vanishing-gradient alone."
         ),
-        remedies=("surefoot.init.critical_",),
+        remedies=("surefoot.init.critical_", "torch.nn.LayerNorm after each block"),
         severities="warning or critical with the vanishing or exploding gradient it is the start of, else info",
     ),
     Explanation(
@@ -116,7 +120,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "largest Lyapunov exponent. For tanh(W h): J = diag(1 − h²) W.\n"
             "Judged: λT, with λ = bptt_rate, the median slope of ln |∂L/∂h_t| back in time, and T = bptt_length.\n"
             "Threshold: e^{λT} = 2^12 at three looks in a row, half of the bits of float32; 2^24 is a rounding error "
-            "of the sum in which the last time steps' terms are lost."
+            "of the sum in which the last time steps' terms are lost, and one look is enough for it where the loss was "
+            "lost after that. Or 2^6 at the first look, with an elasticity ‖g‖‖θ‖/L of 300 or more."
         ),
         source="Mikhaeil, Monfared, Durstewitz 2022 (arXiv 2110.07238); rounding of float32 for the threshold",
         not_this=(
@@ -196,12 +201,15 @@ ENTRIES: tuple[Explanation, ...] = (
             "(|z| > 2.65, derivative below 2 % of its maximum) with probability 0.8 %. Half of the outputs there mean "
             "a standard deviation near 4.\n"
             "Judged: saturated_share, the share of a layer's outputs with a derivative below 2 % of its maximum.\n"
-            "Threshold: ½ at three looks from the start; ¾ later, in a run that learns nothing."
+            "Threshold: ½ at three looks from the start, in layers that together, Π(1 − share), leave a fifth of all "
+            "paths open or less; ¾ later, in a run that learns nothing."
         ),
         source=f"the normal distribution at criticality ({_PRINCIPLES}); the run's own start",
         not_this=(
-            "Trained units saturate: networks that learn well reach 70 %, so that later it counts only where the "
-            "loss learns nothing. Gates and a sigmoid at the output are meant to saturate; the output's is not counted."
+            "A first layer of steep ridges is flat nearly everywhere as it is meant to be, and leaves a quarter of its "
+            "paths open. Trained units saturate: networks that learn well reach 70 %, so that later it counts only "
+            "where the loss learns nothing. Gates and a sigmoid at the output are meant to saturate; the output's is "
+            "not counted."
         ),
         remedies=("surefoot.init.critical_", "torch.nn.init.orthogonal_", "biases at zero", "lower learning rate"),
         severities="critical from 90 % of a layer on in a run that learns nothing, else warning; info in a run that "

@@ -29,6 +29,7 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         remedies=(
             "lower learning rate",
+            "no higher learning rate than before",
             "surefoot.optim.SafeStep",
             "torch.nn.utils.clip_grad_norm_",
             "surefoot.optim.warmup_factor",
@@ -72,6 +73,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: the lower quartile of the newest losses, so that three quarters of them are above.\n"
             "Threshold: first loss + all that was gained + 3 × noise, and twice what a constant prediction scores. "
             "Where the scale of the loss is not known, a hundred times the largest of the first 16, signs apart.\n"
+            "Where the loss began near minus what a constant prediction scores, it is the negative of a loss function: "
+            "then it must not fall below twice that, and the sign is what is wrong.\n"
             "Where every step is on one and the same batch, so that nothing but the steps can raise the loss: a "
             "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning."
         ),
@@ -81,7 +84,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "below zero have no floor: there only growth by orders of magnitude counts. A spike that comes back is "
             "none: three quarters of the newest losses must be high."
         ),
-        remedies=("lower learning rate", "torch.nn.utils.clip_grad_norm_"),
+        remedies=(
+            "lower learning rate",
+            "no higher learning rate than before",
+            "steps down the loss",
+            "torch.nn.utils.clip_grad_norm_",
+        ),
         severities="critical; a warning for what is lost on one batch",
     ),
     Explanation(
@@ -108,7 +116,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "to 17 in healthy runs, growing there from step to step. Warm-ups, cycles and restarts have had their "
             "rates before."
         ),
-        remedies=("surefoot.optim.SafeStep", "lower learning rate"),
+        remedies=("surefoot.optim.SafeStep", "no higher learning rate than before", "lower learning rate"),
         severities="info at r ≥ 1; warning as above; critical when the loss is then above where the run began",
     ),
     Explanation(
@@ -146,17 +154,26 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: three rows of the loss in a row.\n"
             "Threshold: the median of the 16 rows before, plus the largest of half of the gain since the start, half "
-            "of that level, and 8 times the noise (interquartile range / 1.349 of those rows)."
+            "of that level, and 8 times the noise (interquartile range / 1.349 of those rows).\n"
+            "Where an optimizer takes the place of one of its kind over the same parameters (Adam's first step is "
+            "lr · sign(g) whatever the gradient): of the eight rows after, two above 1.5 times the highest of the 16 "
+            "rows before, or one above 2.25 times, for the second time."
         ),
         source="the run's own history",
         not_this=(
             "One high row is a batch, not a spike. A curriculum that turns harder and full-batch training at the edge "
             "of stability jump and recover as well: a spike alone is an info."
         ),
-        remedies=("surefoot.optim.SafeStep", "lower learning rate", "torch.nn.utils.clip_grad_norm_"),
+        remedies=(
+            "one optimizer for the whole run",
+            "no higher learning rate than before",
+            "surefoot.optim.SafeStep",
+            "lower learning rate",
+            "torch.nn.utils.clip_grad_norm_",
+        ),
         severities=(
             "info; warning where the learning rate had just risen fourfold over all it was before, after an unsafe "
-            "step, or for the third spike above the first loss"
+            "step, for the third spike above the first loss, or where new optimizers bring it again and again"
         ),
     ),
     Explanation(
@@ -171,7 +188,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: the lowest median of the loss against the best constant prediction's, the movement Σ ‖Δθ‖/‖θ‖, "
             "overshoot −⟨g, Δθ⟩/(2L) and elasticity ‖g‖‖θ‖/L.\n"
             "Threshold: 97 % of the constant's loss after 200 steps and movement 1, overshoot below 1, elasticity "
-            "0.01 or more; warning after 1000 steps and movement 10, if the gradient is not growing."
+            "0.01 or more; warning after 1000 steps and movement 10, if the gradient is not growing, and at the end of "
+            "a run that never came 1 % below the constant's, on the same batches."
         ),
         source="the loss of the best constant prediction; the run's own movement",
         not_this=(
@@ -180,7 +198,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "the data give."
         ),
         remedies=("look at one batch",),
-        severities="info; warning after a long time",
+        severities="info; warning after a long time, or at the end of the run",
     ),
     Explanation(
         id="always-clipping",

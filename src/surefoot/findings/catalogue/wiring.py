@@ -41,12 +41,15 @@ ENTRIES: tuple[Explanation, ...] = (
             "∂L/∂θ does not exist, which is not the same as ∂L/∂θ = 0.\n"
             "Judged: gradient_share, the share of a module's trainable parameters that got a gradient.\n"
             "Threshold: 0 at the first look and at each since, three at least (eight with several optimisers), while "
-            "other modules get one, the module ran, and its weights did not change."
+            "other modules get one, the module ran (with a graph, or without one inside a forward that trains), and "
+            "its weights did not change. Or an optimiser has stepped at six looks and found no gradient at any; or no "
+            "parameter at all gets one, though the script goes backward from a loss."
         ),
         source="autograd's graph; no matter of degree, so the threshold is zero",
         not_this=(
-            "Frozen modules have nothing trainable. Target networks change otherwise, or no optimiser holds them. "
-            "Modules that did not run (an expert that was not chosen) are an info at most."
+            "Frozen modules have nothing trainable. Target networks change otherwise, began as copies of a module that "
+            "learns, or no optimiser holds them. Modules that did not run (an expert that was not chosen), or ran in "
+            "evaluation mode without a graph, are an info at most."
         ),
         remedies=("no detach() on the way to the loss",),
         severities="critical where they are most of the model, else warning; info where nothing says that they run",
@@ -62,12 +65,13 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: missed_parameters, the number of trainable leaves of the loss's graph that no optimiser holds "
             "and that nobody updates.\n"
-            "Threshold: above 0 at three looks in a row."
+            "Threshold: above 0 at three looks in a row, or at as many steps after a change of what takes a gradient, "
+            "of the parameters of the model or of its optimisers."
         ),
         source="the graph of the loss; no matter of degree, so the threshold is zero",
         not_this=(
             "Frozen parameters (requires_grad is False) are none of the graph's trainable leaves. Parameters that the "
-            "script updates by hand change, and are left out."
+            "script updates by hand change, and are left out; so are those of an optimiser that has not stepped yet."
         ),
         remedies=("optimizer.add_param_group", "requires_grad_(False)"),
         severities="critical where they are most of the model and the loss learns nothing, else warning",
@@ -112,7 +116,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "‖θ_a − θ_b‖²/n.\n"
             "Judged: replica_distance = |c_a − c_b| / max(|c_a|, |c_b|), the largest over the ranks, at steps that all "
             "of them recorded.\n"
-            "Threshold: above 1e-5 at two such steps in a row."
+            "Threshold: above 1e-5 at two such steps in a row. Under DistributedDataParallel the same of "
+            "learning_rate_spread, which tells before the weights do. gradient_spread, the same of the norms of "
+            "gradients, says why: up to 1e-5 they are averaged, and something else moves the weights."
         ),
         source=(
             "random projections keep distances (Johnson & Lindenstrauss 1984); float32 rounding of 6e-8 a step walks "
@@ -120,14 +126,17 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         not_this=(
             "Losses differ from rank to rank, since each has its own batch. Shards (FSDP, tensor parallelism) and "
-            "parameters that DistributedDataParallel is told to ignore are left out. Ranks without it, which began "
-            "with different weights or share no process group, train models of their own. Local SGD, which averages "
-            "weights now and then, drifts apart on purpose."
+            "parameters that DistributedDataParallel is told to ignore are left out. Ranks without it, which share no "
+            "process group, or began with different weights and are given different gradients, train models of their "
+            "own. Local SGD, which averages weights now and then, drifts apart on purpose. Weights that differ at the "
+            "very end alone (rank 0 has loaded its best ones) are no drift."
         ),
         remedies=(
             "start from rank 0's weights",
             "torch.nn.parallel.DistributedDataParallel",
             "one learning rate for all ranks",
+            "gradients averaged over all ranks",
+            "rank 0's weights after each step",
         ),
         severities="critical under DistributedDataParallel, else warning; judged when the joined record is read",
     ),
@@ -136,23 +145,29 @@ ENTRIES: tuple[Explanation, ...] = (
         title="every step trains on one and the same batch",
         what=(
             "The loop asks for a batch in a way that begins anew each time, as next(iter(loader)) does without "
-            "shuffling. The loss falls, for the model learns these few rows by heart, and nothing else."
+            "shuffling, or it has drawn one batch before it began. The loss falls, for the model learns these few rows "
+            "by heart, and nothing else."
         ),
         mathematics=(
             "Judged: distinct_batches (sets of rows by their hashes); stale_loader_batches, how many batches of this "
-            "size a live data loader has, or a tensor of which the rows are taken anew at each step (four at least); "
-            "stale_loader_asked, whether the loop asks for one: an iterator that is alive has given more, or the "
-            "loader's generator has drawn a seed (as when an iterator is begun) and the batch is a new tensor.\n"
+            "size a live data loader has, or a tensor that holds its rows (eight at least); stale_loader_asked, "
+            "whether the loop asks for one: an iterator that is alive has given more, or the loader's generator has "
+            "drawn a seed (as when an iterator is begun) and the batch is a new tensor, or rows are taken anew from a "
+            "tensor by indices or from one that is itself a part of the data; stale_tested, whether the model is run, "
+            "outside of training, on rows of which most are not in what the batch is a part of.\n"
             "Threshold: one batch at six looks over 64 steps, while there are b ≥ 2; over 32 steps where it was asked "
-            "for at k looks with b^−k ≤ 10⁻⁶, the chance that batches drawn at random were all the same."
+            "for at k looks with b^−k ≤ 10⁻⁶, the chance that batches drawn at random were all the same. After other "
+            "batches, if the steps of these looks have no common period: batches that come round are not the same one."
         ),
         source="identity of rows; no matter of degree",
         not_this=(
             "Full-batch training has no more batches of that size. Several updates on one batch go on to the next "
-            "before 64 steps. A batch that is taken once and kept, as in a test that overfits one, is an info."
+            "before 64 steps. A batch that is taken once and kept, as in a test that overfits one, is an info, for "
+            "such a model is tested on nothing else; so are a few rows of the one tensor that holds the others "
+            "for testing."
         ),
         remedies=("one iterator over the loader",),
-        severities="warning where the loop asks for batches, info where it keeps one",
+        severities="warning where the loop asks for batches, had others, or tests on others; info where it keeps one",
     ),
     Explanation(
         id="eval-mode-training",
@@ -165,7 +180,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: eval_mode (the model's own flag) and eval_mode_share, the share of its dropout and batch "
             "normalisation layers that are in evaluation mode in a training step.\n"
             "Threshold: 1 for both at three looks in a row, after a look at which they were not; or at two, half of "
-            "the run apart, after three."
+            "the run apart, after three; or from the start, where all normalisations that are in evaluation mode have "
+            "a running mean of 0 and a variance of 1 to the last bit (unfed_norm_share): they normalise nothing."
         ),
         source="the run's own first looks; no matter of degree",
         not_this=(
@@ -174,7 +190,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "the step, which ends in training mode."
         ),
         remedies=("model.train()",),
-        severities="warning after training in training mode, info where it was so from the start",
+        severities="warning after training in training mode, or with normalisations that never saw a batch; info where "
+        "it was so from the start",
     ),
     Explanation(
         id="frozen-parameters",

@@ -18,6 +18,7 @@ _FEW_LABELS = 0.5
 # the same rows). So it takes twice as many steps; or those 32, where its asking was followed at so many looks that even
 # of batches drawn at random the same one would have come each time once in a million.
 _STALE_LOOKS, _STALE_STEPS, _FEWER_STEPS, _CHANCE = 6, 64, 31, 1e-6
+_UNJUDGED = 3
 
 SHUFFLE = Remedy(
     name="shuffled order of samples",
@@ -126,30 +127,45 @@ def _returned(history: History) -> Sign | None:
 def stale_batch(history: History) -> Sign | None:
     """At six looks over 64 steps the batch was one and the same, while there are more of this size. Warning where the
     loop asks for a batch again and again (at two of the last four looks), and is given this one; after 32 steps where
-    it has asked so often that chance would do so once in a million. Info where it keeps the one that it has: that is
-    how a model is tried on one batch, or trained on all that it is to be trained on."""
+    it has asked so often that chance would do so once in a million. Warning too where it keeps its batch of a training
+    set and the model is tested on what is no part of that; and where it had others before, if the steps of the looks
+    have no common period. Else an info: that is how a model is tried on one batch, or trained on all
+    that it is to be trained on."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
         steps, distinct = history.series("distinct_batches", name)
-        steps, distinct = steps[np.isfinite(distinct)], distinct[np.isfinite(distinct)]
-        if not waiting >= 2 or len(steps) < _STALE_LOOKS or distinct[-1] != 1:
+        seen = np.isfinite(distinct)
+        steps, distinct = steps[seen], distinct[seen]
+        before = len(distinct) > 0 and bool(distinct[-1] > 1)
+        if before:  # the looks since the batch is this one: it is judged from the fourth on
+            unjudged = np.flatnonzero(~np.isfinite(history.series("stale_loader_batches", name)[1][seen]))
+            steps = steps[max(0, unjudged[-1] + 1 - _UNJUDGED) if len(unjudged) else 0 :]
+        if not waiting >= 2 or len(steps) < _STALE_LOOKS:
+            continue
+        if before and np.gcd.reduce(np.diff(steps)) > 1:
             continue
         _, asked = history.series("stale_loader_asked", name)
         again = np.nansum(asked[-4:]) >= 2
         certain = again and waiting ** -float(np.nansum(asked)) <= _CHANCE
         if steps[-1] - steps[0] < (_FEWER_STEPS if certain else _STALE_STEPS):
             continue
+        tested = history.value("stale_tested", name) == 1
         evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, waiting, "so many of this size there are")
-        how = (
-            "though the loop takes a batch at every step (next(iter(loader)) begins anew each time, rows taken by the "
-            "same indices are the same rows, a loop variable may not be the one that the model is given)"
-            if again
-            else "which it keeps; if it is not meant to see these rows only, the loop over the others is missing"
-        )
+        if again:
+            how = (
+                "though the loop takes a batch at every step (next(iter(loader)) begins anew each time, rows taken by "
+                "the same indices are the same rows, a loop variable may not be the one that the model is given)"
+            )
+        elif before:
+            how = f"which it keeps since step {steps[0]}, though it had others before"
+        elif tested:
+            how = "which it keeps, while the model is tested on rows of no part of them: the loop over them is missing"
+        else:
+            how = "which it keeps; if it is not meant to see these rows only, the loop over the others is missing"
         cause = (
             f"every step trains on the same batch: {len(steps)} looks over {steps[-1] - steps[0]} steps saw one of "
             f"{waiting:.0f}, {how}."
         )
-        severity: Severity = "warning" if again else "info"
+        severity: Severity = "warning" if again or before or tested else "info"
         return Sign(severity, cause, (evidence,), (name,) if name else (), int(steps[0]), (LOOP_OVER_LOADER,))
     return None

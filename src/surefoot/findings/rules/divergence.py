@@ -9,6 +9,9 @@ is no fault: policy-gradient losses grow with the return, a generator's loss gro
 growth by orders of magnitude counts: three quarters of the newest losses a hundred times above everything the first 16
 steps showed.
 
+Where the loss is the negative of a loss function (it began near minus what a constant prediction scores), it is that
+one which must not grow: it has doubled, beyond its noise.
+
 Where every step is taken on one and the same batch, the loss is a function of the weights alone, and only steps can
 raise it. A loss that has lost two orders of magnitude there, jumps about, and does not come back for a quarter of the
 run, is unstable however low it still is. (Spikes of full-batch training at the edge of stability come back.)
@@ -20,6 +23,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import ORDERS, LossLevel
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.slower import slower
 from surefoot.runs.schema import Evidence
 
 _MIN_ROWS = 6
@@ -35,11 +39,15 @@ def divergence(history: History) -> Sign | None:
         if not level.refreshed or level.count < _MIN_ROWS:
             continue
         if level.recent <= level.first:
+            sign = _climbs(history, name, level)
+            if sign is not None:
+                return sign
             sign = None if level.lost_step is None else _lost_on_one_batch(history, name, level)
             if sign is not None:
                 return sign
             continue
-        threshold, source = _bound(level, sole=len(history.losses) == 1)
+        sole = len(history.losses) == 1
+        threshold, source = _bound(level, sole)
         if level.low > threshold > 0:
             factor = level.recent / abs(level.first) if level.first else float("inf")
             cause = (
@@ -48,8 +56,30 @@ def divergence(history: History) -> Sign | None:
             )
             evidence = Evidence("loss", name, history.step, level.low, threshold, source)
             where = (name,) if name else ()
-            return Sign("critical", cause, (evidence,), where, None, (remedies.lower_rate(10.0), remedies.CLIP))
+            if sole and history.optimizer(name).get("defaults", {}).get("maximize"):
+                cause += " The optimizer was told to maximise it."
+                return Sign("critical", cause, (evidence,), where, None, (remedies.DESCEND,))
+            return Sign("critical", cause, (evidence,), where, None, (slower(history, name, 10.0), remedies.CLIP))
     return None
+
+
+def _climbs(history: History, name: str, level: LossLevel) -> Sign | None:
+    """What is lowered is the negative of a loss function, of which that loss is known to grow."""
+    constant = level.constant
+    if len(history.losses) != 1 or not constant > 0 or not -30 * constant <= level.first <= -0.3 * constant:
+        return None
+    bound = 2 * max(-level.first, constant) + 3 * level.best_noise
+    if not -level.recent > bound:
+        return None
+    evidence = Evidence(
+        "−loss", name, history.step, -level.recent, bound,
+        "twice what it began with, and twice the loss of the best constant prediction; beyond three times the noise",
+    )  # fmt: skip
+    cause = (
+        f"the loss diverges downwards, from {level.first:.3g} to {level.recent:.3g}: what is lowered is the negative "
+        f"of a loss, of which a constant prediction has {constant:.3g}, so that every step climbs."
+    )
+    return Sign("critical", cause, (evidence,), (name,) if name else (), None, (remedies.DESCEND,))
 
 
 def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | None:

@@ -117,8 +117,8 @@ def _shares(history: History) -> Profile | None:
         return profile(history, Layers(gradient.step, gradient.names, gradient.values * weights * sizes))
 
 
-def _cures(history: History) -> tuple[Remedy, ...]:
-    return (*cures_of_start(history), remedies.CLIP)
+def _cures(history: History, grown: Profile | None = None, toward_output: bool = False) -> tuple[Remedy, ...]:
+    return (*cures_of_start(history, grown, toward_output), remedies.CLIP)
 
 
 def _level_start(history: History, name: str) -> int:
@@ -142,7 +142,8 @@ def _depth_sign(history: History, signal: str, grown: Profile, severity: Severit
         f"the initialisation explodes: the {what} grows by a factor {growth:.3g} with every layer toward the {toward}, "
         f"{float(2.0 ** abs(grown.bits)):.2g} in all."
     )
-    return Sign(severity, cause, evidence, grown.names[peak : peak + 1], first_step, _cures(history))
+    cures = _cures(history, grown, toward_output=signal == "activation_rms")
+    return Sign(severity, cause, evidence, grown.names[peak : peak + 1], first_step, cures)
 
 
 def _jump(history: History) -> Sign | None:

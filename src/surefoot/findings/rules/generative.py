@@ -13,8 +13,8 @@ from surefoot.findings.cycles import PERIODS, Cycle, strongest_cycle
 from surefoot.findings.foresight import at_twice_by_power
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.inputs import SMALL, STANDARDISE
-from surefoot.runs.schema import Evidence, Remedy, Severity
+from surefoot.findings.rules.game_cures import FLAT_CRITIC, cures_of_a_game, cures_of_collapse, two_rates
+from surefoot.runs.schema import SEVERITIES, Evidence, Severity
 
 _LOOKS = 4
 _WANDERS = 6
@@ -30,74 +30,8 @@ _MUCH_OF_THE_RUN = 0.25
 _SPREAD = 0.1  # of the data's: less is one point in all but name
 _COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), whatever the distribution
 _MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
+_HALF = 0.7  # of the data's spread: half of their variance
 _ARRIVED = 0.5  # of the data's spread from their mean: there a sample is as near to the data as most of the data are
-TWO_RATES = Remedy(
-    name="a slower generator",
-    why="a discriminator that has time to follow tells the generator of all the data, not of what it lacks just now",
-    how=(
-        "# after: optimizer\n"
-        "for group in optimizer.param_groups:  # of the generator's optimizer\n"
-        '    group["lr"] /= 4\n'
-    ),
-)
-NO_MOMENTUM = Remedy(
-    name="less momentum",
-    why="in a game the gradient turns as one moves; what is remembered of it points out of the circle",
-    how=(
-        "# after: optimizer\n"
-        "for group in optimizer.param_groups:\n"
-        '    if "momentum" in group:\n'
-        '        group["momentum"] = 0.0\n'
-        '    if "betas" in group:\n'
-        '        group["betas"] = (0.0, group["betas"][1])\n'
-        '    group["lr"] /= 4\n'
-    ),
-)
-CANCEL_DRIFT = Remedy(
-    name="surefoot.optim.DriftCancellingGame",
-    why=(
-        "takes away what steps of finite length add to each player's gradient by way of the other's, and past 1 a "
-        "damping comes in its place: the spiral outward turns inward"
-    ),
-    how=(
-        "# after: optimizer\n"
-        "from surefoot.optim import DriftCancellingGame\n"
-        "def cancelling(first_loss, second_loss, first, second, lr=0.1, cancel=4.0):\n"
-        "    # losses are functions of a batch; game.step(batch) takes the place of both players' backward and step\n"
-        "    players = first.parameters(), second.parameters()\n"
-        "    return DriftCancellingGame(first_loss, second_loss, *players, lr, lr, cancel=cancel)\n"
-    ),
-)
-FLAT_CRITIC = Remedy(
-    name="surefoot.losses.gradient_penalty",
-    why="a critic that is kept flat at its own inputs pulls both players to the equilibrium, and not around it",
-    how=(
-        "# after: optimizer\n"
-        "from surefoot.losses import gradient_penalty\n"
-        "def penalised(loss, critic, *inputs):  # critic_loss = penalised(critic_loss, critic, real, fake)\n"
-        "    inputs = [x.detach().requires_grad_() for x in inputs]\n"
-        "    return loss + sum(gradient_penalty(critic(x), x) for x in inputs) / len(inputs)\n"
-    ),
-    apply="gradient-penalty",
-)
-
-
-def look_ahead(period: float) -> Remedy:
-    """Steps along the gradient as it will be after half a radian of its turning; noise grows with that, so not beyond
-    ten steps."""
-    strength = float(f"{min(10.0, max(1.0, period / (4 * np.pi))):.2g}")
-    return Remedy(
-        name="surefoot.optim.OptimisticGradient",
-        why="where the gradient turns, what it will be some steps on leads inwards, and what it is leads round",
-        how=(
-            "# after: optimizer\n"
-            "from surefoot.optim import OptimisticGradient\n"
-            'ahead = OptimisticGradient([p for group in optimizer.param_groups for p in group["params"]], '
-            f"strength={strength:g})\n"
-            "optimizer.register_step_pre_hook(lambda *_: ahead.step())  # of each player's optimizer\n"
-        ),
-        apply=f"optimism:strength={strength:g}",
-    )
 
 
 @rule("mode-collapse", needs=("game",))
@@ -109,7 +43,8 @@ def mode_collapse(history: History) -> Sign | None:
     mean has come to that of the data (at two looks), so that only more spread could win, and by its growth over the
     newest half and quarter of the run their spread would not be a tenth at twice the steps either. Of a few kinds: they
     come near less than three tenths of the data while half of them at least are near some of it: warning once the game
-    has had its chance (both players moved by ten times their own size, and coverage has stopped to grow).
+    has had its chance (both players moved by ten times their own size, and coverage has stopped to grow). Alike, and
+    elsewhere at each look: see :func:`_hopping`.
     """
     for name in history.wheres("generated_spread"):
         steps, spread = measured(history, "generated_spread", name)
@@ -133,7 +68,7 @@ def mode_collapse(history: History) -> Sign | None:
                 f"the generator makes one sample: its samples spread {spread[-1]:.2g} times as far as the data, and "
                 "move as one."
             )
-            return Sign("critical", cause, (evidence,), (name,) if name else (), began, _cures_of_collapse(history))
+            return Sign("critical", cause, (evidence,), (name,) if name else (), began, cures_of_collapse(history))
         few = (coverage < _COVERAGE) & (precision >= 0.5)
         whole = len(coverage) == len(steps) == len(precision)
         began = stretch(steps, few) if whole and not begins else None
@@ -144,9 +79,40 @@ def mode_collapse(history: History) -> Sign | None:
                 f"the generator makes a few kinds of samples: {100 * np.median(precision[-_LOOKS:]):.0f} % of them "
                 f"are near some of the data, but they cover only {100 * np.median(coverage[-_LOOKS:]):.0f} % of it."
             )
-            grade: Severity = "warning" if _had_its_chance(history, coverage) else "info"
-            return Sign(grade, cause, (evidence,), (name,) if name else (), began, _cures_of_collapse(history))
+            had_its_chance = _had_its_chance(history, coverage)
+            if not had_its_chance and (sign := _hopping(history, name)) is not None:
+                return sign
+            grade: Severity = "warning" if had_its_chance else "info"
+            return Sign(grade, cause, (evidence,), (name,) if name else (), began, cures_of_collapse(history))
+        sign = _hopping(history, name)
+        if sign is not None:
+            return sign
     return None
+
+
+def _hopping(history: History, name: str) -> Sign | None:
+    """Samples that have less than half of the data's variance and go about it together: the generator follows what the
+    discriminator likes at the moment, and has left it before that was unlearned."""
+    found = _ways(history, name)
+    if found is None:
+        return None
+    steps, moves, coverage = found
+    spread = _few(history, name, steps)
+    if not spread or not _lost_its_way(history, name, moves, coverage):
+        return None
+    evidence = (
+        Evidence("generated_spread", name, int(steps[-1]), spread, _HALF,
+                 "median of six looks; half of the data's variance, 0.7 of its spread, is a part of it at most"),
+        Evidence("coverage", name, int(steps[-1]), float(coverage.max()), _COVERAGE,
+                 "one distribution on both sides gives 0.97 (Naeem et al. 2020)"),
+    )  # fmt: skip
+    cause = (
+        f"the generator makes few kinds of samples at a time: they spread {spread:.2g} times as far as the "
+        f"data, jump about by {np.median(moves):.2g} of its spread between looks, and never cover more than "
+        f"{100 * coverage.max():.0f} % of it."
+    )
+    where = (name,) if name else ()
+    return Sign("warning", cause, evidence, where, int(steps[0]), (two_rates(history), FLAT_CRITIC))
 
 
 @rule("adversarial-rotation", needs=("game", "rotation", "events"))
@@ -167,26 +133,10 @@ def adversarial_rotation(history: History) -> Sign | None:
     the game has had its chance; of a cycle, at one of them; or where coverage is not known), else info.
     """
     for name in history.wheres("generated_move") or ("",):
-        sign = _cycling(history, name) or _turning(history, name) or _wandering(history, name)
-        if sign is not None:
-            return sign
+        signs = [sign for shows in (_cycling, _turning, _wandering) if (sign := shows(history, name)) is not None]
+        if signs:
+            return max(signs, key=lambda sign: SEVERITIES.index(sign.severity))
     return None
-
-
-def _cures_of_a_game(history: History, period: float = 0.0) -> tuple[Remedy, ...]:
-    """A penalty first where there is a critic: where one player was seen to judge samples that another makes. Else to
-    look ahead, where it is known how many steps a turn takes."""
-    critic = (FLAT_CRITIC,) if history.wheres("generated_move") else ()
-    ahead = (look_ahead(period),) if period > 0 else ()
-    return (*critic, *ahead, NO_MOMENTUM, CANCEL_DRIFT, TWO_RATES)
-
-
-def _cures_of_collapse(history: History) -> tuple[Remedy, ...]:
-    """Of a generator whose noise drowned in its biases from the start, to make that heard; else the critic's."""
-    unheard = any(
-        0 < size <= SMALL for row in history.first_layers("preactivation_scale") for size in row.values.tolist()
-    )
-    return (*((STANDARDISE,) if unheard else ()), FLAT_CRITIC, TWO_RATES)
 
 
 def _cycling(history: History, name: str) -> Sign | None:
@@ -220,7 +170,7 @@ def _cycling(history: History, name: str) -> Sign | None:
         f"not die out ({min(cycle.lasts for cycle in found.values()):.2g} of what they were)."
     )
     severity: Severity = "warning" if lost else "info"
-    return Sign(severity, cause, evidence, (name,) if name else (), began, _cures_of_a_game(history, period))
+    return Sign(severity, cause, evidence, (name,) if name else (), began, cures_of_a_game(history, period))
 
 
 def _turning(history: History, name: str) -> Sign | None:
@@ -249,10 +199,31 @@ def _turning(history: History, name: str) -> Sign | None:
     )
     period = float(steps[-1] - steps[max(0, len(steps) - 16)]) / float(turns[-1])
     severity: Severity = "warning" if lost else "info"
-    return Sign(severity, cause, evidence, (name,) if name else (), began, _cures_of_a_game(history, period))
+    return Sign(severity, cause, evidence, (name,) if name else (), began, cures_of_a_game(history, period))
 
 
 def _wandering(history: History, name: str) -> Sign | None:
+    found = _ways(history, name)
+    if found is None:
+        return None
+    steps, moves, coverage = found
+    evidence = Evidence("generated_move", name, int(steps[-1]), float(np.median(moves)), _MOVE,
+                        "that of a settled generator moves by √(2/128) = 0.125")  # fmt: skip
+    covered = Evidence("coverage", name, int(steps[-1]), float(coverage.max()), _COVERAGE,
+                       "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
+    cause = (
+        f"the two players go in circles: between looks the generated samples move by {np.median(moves):.2g} "
+        f"of the data's spread, and never cover more than {100 * coverage.max():.0f} % of the data."
+    )
+    lost = not _few(history, name, steps) and _lost_its_way(history, name, moves, coverage)
+    severity: Severity = "warning" if lost else "info"
+    where = (name,) if name else ()
+    return Sign(severity, cause, (evidence, covered), where, int(steps[0]), cures_of_a_game(history))
+
+
+def _ways(history: History, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Steps, moves and coverage of the last six looks that are far apart, where they are half of the run and the
+    samples wander: by half of the data's spread from one of them to the next."""
     steps, moves = measured(history, "generated_move", name)
     at, coverage = measured(history, "coverage", name)
     coverage = coverage[np.isin(at, steps)]
@@ -263,28 +234,46 @@ def _wandering(history: History, name: str) -> Sign | None:
     last = far[-_WANDERS:]
     if len(last) < _WANDERS or 2 * steps[last[0]] > history.step or not np.median(moves[last]) > _MOVE:
         return None
-    lost = (coverage[last] < _COVERAGE).all() and _had_its_chance(history, coverage)
-    evidence = Evidence("generated_move", name, int(steps[last[-1]]), float(np.median(moves[last])), _MOVE,
-                        "that of a settled generator moves by √(2/128) = 0.125")  # fmt: skip
-    covered = Evidence("coverage", name, int(steps[last[-1]]), float(coverage[last].max()), _COVERAGE,
-                       "one distribution on both sides gives 0.97 (Naeem et al. 2020)")  # fmt: skip
-    cause = (
-        f"the two players go in circles: between looks the generated samples move by {np.median(moves[last]):.2g} "
-        f"of the data's spread, and never cover more than {100 * coverage[last].max():.0f} % of the data."
-    )
-    severity: Severity = "warning" if lost else "info"
-    where = (name,) if name else ()
-    return Sign(severity, cause, (evidence, covered), where, int(steps[last[0]]), _cures_of_a_game(history))
+    return steps[last], moves[last], coverage[last]
+
+
+def _few(history: History, name: str, steps: np.ndarray) -> float:
+    """Median spread of the samples at these looks, if they have less than half of the data's variance; else 0."""
+    at, spread = measured(history, "generated_spread", name)
+    middle = float(np.median(spread[np.isin(at, steps)]))
+    return middle if middle < _HALF else 0.0
+
+
+def _lost_its_way(history: History, name: str, moves: np.ndarray, coverage: np.ndarray) -> bool:
+    """The samples cover next to nothing at each look of :func:`_ways`, and it is not too early to say so: the game has
+    had its chance, or they move by the whole width of the data from look to look, as in a game that comes near to it
+    they do in the first steps only."""
+    everything = measured(history, "coverage", name)[1]
+    far_off = history.step >= 3 * _STEPS and np.median(moves) > 2 * _MOVE and _never_enough(everything)
+    return bool((coverage < _COVERAGE).all()) and (far_off or _had_its_chance(history, everything))
 
 
 def _had_its_chance(history: History, coverage: np.ndarray) -> bool:
     """Both players have moved far, and what the generated samples cover of the data has stopped to grow."""
     moved = [pace.movement >= _MOVED for pace in history.paces.values()]
+    return bool(moved) and all(moved) and _no_longer_grows(coverage)
+
+
+def _no_longer_grows(coverage: np.ndarray) -> bool:
+    before, now = _halves(coverage)
+    return bool(before and now <= before + 2 * np.sqrt(before * (1 - before) / _SAMPLES))
+
+
+def _never_enough(coverage: np.ndarray) -> bool:
+    """It has stopped to grow, or as often again as it did would not be enough."""
+    before, now = _halves(coverage)
+    return _no_longer_grows(coverage) or bool(before and now * now / before < _COVERAGE)
+
+
+def _halves(coverage: np.ndarray) -> tuple[float, float]:
+    """The most in the older and in the newer half of the looks; zeros where there are not two."""
     half = len(coverage) // 2
-    if not moved or not all(moved) or not half:
-        return False
-    before = max(float(coverage[:half].max()), 1 / _SAMPLES)
-    return bool(coverage[half:].max() <= before + 2 * np.sqrt(before * (1 - before) / _SAMPLES))
+    return (max(float(coverage[:half].max()), 1 / _SAMPLES), float(coverage[half:].max())) if half else (0.0, 0.0)
 
 
 def measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,19 +8,14 @@ critical point, such as the sigmoid, is not cured by other weights, and is no ca
 
 from __future__ import annotations
 
-import numpy as np
-
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.exploding import from_the_start
 from surefoot.findings.rules.vanishing import over_depth
-from surefoot.findings.start import activation_of, cures_of_start
+from surefoot.findings.start import CRITICAL, activation_of, cures_of_start, explained, weight_size
 from surefoot.runs.schema import Evidence
 
-# C_W at the critical point: 1/⟨σ'²⟩ there (Roberts, Yaida, Hanin 2022, ch. 5, solved for each).
-CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "mish": 2.014,
-            "hardswish": 1.972, "elu": 1.0, "": 1.0}  # fmt: skip
 _NOTED, _SHRUNK, _GROWN, _BACK = 6.0, 12.0, 10.0, 6.0  # bits over the whole depth
 
 
@@ -44,11 +39,9 @@ def off_critical_initialisation(history: History) -> Sign | None:
     harm = over_depth(history) if harm is None and shrinks else harm
     signal = max(start, key=lambda name: abs(start[name].bits))
     steps = {name: rows[0].step for name, rows in firsts.items() if rows}
-    sizes = told[0].data.get("weight_variance", {})
-    known = [float(sizes[n]) for n in start[signal].names[1:-1] if isinstance(sizes.get(n), int | float)]
-    size = float(np.median(known)) if known else float("nan")
+    size = weight_size(history, start[signal])
     slope = start[signal].slope if signal == "activation_rms" else -start[signal].slope
-    if known and not _explained(slope, size / CRITICAL[activation]):
+    if size == size and not explained(slope, size / CRITICAL[activation]):
         return None
     evidence = [
         Evidence(f"{name} growth a layer, squared", p.names[-1], steps[name], float(4.0**p.slope), 1.0,
@@ -80,13 +73,8 @@ def off_critical_initialisation(history: History) -> Sign | None:
         cause += f" (weight variance times fan-in is {size:.3g}, critical is {CRITICAL[activation]:.4g})"
     severity = "info" if harm is None else harm.severity
     where = start[signal].names if harm is None else harm.where
-    return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures_of_start(history))
-
-
-def _explained(slope: float, ratio: float) -> bool:
-    """Whether weights of ``ratio`` times the critical variance make for half of a growth of ``slope`` bits a layer."""
-    bits = float(np.log2(ratio)) if ratio > 0 else -np.inf  # of the square
-    return bits * slope > 0 and abs(bits) >= abs(slope)
+    cures = cures_of_start(history, start[signal], toward_output=signal == "activation_rms")
+    return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures)
 
 
 def _geometric(history: History, rows: list) -> Profile | None:

@@ -24,6 +24,7 @@ from surefoot.findings.levels import EARLY, LossLevel
 from surefoot.findings.pace import SMALL_PROMISE, Pace, Stride
 from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.slower import of_descent, slower
 from surefoot.runs.schema import Evidence, Severity
 
 _POLYAK = (
@@ -163,6 +164,7 @@ def _high(
                     "first loss of the run, or that of the best constant prediction if higher")  # fmt: skip
     curved = history.value("stability_coefficient", name)
     sharp = (Evidence("stability_coefficient", name, history.step, curved, 1.0, _SHARP),) if curved > 1 else ()
+    excess = of_descent(history, name) or excess
     began = min(s.step for s in strides) if began is None else began
     rate = worst.learning_rate
     of = f" of {name}" if name else ""
@@ -173,12 +175,13 @@ def _high(
     # curvature was measured and is beyond the limit: a rate that follows it answers that
     by_curvature = (remedies.DAL,) if sharp else ()
     bounded = remedies.SAFE_STEP if softmax else remedies.CLIP
-    cures = (remedies.lower_rate(min(excess, 1e4)), bounded, *early, *by_curvature)
+    cures = (slower(history, name, min(excess, 1e4)), bounded, *early, *by_curvature)
     return Sign(severity, cause, (evidence, loss, *sharp), (name,) if name else (), began, cures)
 
 
 _MIN_ROWS = 4
-_MIN_STEPS = 48
+_MIN_STEPS, _WARM = 48, 128
+_GAINED = 0.05
 _SLOW = 2e-5
 _THERE = "the gradient is there: 1 % of movement along it would change the loss by this many per cent"
 _LOW_SOURCE = (
@@ -195,9 +198,9 @@ def learning_rate_too_low(history: History) -> Sign | None:
     one promises less than a thousandth of the loss; elasticity ≥ 0.05 (else it is the gradient that is missing) and the
     gradient has not doubled (a plateau about to end); the loss is not 5 % (nor twice its noise) below its first level,
     or still above that of a constant prediction, before which nothing is learned; it began no lower than 0.8 of a
-    constant prediction's, since a fine-tune begins low and may step as it likes; the rate is not rising (warm-up) and
-    was not higher before. Where the loss of a constant prediction is not known, ten times shorter steps are asked
-    for.
+    constant prediction's, since a fine-tune begins low and may step as it likes; the rate was not higher before, and is
+    not rising (warm-up), unless after 128 steps as many again of the same rise promise less than those 5 %. Where the
+    loss of a constant prediction is not known, ten times shorter steps are asked for.
     """
     for name, level in history.losses.items():
         pace = history.paces.get(name)
@@ -205,7 +208,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
             continue
         if level.steps < _MIN_STEPS:
             continue
-        gained = level.first - level.recent > max(0.05 * abs(level.first), 2 * level.noise)
+        gained = level.first - level.recent > max(_GAINED * abs(level.first), 2 * level.noise)
         if gained and not (level.known and level.recent > level.constant):
             continue
         if level.known and max(level.first, level.recent) < 0.8 * level.constant:
@@ -217,7 +220,10 @@ def learning_rate_too_low(history: History) -> Sign | None:
         first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
         usual = sorted(s.rate for s in strides)[middle]
         elasticity = sorted(s.elasticity for s in strides)[middle]
-        warming_up = newest.learning_rate > 1.01 * first.learning_rate or not newest.learning_rate > 0
+        rising = newest.learning_rate > 1.01 * first.learning_rate or not newest.learning_rate > 0
+        # as many steps again of a rate that rises in proportion: the mean promise is one and a half of the newest
+        ahead = 3 * newest.overshoot * level.steps
+        warming_up = rising and not (level.steps >= _WARM and ahead < _GAINED)
         if usual >= slow or warming_up or not elasticity >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
             continue
         cause = (

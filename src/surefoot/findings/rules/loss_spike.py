@@ -4,6 +4,10 @@ A single high row is a batch, not a spike: heavy tails and bad batches are over 
 turns harder jumps as well and comes back, and full-batch training at the edge of stability spikes and recovers: from
 the losses alone these look alike, so that a spike alone is an info. It is a warning where a step is known to have made
 it, or where the run keeps falling behind its own beginning.
+
+An optimiser that is made anew has forgotten its moments: Adam's first step is lr · sign(g) whatever the gradient, as
+long for a fit of a thousandth as for none (Kingma, Ba 2015, arXiv 1412.6980, §2.1). Such rises are small beside what
+was learned before, and come again with each new optimiser.
 """
 
 from __future__ import annotations
@@ -15,18 +19,33 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
+from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.unsafe_step import JUMP, rate_before, rate_jump, worst_step
-from surefoot.runs.schema import Evidence, Severity
+from surefoot.findings.rules.unsafe_step import rate_jump, worst_step
+from surefoot.findings.slower import slower
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _BEFORE = 16  # rows that say what the level was
 _HIGH = 3  # rows in a row that must be above
 _DEVIATIONS = 8.0
 _LOST = 0.5  # of what had been gained; and of the level itself
 _OFTEN = 3
+_AFTER = 8  # rows after an optimiser was made anew
+_RENEWED = 1.5  # times the highest of the rows before, in two of those; its square in one
 _SOURCE = (
     "the run's own history: the median of the 16 rows before, plus half of what had been gained since the start, half "
     "of that level, and 8 × noise, whichever is most; three rows in a row are above"
+)
+
+
+ONE_OPTIMIZER = Remedy(
+    name="one optimizer for the whole run",
+    why="an optimizer that is made once keeps what it knows of the gradients' size",
+    how=(
+        "# after: optimizer\n"
+        "# better: make the optimizer before the loop\n"
+        'optimizer.state = globals().setdefault("moments_so_far", optimizer.state)\n'
+    ),
 )
 
 
@@ -45,17 +64,54 @@ class Spike:
 @rule("loss-spike", needs=("step",))
 def loss_spike(history: History) -> Sign | None:
     """Info for a spike; warning where the learning rate had just risen fourfold over all it was before, where an unsafe
-    step went before it, or for the third spike above the first loss.
+    step went before it, or for the third spike above the first loss. Warning, too, where the loss rises with an
+    optimiser that takes the place of one of its kind, for the second time: of the eight rows after, two are half as
+    high again as the highest of the 16 before, or one is more than twice as high.
     """
     if len(history.losses) != 1:
         return None  # adversaries trade wins
     for name, level in history.losses.items():
         if not level.refreshed or level.count < _BEFORE + _HIGH or level.negative:
             continue
+        sign = _renewed(history, name)
+        if sign is not None:
+            return sign
         spikes = find_spikes(*history.series("loss", name), level)
         if spikes:
             return _judge(history, name, level, spikes)
     return None
+
+
+def _renewed(history: History, name: str) -> Sign | None:
+    """The optimiser is made anew again and again, and what it forgets costs the run some of what it had learned."""
+    made = [event.step for event in history.events("optimizers") if event.data.get("renewed") == name]
+    if len(made) < 2:
+        return None
+    steps, losses = history.series("loss", name)
+    finite = np.isfinite(losses)
+    steps, losses = steps[finite], losses[finite]
+    rises: list[tuple[int, float, float, float]] = []
+    for step in made:
+        # the loss of the new one's first step is still that of the old one's last; if not, other data have come
+        at = int(np.searchsorted(steps, step, side="right"))
+        if not at or steps[at - 1] != step:
+            continue
+        before, after = losses[max(0, at - _BEFORE) : at], np.sort(losses[at : at + _AFTER])
+        if len(before) < _BEFORE or len(after) < 2:
+            continue
+        most = float(before.max())
+        if most > 0 and (after[-2] >= _RENEWED * most or after[-1] >= _RENEWED**2 * most):
+            rises.append((step, float(np.median(before)), _RENEWED * most, float(after[-1])))
+    if len(rises) < 2:
+        return None
+    step, usual, threshold, risen = rises[-1]
+    source = "the run's own history: half as high again as the highest of the 16 rows before"
+    evidence = Evidence("loss", name, step, risen, threshold, source)
+    cause = (
+        f"the optimizer is made anew, {len(made)} times so far, and forgets its moments: its first steps at step "
+        f"{step} raised the loss from {usual:.3g} to {risen:.3g}, as they did {len(rises) - 1} times before."
+    )
+    return Sign("warning", cause, (evidence,), (name,) if name else (), rises[0][0], (ONE_OPTIMIZER,))
 
 
 def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list[Spike]:
@@ -94,7 +150,8 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
     before = spike.step - max(4, spike.step // 64)
     jump = rate_jump(history, name, spike.step, rows=4)
     unsafe = worst_step(history, name, since=before) if name in history.wheres("safe_ratio") else None
-    above = [s for s in spikes if s.peak > 1.2 * level.base]
+    stages = [event.step for event in history.events("optimizers")]  # a new one is often made for other data
+    above = [s for s in spikes if s.peak > 1.2 * level.base and not any(0 <= s.step - at <= 4 for at in stages[1:])]
     if jump >= JUMP:
         severity, why = "warning", f"right after the learning rate rose to {jump:.3g} times all it had been"
         source = "the run's own history: the largest rate in the older half of the rows"
@@ -112,7 +169,8 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
     softmax = {"cross_entropy", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
     _, norms = history.series("gradient_norm", name)
     usual = float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else np.nan
-    jumped = (remedies.cap_rate(rate_before(history, name, spike.step)),) if jump >= JUMP else ()
-    cures = (*jumped, remedies.SAFE_STEP if softmax else remedies.clip_at(2 * usual), remedies.lower_rate(2.0))
+    bounded = remedies.SAFE_STEP if softmax else remedies.clip_at(2 * usual)
+    shorter = slower(history, name, 2.0)
+    cures = (shorter, bounded) if jump >= JUMP else (bounded, shorter)
     return Sign(severity, cause, tuple(evidence), (name,) if name else (), spike.step,
                 cures if severity != "info" else ())  # fmt: skip

@@ -4,7 +4,7 @@ Wang, Teng and Perdikaris 2021, "Understanding and Mitigating Gradient Flow Path
 Networks" (SIAM J. Sci. Comput. 43): where the residual's gradient is orders of magnitude larger than the boundary
 term's, the boundary is not learned. A small gradient alone is no fault: penalties, entropy bonuses and auxiliary losses
 are small by design. So a term counts as drowned only if the script gave it no small weight of its own, and if it
-stays where it is.
+stays where it is, or is given up: the steps that lower the sum raise it tenfold.
 """
 
 from __future__ import annotations
@@ -18,9 +18,14 @@ from surefoot.runs.schema import Evidence, Remedy
 _DROWNED = 0.01
 _LOOKS = 6
 _STEPS = 100  # 1/_DROWNED: a hundredth of a gradient takes so many steps to come as far as the other comes in one
-_BASE = 3.0  # times as many steps: what is learned as slowly as 1/t is down to a third meanwhile
+_BASE = 2.5  # times as many steps: what is learned as slowly as 1/t is down to two fifths meanwhile
+_EARLY = 4.0  # times as many steps have been taken since then
+_FAINT = 0.1  # of the other's gradient, and its square of the other's value: errors of a tenth of its size
+_GIVEN_UP = 10.0  # times what it was
+_DOUBLINGS = 8.0  # times as many steps at the last of at least four looks as at the first
 _MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
 ERRORS = (*_MISFITS, "squared_error", "absolute_error")
+_SCORES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")  # of labels
 
 BALANCE = Remedy(
     name="terms weighted by their gradients",
@@ -38,9 +43,11 @@ BALANCE = Remedy(
 
 @rule("loss-term-imbalance", needs=("terms",))
 def loss_term_imbalance(history: History) -> Sign | None:
-    """For 100 steps and six looks the gradient of a term that has a weight of one or more is at most a hundredth of
-    another's, and its value has neither halved after the first quarter of the looks nor come below a tenth of its
-    first: warning where both are squared (or absolute) errors, else info."""
+    """For 100 steps and six looks the gradient of a term that has a weight of one, or the other's, is at most a
+    hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a tenth
+    of its first: warning where both are errors or scores of predictions, else info. Of such terms, with a tenth of the
+    other's gradient from the first look on and a hundredth of its value: it rises tenfold over four looks and three
+    doublings of the steps: warning."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
@@ -58,22 +65,26 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
     values = np.abs(np.array([_last(history, "term_value", name, len(steps)) for name in names]))
     whole = np.isfinite(gradients).all(axis=0)
     steps, gradients, values = steps[whole], gradients[:, whole], values[:, whole]
+    given_up = _given_up(history, names, steps, gradients, values)
+    if given_up is not None:
+        return given_up
     if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
         return None
-    late = slice(len(steps) // 4, None)  # the first steps of a run are of their own kind
+    # a run's first steps are of their own kind; where looks are rare, more of them are needed than are late
+    late = slice(min(int(np.searchsorted(steps, steps[-1] / _EARLY)), len(steps) - _LOOKS), None)
     if np.median(steps[-3:]) < _BASE * np.median(steps[late][:3]):
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = gradients[:, late] / gradients[:, late].max(axis=0)
     strongest = int(np.median(gradients[:, late], axis=1).argmax())
     for i, name in enumerate(names):
-        if i == strongest or not np.isfinite(values[i]).all() or not history.value("term_weight", name) >= 0.99:
+        if i == strongest or not np.isfinite(values[i]).all() or not _meant(history, name, names[strongest]):
             continue
         began, settled, now = (np.median(v) for v in (values[i, :3], values[i, late][:3], values[i, -3:]))
         kind = _kind(name)
         # a penalty that starts at nothing rises with what it penalises; an error against targets has no reason to
         stays = now >= 0.5 * settled and now >= 0.1 * began and (now <= 3 * began or kind in _MISFITS)
-        if (ratio[i] <= _DROWNED).mean() < 0.8 or ratio[i, -1] > _DROWNED or not stays or not began > 0:
+        if (ratio[i] <= _DROWNED).mean() < 0.8 or ratio[i, -1] > _FAINT or not stays or not began > 0:
             continue
         loud, quiet = names[strongest], name
         kinds = {kind, _kind(loud)}
@@ -82,15 +93,56 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
                      float(_DROWNED * gradients[strongest, -1]),
                      f"a hundredth of that of {loud} (Wang, Teng, Perdikaris 2021)"),
             Evidence("term_value", quiet, int(steps[-1]), float(now), float(0.5 * settled),
-                     "half of what it was after the first quarter of the looks: it is not learned any more"),
+                     "half of what it was after a quarter of the steps: it is not learned any more"),
         )  # fmt: skip
         cause = (
             f"the gradient of {loud} drowns that of {quiet}, which is {1 / np.median(ratio[i]):.3g} times smaller: "
             f"{quiet} began at {began:.3g}, is at {now:.3g}, and is not learned."
         )
-        severity = "warning" if kinds <= set(ERRORS) else "info"
+        severity = "warning" if _aims(history, kinds) else "info"
         return Sign(severity, cause, evidence, (), int(steps[0]), (BALANCE,))  # type: ignore[arg-type]
     return None
+
+
+def _given_up(
+    history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
+) -> Sign | None:
+    if len(steps) < 4 or steps[-1] < _DOUBLINGS * steps[0]:
+        return None
+    loud = int(np.median(gradients, axis=1).argmax())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = gradients / gradients.max(axis=0)
+    for i, name in enumerate(names):
+        if i == loud or not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
+            continue
+        began, now, most = values[i, 0], values[i, -1], ratio[i].max()
+        faint = most <= _FAINT and now <= _FAINT**2 * values[loud, -1]
+        if not (0 < _GIVEN_UP * began <= now and faint):
+            continue
+        evidence = (
+            Evidence("term_value", name, int(steps[-1]), float(now), float(_GIVEN_UP * began),
+                     "ten times what it was at the first look: the steps that lower the sum raise it"),
+            Evidence("term_gradient_norm", name, int(steps[-1]), float(gradients[i, -1]),
+                     float(_FAINT * gradients[loud, -1]),
+                     f"a tenth of that of {names[loud]}, of a hundredth of its value (Wang, Teng, Perdikaris 2021)"),
+        )  # fmt: skip
+        cause = (
+            f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
+            f"smaller: {name} rose from {began:.3g} to {now:.3g} so that {names[loud]} could fall."
+        )
+        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+    return None
+
+
+def _aims(history: History, kinds: set[str]) -> bool:
+    """Both are errors or scores of predictions, which a script wants small; in a game scores of real and made samples
+    take turns."""
+    return kinds <= {*ERRORS, *(() if history.wheres("generated_move") else _SCORES)}
+
+
+def _meant(history: History, quiet: str, loud: str) -> bool:
+    """The script gave the quiet term no small weight: not less than 1, or than the other's."""
+    return history.value("term_weight", quiet) >= 0.99 * min(1.0, history.value("term_weight", loud))
 
 
 def _kind(name: str) -> str:

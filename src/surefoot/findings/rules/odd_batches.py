@@ -41,7 +41,8 @@ SKIP_BAD_BATCH = Remedy(
 def bad_batch(history: History) -> Sign | None:
     """A step with an odd loss whose inputs or targets are ten times those of any batch before; or half of whose rows
     score worse than a constant while the model is well on the batches right before and after: warning, critical where
-    the loss is lost after it. Data that hold NaN or infinities: critical."""
+    the loss is lost after it. Also few such batches among those of all looks, if the loss was lost or rose tenfold
+    right after one of them. Data that hold NaN or infinities: critical."""
     skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
     broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
     if broken:
@@ -54,6 +55,9 @@ def bad_batch(history: History) -> Sign | None:
         sign = _odd(history, event)
         if sign is not None:
             return sign
+    sign = _among_the_data(history)
+    if sign is not None:
+        return sign
     return _left_out(list(skips.values())[-1]) if skips else None
 
 
@@ -99,9 +103,50 @@ def _odd(history: History, event: EventLike) -> Sign | None:
     return None
 
 
-def _other_size(history: History, step: int, name: str) -> tuple[Evidence, str] | None:
+def _among_the_data(history: History) -> Sign | None:
+    """Few batches among the data are of another size than the rest, as the looks so far show; and the loss was lost, or
+    was tenfold what it began with at most two steps after one of them."""
+    for name, level in history.losses.items():
+        lost = level.nonfinite_step is not None or level.lost_step is not None
+        upset = level.count > 0 and level.peak > _OFF * abs(level.first)
+        if not (lost or upset):
+            continue
+        for signal, where, what in _sizes_known(history, name):
+            steps, sizes = history.series(signal, where)
+            good = np.isfinite(sizes) & (sizes > 0)
+            steps, sizes = steps[good], sizes[good]
+            usual = float(np.median(sizes)) if len(sizes) else 0.0
+            odd = sizes >= _OFF * usual
+            if not odd.any() or (~odd).sum() < max(_PAST, 3 * odd.sum()) or sizes[~odd].max() * _OFF > sizes[odd].min():
+                continue
+            near = odd & (level.peak_step - 2 <= steps) & (steps <= level.peak_step)
+            if not (lost or near.any()):
+                continue
+            at = int(np.flatnonzero(near if near.any() else odd)[0])
+            began = int(min(steps[at], level.peak_step)) if upset else int(steps[at])
+            source = f"the run's own history: ten times the median of {len(sizes)} looks"
+            evidence = (
+                Evidence(signal, where, int(steps[at]), float(sizes[at]), float(_OFF * usual), source),
+                Evidence(
+                    "loss", name, level.peak_step, level.peak, float(_OFF * abs(level.first)), "ten times the first"
+                ),
+            )
+            cause = (
+                f"some batches are bad: at step {int(steps[at])} {what} were {sizes[at] / usual:.3g} times larger than "
+                f"usual; the loss rose to {level.peak:.3g} at step {level.peak_step}{' and was lost' if lost else ''}."
+            )
+            return Sign("critical" if lost else "warning", cause, evidence, (name,) if name else (), began,
+                        (SKIP_BAD_BATCH, remedies.CLIP))  # fmt: skip
+    return None
+
+
+def _sizes_known(history: History, name: str) -> list[tuple[str, str, str]]:
     places = [("input_rms", layer, f"the inputs of {layer}") for layer in history.wheres("input_rms")]
-    for signal, where, what in [*places, ("target_rms", name, "its targets")]:
+    return [*places, ("target_rms", name, "its targets")]
+
+
+def _other_size(history: History, step: int, name: str) -> tuple[Evidence, str] | None:
+    for signal, where, what in _sizes_known(history, name):
         steps, sizes = history.series(signal, where)
         good = np.isfinite(sizes)
         now, past = sizes[good & (steps == step)], sizes[good & (steps < step)]
@@ -143,31 +188,61 @@ def opposing_outliers(history: History) -> Sign | None:
     """Few samples in two groups whose losses swing against each other from step to step: info; warning while the loss
     is twice its best or more and a tenth of what was learned is lost again, or where three windows over 24 steps show
     it, in each of which a twentieth of the samples makes half of all change: it is they who say how long a step may be.
+    Of samples with inputs of six times the size of the rest one such window is enough.
+    The same where a twentieth makes six tenths of a rise like that, in one pattern: a swing that has grown too fast to
+    have swung back yet.
     """
-    events = history.events("opposing_samples")
-    if not events or events[-1].step != history.step:
-        return None
+    swings = history.events("opposing_samples")
+    swing = swings[-1].data if swings and swings[-1].step == history.step else None
     for name in history.wheres("opposing_lag1"):
         values = {signal: history.value(f"opposing_{signal}", name, history.step) for signal in _CRITERIA}
         if any(math.isnan(value) for value in values.values()):
             continue
         level = history.losses.get(name)
         _, losses = history.series("loss", name)
-        spike = level is not None and level.learned and _spike(level.first, losses[np.isfinite(losses)])
-        harmful = spike or _rules_for_long(history, name)
+        spike = level is not None and _spike(level.first, losses[np.isfinite(losses)])
+        if swing is None:
+            if spike and values["energy_share"] >= _ONE_PATTERN and values["concentration"] >= _MOST_OF_A_RISE:
+                return _few_rise(history, name, values)
+            continue
+        spike = spike and level is not None and level.learned
+        theirs = values["concentration"] >= _MOST_OF_IT and _strong_inputs(history)
+        harmful = spike or theirs or _rules_for_long(history, name)
         evidence = tuple(
             Evidence(f"opposing_{signal}", name, history.step, values[signal], threshold, source)
             for signal, (threshold, source) in _CRITERIA.items()
         )
-        rows = ", ".join(str(row) for row in events[-1].data.get("rows", ())[:8])
+        rows = ", ".join(str(row) for row in swing.get("rows", ())[:8])
         cause = (
             f"a few samples in two groups that want opposite things swing the loss at each step: the top 5 % carry "
             f"{100 * values['concentration']:.0f} % of all change (rows {rows})."
         )
         severity: Severity = "warning" if harmful else "info"
         cures = (*_of_strong_inputs(history), remedies.lower_rate(2.0), remedies.CLIP)
-        return Sign(severity, cause, evidence, (name,) if name else (), None, cures)
+        return Sign(severity, cause, evidence, (name,) if name else (), _window_began(history), cures)
     return None
+
+
+def _few_rise(history: History, name: str, values: dict[str, float]) -> Sign:
+    bounds = {
+        "energy_share": (_ONE_PATTERN, _CRITERIA["energy_share"][1]),
+        "concentration": (_MOST_OF_A_RISE, "four times the share of the top 5 % when all samples move alike"),
+    }
+    evidence = tuple(
+        Evidence(f"opposing_{signal}", name, history.step, values[signal], threshold, source)
+        for signal, (threshold, source) in bounds.items()
+    )
+    cause = (
+        f"few samples throw the loss up: a twentieth of them carries {100 * values['concentration']:.0f} % of all "
+        "change of the last steps. It is they who say how long a step may be."
+    )
+    cures = (*_of_strong_inputs(history), remedies.lower_rate(2.0), remedies.CLIP)
+    return Sign("warning", cause, evidence, (name,) if name else (), _window_began(history), cures)
+
+
+def _window_began(history: History) -> int:
+    """A window of changes is so many steps old at least."""
+    return max(1, history.step - _CHANGES)
 
 
 def _spike(first: float, losses: np.ndarray) -> bool:
@@ -178,12 +253,16 @@ def _spike(first: float, losses: np.ndarray) -> bool:
     return bool(((newest >= 2 * np.abs(lowest)) & (newest - lowest >= 0.1 * (first - lowest))).any())
 
 
-def _of_strong_inputs(history: History) -> tuple[Remedy, ...]:
-    """Where some inputs are far larger than the rest, what the groups share is likely among them. Curvature along a
-    feature goes with its mean square, which the outliers make: divided by it, they pull no harder than the rest."""
+def _strong_inputs(history: History) -> bool:
+    """Some inputs are far larger than the rest: what the groups share is likely among them."""
     layers = history.wheres("input_rms")
-    strong = [history.value("input_max", layer) >= _STRONG * history.value("input_rms", layer) for layer in layers]
-    return (EVEN_OUT,) if any(strong) else ()
+    return any(history.value("input_max", layer) >= _STRONG * history.value("input_rms", layer) for layer in layers)
+
+
+def _of_strong_inputs(history: History) -> tuple[Remedy, ...]:
+    """Curvature along a feature goes with its mean square, which the outliers make: divided by it, they pull no harder
+    than the rest."""
+    return (EVEN_OUT,) if _strong_inputs(history) else ()
 
 
 def _rules_for_long(history: History, name: str) -> bool:
@@ -202,6 +281,7 @@ _STRONG = 6.0  # root mean squares: normal inputs are never so large
 EVEN_OUT = replace(STANDARDISE, apply="standardize:factor=1")
 # A swing is told by 8 changes at least (see ``analysis.outliers.judge``), each time by others: three times is 24 steps.
 _WINDOWS, _CHANGES, _MOST_OF_IT = 3, 8, 0.5
+_ONE_PATTERN, _MOST_OF_A_RISE = 0.9, 0.6
 _RECENT = 16  # the longest window of changes that is judged
 _PAPER = "Rosenfeld and Risteski 2024 (arXiv 2311.04163)"
 _CRITERIA = {

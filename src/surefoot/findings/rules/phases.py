@@ -56,8 +56,9 @@ def eval_mode_training(history: History) -> Sign | None:
     """A model with dropout or batch normalisation that trained in training mode trains in evaluation mode since.
 
     Warning where the first look saw training mode, and the last three saw the whole model, and all those layers, in
-    evaluation mode; or the last two, if half of the run lies between them and three had seen training mode before. Info
-    where it has been so from the first look on, which may be meant.
+    evaluation mode; or the last two, if half of the run lies between them and three had seen training mode before; or
+    where it has been so from the first look on and no normalisation has ever seen a batch, so that it is none. Else
+    such a start is an info: it may be meant.
     """
     for name in history.wheres("eval_mode"):
         steps, modes = history.series("eval_mode", name)
@@ -69,14 +70,21 @@ def eval_mode_training(history: History) -> Sign | None:
         first = int(trained[-1]) + 1 if len(trained) else 0
         looks = len(off) - first
         lasts = looks >= _LOOKS or (looks == 2 and first >= _LOOKS and 2 * steps[first] <= steps[-1])
-        meant = not first
+        unfed = history.value("unfed_norm_share", name) == 1
+        meant = not first and not unfed
         if not lasts or (meant and looks < _MANY_LOOKS):
             continue
         began = int(steps[first])
         severity: Severity = "info" if meant else "warning"
-        evidence = Evidence("eval_mode_share", name, int(steps[-1]), 1.0, 0.0,
-                            "the run's own first looks, in training mode")  # fmt: skip
-        told = "from the start" if meant else f"since about step {began}, after it had trained in training mode"
+        if first or meant:
+            signal, source = "eval_mode_share", "the run's own first looks, in training mode"
+        else:
+            signal, source = "unfed_norm_share", "a running mean of 0 and variance of 1 to the last bit"
+        evidence = Evidence(signal, name, int(steps[-1]), 1.0, 0.0, source)
+        if first:
+            told = f"since about step {began}, after it had trained in training mode"
+        else:
+            told = "from the start" + (", with normalisations that never saw a batch" if unfed else "")
         cause = (
             f"the model trains in evaluation mode {told}: dropout is off and batch normalisation no longer follows "
             "the data."

@@ -13,7 +13,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.non_finite import RANGE_OF_FLOAT32, answers
+from surefoot.findings.rules.non_finite import OFF_THE_EDGE, RANGE_OF_FLOAT32, answers
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 GRAD_SCALER = Remedy(
@@ -40,6 +40,7 @@ FIND_NONFINITE = Remedy(
 _LOOKS = 3
 _MOST = 0.9
 _SHORT, _LONG = 24, 48  # steps
+_QUANTUM, _BITS = 2.0**-24, 3.0  # the smallest number of float16
 _SUBNORMAL = (
     "share of the non-zero gradients below 2⁻¹⁴, where float16 loses a bit with each halving; in healthy training loss "
     "scaling keeps it near 0 (Micikevicius et al. 2018, §3.2)"
@@ -54,7 +55,8 @@ def low_precision_underflow(history: History) -> Sign | None:
     """Gradients at float16's floor, or updates below the resolution of float16 and bfloat16 weights, three looks in a
     row and in nine tenths of a layer's elements: info. Warning where the loss learns nothing (for updates, where
     float32 weights would move); for gradients also where some layers have got nearly none from the first looks on,
-    at a loss that is not fit, while others do.
+    at a loss that is not fit, while others do; or where no loss scaler is there and all layers were at the floor from
+    the first look on, and most are down to three bits.
     """
     return _flushed(history) or _nothing_left(history) or _swallowed(history)
 
@@ -94,9 +96,10 @@ def _flushed(history: History) -> Sign | None:
     zeros, subnormal = recent[-1]
     silent = _silent_from_the_start(history, names)
     stuck = stuck_for(history, _SHORT)
+    worn = _worn(history)
     where = tuple(n for n, is_low in zip(names, low, strict=True) if is_low)
-    severity: Severity = "warning" if stuck or (silent and not fit(history)) else "info"
-    if silent and not stuck and severity == "warning":
+    severity: Severity = "warning" if stuck or worn or (silent and not fit(history)) else "info"
+    if silent and not stuck and not worn and severity == "warning":
         where = silent
     of_rest = np.where(zeros.values < 1, subnormal.values / np.maximum(1 - zeros.values, 1e-9), 0.0)
     worst = names[int(np.nanargmax(np.where(at_floor[-1], of_rest, -1.0)))]
@@ -106,11 +109,32 @@ def _flushed(history: History) -> Sign | None:
         Evidence("gradient_zero_share", where[0], zeros.step, zeros[where[0]], _MOST, "exact zeros: flushed"),
     )  # fmt: skip
     began = _began(history, names)
+    left = "few bits" if not worn else f"{worn:.2g} bits, of 11"
     cause = (
         f"gradients are too small for float16: in {', '.join(where[:3])}{' …' if len(where) > 3 else ''} "
-        f"{100 * zeros[where[0]]:.3g} % of them are exactly zero and what is left has few bits."
+        f"{100 * zeros[where[0]]:.3g} % of them are exactly zero and what is left has {left}."
     )
     return Sign(severity, cause, evidence, where, began, (RANGE_OF_FLOAT32, GRAD_SCALER))
+
+
+def _worn(history: History) -> float:
+    """Bits that are left of the middle layer's gradients at the newest two looks, where that is three at most, and all
+    layers have been at the floor since the first look (so that it is not a fit that has made them small), with nothing
+    that scales the loss; else 0. At three bits a value is off by 6 % on either side, and those half as large by 12."""
+    if any(history.value("loss_scale", where) > 0 for where in history.wheres("loss_scale")):
+        return 0.0
+    firsts = zip(history.first_layers("gradient_zero_share"), history.first_layers("gradient_subnormal_share"),
+                 strict=True)  # fmt: skip
+    known = [(floor | none)[~np.isnan(z.values)] for z, s in firsts for floor, none in [_floor(z, s)]]
+    if not known or not all(k.size and k.all() for k in known):
+        return 0.0
+    half = history.layers("gradient_zero_share")
+    rows = history.recent_layers("gradient_rms", 2)
+    if half is None or len(rows) < 2 or any(row.names != half.names for row in rows):
+        return 0.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        bits = [float(np.nanmedian(np.log2(row.values[~np.isnan(half.values)] / _QUANTUM))) for row in rows]
+    return max(max(bits), 1e-3) if max(bits) <= _BITS else 0.0
 
 
 def _floor(zeros: Layers, subnormal: Layers) -> tuple[np.ndarray, np.ndarray]:
@@ -227,16 +251,21 @@ def low_precision_overflow(history: History) -> Sign | None:
 
 
 _HOPELESS = 32  # skipped steps in a row: from 65536 the scale is then 2⁻¹⁶
+_TINY = 2.0**-16
 _SCALE = (
     "below 1 the scale no longer helps: even the unscaled gradient overflows, or it is NaN (a dynamic scale halves "
     "with each overflow; Micikevicius et al. 2018)"
 )
 
 
+_WASTED = 64  # no more than 40 are needed to come down to 1 from 2⁴⁰
+
+
 @rule("amp-step-skipping", needs=("events", "scaler"))
 def amp_step_skipping(history: History) -> Sign | None:
     """The loss scale has fallen below 1, by its own value or by what the skipped steps leave of it: warning. 32 steps
-    skipped in a row, so that no scale helps: critical.
+    skipped in a row, so that no scale helps: critical. Two of three steps skipped, and 64 in all: warning, whatever the
+    scale, for it never finds one that lasts.
 
     That a scaler skips steps is how it finds its scale: about 16 at the start, and one in ``growth_interval`` after.
     """
@@ -247,9 +276,13 @@ def amp_step_skipping(history: History) -> Sign | None:
         scale = history.value("loss_scale", name)
         measured = 0 < scale < 1
         implied = float(newest.get("scale_bound", 1.0)) if newest.get("optimizer", name) == name else 1.0
-        if not measured and not (implied < 1 and told[-1].step >= history.step - 1):
+        now = bool(told) and told[-1].step >= history.step - 1
+        total, taken = int(newest.get("total", 0)), int(newest.get("taken", 0))
+        if now and not measured and implied >= 1 and total >= max(_WASTED, 2 * taken):
+            return _wasted(name, told[0].step, total, taken)
+        if not measured and not (implied < 1 and now):
             continue
-        hopeless = row >= _HOPELESS and told[-1].step >= history.step - 1
+        hopeless = row >= _HOPELESS and now
         step = history.step if measured else told[-1].step
         value = scale if measured else implied
         evidence = (
@@ -263,7 +296,27 @@ def amp_step_skipping(history: History) -> Sign | None:
         )
         if hopeless:
             cause = f"no step is taken any more: the gradient scaler has skipped {row} in a row, at any scale."
-        # the operation that gave NaN, where it is known; else it is float16 that overflows
-        cures = (*answers(history), RANGE_OF_FLOAT32, remedies.ANOMALY, FIND_NONFINITE)
+        # the operation that gave NaN, where it is known; else it is float16 that overflows, unless the loss was finite
+        # and no scale helped: what is not finite at 2⁻¹⁶ of its size is an infinite slope
+        edge = answers(history) or ((OFF_THE_EDGE,) if _at_any_scale(history) else ())
+        cures = (*edge, RANGE_OF_FLOAT32, remedies.ANOMALY, FIND_NONFINITE)
         return Sign("critical" if hopeless else "warning", cause, evidence, (name,) if name else (), first, cures)
     return None
+
+
+def _wasted(name: str, first: int, total: int, taken: int) -> Sign:
+    source = "steps that a scaler which grows once in a while throws away to find its scale are 40 at most"
+    evidence = Evidence("skipped_steps", name, first, float(total), float(_WASTED), source)
+    cause = (
+        f"the gradient scaler threw {total} steps away and took {taken}: it raises the scale as soon as one comes "
+        "through, or lowers it too little each time."
+    )
+    cures = (RANGE_OF_FLOAT32, GRAD_SCALER)
+    return Sign("warning", cause, (evidence,), (name,) if name else (), first, cures)
+
+
+def _at_any_scale(history: History) -> bool:
+    """Steps were skipped at 2⁻¹⁶ of the gradient's size, before anything but a gradient was not finite."""
+    skipped = [e.step for e in history.events("skipped") if float(e.data.get("scale_bound", 1.0)) <= _TINY]
+    broken = [e.step for e in history.events("nonfinite") if e.data.get("kind") != "gradient"]
+    return bool(skipped) and min(broken, default=skipped[0] + 1) > skipped[0]

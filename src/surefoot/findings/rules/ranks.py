@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Remedy
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 # Ranks that apply the same gradients to the same weights agree bit by bit. What may differ is rounding where their
 # hardware differs: half an ulp of float32 (6e-8) a step, in random directions √t of them: 6e-6 after 10⁴ steps.
 ROUNDING = 1e-5
 _LOOKS = 2
+_GRADIENTS = 3  # looks at gradients that agree
 
 BROADCAST = Remedy(
     name="start from rank 0's weights",
@@ -42,64 +45,137 @@ SAME_RATE = Remedy(
         "# after: optimizer\n"
         "import torch\n"
         "import torch.distributed as dist\n"
-        "if dist.is_available() and dist.is_initialized():\n"
+        "def same_rate(optimizer, *_):\n"
         "    for group in optimizer.param_groups:\n"
         '        rate = torch.tensor(float(group["lr"]), dtype=torch.float64)\n'
         "        dist.broadcast(rate, src=0)\n"
         '        group["lr"] = rate.item()\n'
+        "if dist.is_available() and dist.is_initialized():\n"
+        "    optimizer.register_step_pre_hook(same_rate)\n"
     ),
 )
+SAME_GRADIENT = Remedy(
+    name="gradients averaged over all ranks",
+    why="whatever the forward was called through, each step is then made of all ranks' gradients, and from the same "
+    "weights",
+    how=(
+        "# after: optimizer\n"
+        "import torch\n"
+        "import torch.distributed as dist\n"
+        'held = [p for group in optimizer.param_groups for p in group["params"]]\n'
+        "def average(*_):\n"
+        "    for parameter in [p for p in held if p.requires_grad]:\n"
+        "        if parameter.grad is None:\n"
+        "            parameter.grad = torch.zeros_like(parameter)\n"
+        "        dist.all_reduce(parameter.grad)\n"
+        "        parameter.grad /= dist.get_world_size()\n"
+        "if dist.is_available() and dist.is_initialized():\n"
+        "    for parameter in held:\n"
+        "        dist.broadcast(parameter.data, src=0)\n"
+        "    optimizer.register_step_pre_hook(average)\n"
+    ),
+)
+SAME_WEIGHTS = Remedy(
+    name="rank 0's weights after each step",
+    why="gradients and rates agree, so something else changes weights on one rank; until that is found, this takes it "
+    "back",
+    how=(
+        "# after: optimizer\n"
+        "import torch.distributed as dist\n"
+        'held = [p for group in optimizer.param_groups for p in group["params"]]\n'
+        "def follow(*_):\n"
+        "    for parameter in held:\n"
+        "        dist.broadcast(parameter.data, src=0)\n"
+        "if dist.is_available() and dist.is_initialized():\n"
+        "    follow()\n"
+        "    optimizer.register_step_post_hook(follow)\n"
+    ),
+)
+_EQUAL = "equal weights and equal gradients stay equal; float32 rounding walks 6e-8·√t, 6e-6 in 10⁴ steps"
 
 
-@rule("rank-desync", needs=("replicas",))
+@rule("rank-desync", needs=("replicas", "replica_steps"))
 def rank_desync(history: History) -> Sign | None:
-    """Weights that ranks should share differ by more than rounding, at two steps in a row at which they were compared.
+    """Weights that ranks should share differ by more than rounding, at two steps in a row at which they were compared;
+    or their learning rates do.
 
     Under DistributedDataParallel they must not: critical. Without it ranks may train models of their own; where they
-    have begun with the very same weights, in one process group, that is hardly meant: a warning.
+    have begun with the very same weights, in one process group, or are given the very same gradients, that is hardly
+    meant: a warning.
     """
-    recent = history.recent_layers("replica_distance", _LOOKS)
-    if len(recent) < _LOOKS or not all(bool((row.values > ROUNDING).any()) for row in recent):
-        return None
     kinds = {str(event.data.get("kind")) for event in history.events("replicas")}
     replicated = "ddp" in kinds
+    names = history.wheres("learning_rate_spread")
+    rates = [(name, value) for name in names if (value := _spread_of_rates(history, name)) is not None]
+    recent = history.recent_layers("replica_distance", _LOOKS)
+    apart = len(recent) == _LOOKS and all(bool((row.values > ROUNDING).any()) for row in recent)
+    if not apart:
+        return _rates_alone(history, rates) if replicated and rates else None
+    averaged = _averaged(history)
     first = history.first_layers("replica_distance")[0]
-    if not replicated and ("group" not in kinds or first.step > 0 or bool((first.values > ROUNDING).any())):
+    began_equal = first.step == 0 and not bool((first.values > ROUNDING).any())
+    if not replicated and ("group" not in kinds or not (began_equal or (averaged and first.step == 0))):
         return None
     newest = recent[-1]
-    apart = [name for name, value in zip(newest.names, newest.values, strict=True) if value > ROUNDING]
-    apart.sort(key=lambda name: -newest[name])
-    worst, rank = apart[0], int(history.value("replica_rank"))
-    evidence = [
-        Evidence("replica_distance", worst, row.step, row[worst], ROUNDING,
-                 "equal weights and equal gradients stay equal; float32 rounding walks 6e-8·√t, 6e-6 in 10⁴ steps")
-        for row in recent
-    ]  # fmt: skip
-    rates = [(name, history.value("learning_rate_spread", name)) for name in history.wheres("learning_rate_spread")]
-    uneven = [(name, value) for name, value in rates if value > ROUNDING]
-    evidence += [
-        Evidence("learning_rate_spread", name, newest.step, value, ROUNDING, "one model has one learning rate")
-        for name, value in uneven
-    ]
-    shown = ", ".join(apart[:3]) + (", …" if len(apart) > 3 else "")
-    cause = f"rank {rank} and rank 0 no longer hold the same weights: {shown} differ by up to {newest[worst]:.2g}"
-    if uneven:
+    layers = [name for name, value in zip(newest.names, newest.values, strict=True) if value > ROUNDING]
+    layers.sort(key=lambda name: -newest[name])
+    worst, rank = layers[0], int(history.value("replica_rank"))
+    evidence = [Evidence("replica_distance", worst, row.step, row[worst], ROUNDING, _EQUAL) for row in recent]
+    evidence += _of_rates(history, rates)
+    shown = ", ".join(layers[:3]) + (", …" if len(layers) > 3 else "")
+    cause = f"rank {rank} and rank 0 do not hold the same weights: {shown} differ by up to {newest[worst]:.2g}"
+    if rates:
         cause += ", and so do their learning rates"
-        remedies: tuple[Remedy, ...] = (SAME_RATE, BROADCAST)
+        cures: tuple[Remedy, ...] = (SAME_RATE, BROADCAST)
+    elif averaged and not replicated and not began_equal:
+        cause += ", and never did, though they are given the same gradients: they were not made equal at the start"
+        cures = (BROADCAST, SAME_WEIGHTS)
+    elif averaged:
+        cause += ", though their gradients and learning rates agree: something else changes them"
+        cures = (SAME_WEIGHTS, BROADCAST)
     elif replicated:
-        cause += ", though DistributedDataParallel makes their gradients equal: something else changes them"
-        remedies = (BROADCAST,)
+        cause += ": the model is called past DistributedDataParallel's forward, so that gradients are not averaged, or "
+        cause += "something else changes them"
+        cures = (SAME_GRADIENT, BROADCAST)
     else:
         cause += ", though they began as one: their gradients are not averaged"
-        remedies = (DATA_PARALLEL,)
-    rows = [r for r in history.recent_layers("replica_distance", 256) if not bool((r.values > ROUNDING).any())]
-    began = next((r.step for r in history.recent_layers("replica_distance", 256)
-                  if r.step > (rows[-1].step if rows else -1)), newest.step)  # fmt: skip
-    return Sign(
-        "critical" if replicated else "warning",
-        cause[0].upper() + cause[1:] + ".",
-        tuple(evidence),
-        tuple(apart[:8]),
-        max(1, began),
-        remedies,
-    )
+        cures = (DATA_PARALLEL, SAME_GRADIENT)
+    severity: Severity = "critical" if replicated else "warning"
+    began = max(1, _began(history, newest.step))
+    return Sign(severity, cause[0].upper() + cause[1:] + ".", tuple(evidence), tuple(layers[:8]), began, cures)
+
+
+def _spread_of_rates(history: History, name: str) -> float | None:
+    """The newest one, if it and the one before are beyond rounding."""
+    steps, values = history.series("learning_rate_spread", name)
+    seen = np.isfinite(values)
+    steps, values = steps[seen], values[seen]
+    # rates that agree are written down at looks only: what is old has healed
+    recent = len(values) >= _LOOKS and history.step - steps[-1] <= history.step // 4
+    return float(values[-1]) if recent and (values[-_LOOKS:] > ROUNDING).all() else None
+
+
+def _of_rates(history: History, rates: list[tuple[str, float]]) -> list[Evidence]:
+    source = "one model has one learning rate"
+    return [Evidence("learning_rate_spread", name, history.step, value, ROUNDING, source) for name, value in rates]
+
+
+def _rates_alone(history: History, rates: list[tuple[str, float]]) -> Sign:
+    cause = "Ranks train one model with different learning rates: their weights drift apart from here on."
+    steps, values = history.series("learning_rate_spread", rates[0][0])
+    began = max(1, int(steps[values > ROUNDING][0]))
+    return Sign("critical", cause, tuple(_of_rates(history, rates)), (), began, (SAME_RATE, BROADCAST))
+
+
+def _averaged(history: History) -> bool:
+    """Ranks are given the same gradients, as far as the last looks at them tell."""
+    found = [history.series("gradient_spread", name)[1] for name in history.wheres("gradient_spread")]
+    found = [values[np.isfinite(values)][-_GRADIENTS:] for values in found]
+    return bool(found) and all(len(values) == _GRADIENTS and (values <= ROUNDING).all() for values in found)
+
+
+def _began(history: History, newest: int) -> int:
+    rows = history.recent_layers("replica_distance", 256)
+    equal = [row.step for row in rows if not bool((row.values > ROUNDING).any())]
+    since = equal[-1] if equal else -1
+    return next((row.step for row in rows if row.step > since), newest)

@@ -15,32 +15,45 @@ import numpy as np
 
 from surefoot.findings import remedies
 from surefoot.findings.history import History
-from surefoot.findings.progress import HOLDS
+from surefoot.findings.progress import HOLDS, growing, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
 _HALF, _ALL = 12.0, 24.0  # bits over the sequence
+_GROWN, _ELASTIC = 6.0, 300.0  # bits, and the elasticity with which they count, as over depth
+_FIRST = 16  # steps within which a first reading shows the start
 _LONG = 128  # steps
+_PATIENCE = 3.2  # bits that each doubling of the time makes up for, as over depth (see ``vanishing.py``)
 _SOURCE = (
     "2^24 is one rounding error of float32, 2^12 half of its bits: the terms of the last time steps are lost in the "
     "weights' gradient beside those of the first"
 )
 
-ORTHOGONAL_RECURRENT = Remedy(
-    name="orthogonal recurrent weights",
-    why="an orthogonal matrix neither lengthens nor shortens what goes through it again and again",
-    how=(
-        "# after: optimizer\n"
-        "import torch\n"
-        "for module in model.modules():\n"
-        "    if isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)):\n"
-        "        for name, weight in module.named_parameters(recurse=False):\n"
-        '            if name.startswith("weight_hh"):\n'
-        "                for gate in weight.detach().split(module.hidden_size):\n"
-        "                    torch.nn.init.orthogonal_(gate)\n"
-    ),
-)
+
+def orthogonal(layers: tuple[str, ...]) -> Remedy:
+    """Recurrent weights that keep lengths; ``layers`` are those that a hand-written loop calls at every time step."""
+    return Remedy(
+        name="orthogonal recurrent weights",
+        why="an orthogonal matrix neither lengthens nor shortens what goes through it again and again",
+        how=(
+            "# after: optimizer\n"
+            "import torch\n"
+            f"in_the_loop = {layers!r}\n"
+            "for path, module in model.named_modules():\n"
+            "    if isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)):\n"
+            "        for name, weight in module.named_parameters(recurse=False):\n"
+            '            if name.startswith("weight_hh"):\n'
+            "                for gate in weight.detach().split(module.hidden_size):\n"
+            "                    torch.nn.init.orthogonal_(gate)\n"
+            "    elif path in in_the_loop:\n"
+            "        for weight in (p.detach() for p in module.parameters(recurse=False) if p.dim() == 2):\n"
+            "            if weight.shape[0] == weight.shape[1]:\n"
+            "                torch.nn.init.orthogonal_(weight)\n"
+            "            else:  # input and state side by side, say\n"
+            "                weight.div_(torch.linalg.matrix_norm(weight, 2))\n"
+        ),
+    )
 
 
 def remember(length: float) -> Remedy:
@@ -68,45 +81,75 @@ def remember(length: float) -> Remedy:
     )
 
 
-@rule("bptt-explosion", needs=("recurrence",))
+@rule("bptt-explosion", needs=("recurrence", "step"))
 def bptt_explosion(history: History) -> Sign | None:
     """Over the sequence |∂L/∂h_t| grows back in time by 2¹² or more (λT in bits), at three looks in a row, or by 2²⁴
-    at the first two: warning.
+    at the first two, or at the only one before the loss was not finite any more: warning. So is 2⁶ at the first look
+    where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``).
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
-    factors = through_time(history)
+    gone = any(level.nonfinite_step is not None for level in history.losses.values())
+    factors = through_time(history, HOLDS if gone else 1.0)
     worst = max(factors, key=lambda where: min(factors[where]), default=None)
     if worst is None or min(factors[worst]) < (_HALF if len(factors[worst]) == _LOOKS else _ALL):
+        return _felt(history)
+    if len(factors[worst]) == 1 and not gone:
         return None
     bits = factors[worst][-1]
-    lost = any(
-        level.nonfinite_step is not None or (level.count >= 16 and level.stuck) for level in history.losses.values()
-    )
+    lost = gone or any(level.count >= 16 and level.stuck for level in history.losses.values())
     severity: Severity = "critical" if min(factors[worst]) >= _ALL and lost else "warning"
     evidence = _evidence(history, worst, bits, _ALL if severity == "critical" else _HALF)
     rate, length = history.value("bptt_rate", worst), history.value("bptt_length", worst)
-    cause = (
-        f"the gradient grows by a factor {math.exp(min(rate, 700.0)):.3g} with every time step back through {worst}: "
-        f"by 2^{min(bits, 9999.0):.0f} over its {length:.0f} time steps, so that only the first of them are heard."
-    )
+    cause = f"{_growth(worst, rate, length)}, so that only the first of them are heard."
     where = tuple(name for name, several in factors.items() if min(several) >= _HALF)
     steps, rates = history.series("bptt_rate", worst)
     lengths = history.series("bptt_length", worst)[1]
     with np.errstate(invalid="ignore"):
         calm = np.flatnonzero(rates * lengths / math.log(2) < _HALF)
     since = int(steps[calm[-1] + 1]) if len(calm) else int(steps[0])
-    return Sign(severity, cause, evidence, where, since, (ORTHOGONAL_RECURRENT, remedies.CLIP))
+    return Sign(severity, cause, evidence, where, since, (orthogonal(where), remedies.CLIP))
+
+
+def _felt(history: History) -> Sign | None:
+    """Growth that leaves every time step heard, in a gradient that is far too large for its loss from the start on."""
+    rates, lengths = history.first_layers("bptt_rate"), history.first_layers("bptt_length")
+    strong = [s for pace in history.paces.values() for s in pace.first if s.elasticity >= _ELASTIC]
+    if not rates or not lengths or len(strong) < 2 or rates[0].step > _FIRST:
+        return None
+    bits = {name: rates[0][name] * lengths[0][name] / math.log(2) for name in rates[0].names}
+    worst = max((name for name, b in bits.items() if b >= _GROWN), key=lambda name: bits[name], default=None)
+    if worst is None:
+        return None
+    rate, length = rates[0][worst], lengths[0][worst]
+    source = "Euler's identity: of the order of the depth in a homogeneous network"
+    elastic = Evidence("gradient_norm · weight_norm / loss", "", strong[0].step, strong[0].elasticity, _ELASTIC, source)
+    cause = f"{_growth(worst, rate, length)}, and is far too large for the loss that it is of."
+    evidence = (*_evidence(history, worst, bits[worst], _GROWN), elastic)
+    return Sign("warning", cause, evidence, (worst,), strong[0].step, (orthogonal((worst,)), remedies.CLIP))
+
+
+def _growth(where: str, rate: float, length: float) -> str:
+    bits = rate * length / math.log(2)
+    return (
+        f"the gradient grows by a factor {math.exp(min(rate, 700.0)):.3g} with every time step back through {where}: "
+        f"by 2^{min(bits, 9999.0):.0f} over its {length:.0f} time steps"
+    )
 
 
 def lost_in_time(history: History) -> Sign | None:
     """What a loss says at the end of a long sequence does not come back to its beginning: 2⁻²⁴ or less at three looks
-    in a row, the newest no older than three quarters of the run, and the loss learns nothing for 128 steps."""
-    factors = through_time(history, HOLDS)
-    worst = min(factors, key=lambda where: max(factors[where]), default=None)
-    if worst is None or max(factors[worst]) > -_ALL or len(factors[worst]) < _LOOKS or not history.losses:
+    in a row and a loss that learns nothing for 128 steps, or the less the longer that lasts, three bits for each
+    doubling, down to 2⁻¹². Readings of the first steps hold for as long as nothing is learned and no gradient grows."""
+    if not stuck_for(history, _LONG) or growing(history):
         return None
-    if not all(level.stuck and level.steps >= _LONG for level in history.losses.values()):
+    factors = through_time(history, math.inf)
+    worst = min(factors, key=lambda where: max(factors[where]), default=None)
+    if worst is None or len(factors[worst]) < _LOOKS:
+        return None
+    waited = min(level.steps for level in history.losses.values()) / _LONG
+    bound = max(_HALF, _ALL - _PATIENCE * math.log2(waited))
+    if max(factors[worst]) > -bound:
         return None
     rate, length = history.value("bptt_rate", worst), history.value("bptt_length", worst)
     cause = (
@@ -115,18 +158,19 @@ def lost_in_time(history: History) -> Sign | None:
         "learned."
     )
     began = int(history.series("bptt_rate", worst)[0][0])
-    evidence = _evidence(history, worst, factors[worst][-1], -_ALL)
+    evidence = _evidence(history, worst, factors[worst][-1], -bound)
     gated = bool(history.of_type((worst,), ("lstm", "gru")).all())
-    cures = (remember(length), ORTHOGONAL_RECURRENT) if gated else (ORTHOGONAL_RECURRENT,)
+    deaf = orthogonal(tuple(name for name, several in factors.items() if max(several) <= -_ALL))
+    cures = (remember(length), deaf) if gated else (deaf,)
     return Sign("warning", cause, evidence, (worst,), began, cures)
 
 
 def through_time(history: History, old: float = 1.0) -> dict[str, list[float]]:
-    """log2 of what the gradient is multiplied by over a layer's whole sequence, at its newest two or three looks; none
+    """log2 of what the gradient is multiplied by over a layer's whole sequence, at its newest one to three looks; none
     where the run is longer than ``old`` times what it was at the newest."""
     rates = history.recent_layers("bptt_rate", _LOOKS)
     lengths = history.recent_layers("bptt_length", _LOOKS)
-    if len(rates) < 2 or len(lengths) != len(rates) or history.step > old * rates[-1].step:
+    if not rates or len(lengths) != len(rates) or history.step > old * rates[-1].step:
         return {}
     found = {}
     for name in rates[-1].names:

@@ -4,7 +4,7 @@ What can be said honestly is little. A plateau at the start that ends by itself 
 tanh) looks like a plateau that never ends, and a loss that is flat at some level of its own may be all that the data
 give. So only one thing is judged: a loss that never left what a constant prediction scores, which says that the model
 makes no use of its inputs, and how much was tried meanwhile. Typical causes lie in the data: targets that do not belong
-to their inputs, inputs that are all alike.
+to their inputs, inputs that are all alike. A run that is over will not end its plateau any more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from surefoot.runs.schema import Evidence, Severity
 _STEPS, _LONG = 200, 1000
 _MOVED, _MUCH = 1.0, 10.0
 _CONSTANT = 0.97
+_NEVER = 0.99  # of a constant's loss: what the noise of batches leaves of it
+_NEAR = 1.1  # further above, it is not a constant that the loss is to be measured by
+_STIRRED = 0.1  # of their size that the weights moved: of less, and the run over, it is the rate that is too low
 _ELASTIC = 0.01
 _CONSTANT_SOURCE = "the loss of the best constant prediction on the same batches, which needs no input at all"
 _MOVED_SOURCE = (
@@ -28,45 +31,53 @@ _MOVED_SOURCE = (
 )
 
 
-@rule("stalled", needs=("step", "weights"))
+@rule("stalled", needs=("step", "weights", "events"))
 def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
     of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
     elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
-    size, if the gradient is not growing.
+    size, if the gradient is not growing; and at the end of a run whose loss has not gone down, nor 1 % below a
+    constant's.
     """
     if len(history.losses) != 1:
         return None
     for name, level in history.losses.items():
         pace = history.paces.get(name)
-        if pace is None or not level.refreshed or level.steps < _STEPS or level.count < 32 or not level.known:
+        told = level.refreshed or bool(history.events("exit"))
+        if pace is None or not told or level.steps < _STEPS or level.count < 32 or not level.known:
             continue
-        if level.best < _CONSTANT * level.constant or level.recent > 1.25 * level.base:
+        if not level.as_a_constant or level.recent > 1.25 * level.base:
             continue
         if level.learned and level.recent > (2 - _CONSTANT) * level.constant:
             continue  # it may still be on its way down
-        if pace.moved_by(history.step) < _MOVED or pace.peak_overshoot >= 1 or len(pace.newest) < 4:
+        over = bool(history.events("exit")) and not level.learned and _NEVER <= level.share <= _NEAR
+        if (
+            pace.moved_by(history.step) < (_STIRRED if over else _MOVED)
+            or pace.peak_overshoot >= 1
+            or len(pace.newest) < 4
+        ):
             continue
         elasticity = sorted(s.elasticity for s in pace.newest)[len(pace.newest) // 2]
         if not elasticity >= _ELASTIC:
             continue
-        return _sign(history, name, level, pace, elasticity)
+        return _sign(history, name, level, pace, elasticity, over)
     return None
 
 
-def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity: float) -> Sign:
-    long = level.steps >= _LONG and pace.movement >= _MUCH and not growing(history)
-    severity: Severity = "warning" if long else "info"
-    moved = pace.movement if long else pace.moved_by(history.step)
+def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity: float, over: bool) -> Sign:
+    moved = pace.moved_by(history.step)
+    long = level.steps >= _LONG and moved >= _MUCH and not growing(history)
+    severity: Severity = "warning" if long or over else "info"
     cause = (
         f"nothing is learned: after {level.steps} steps, in which the weights moved by up to {moved:.3g} times "
         f"their size, the loss {level.recent:.3g} is still that of a constant prediction ({level.constant:.3g}). Look "
         "whether targets belong to their inputs, and whether inputs differ at all"
-        + ("." if long else "; a plateau that ends by itself looks the same so far.")
+        + ("." if severity == "warning" else "; a plateau that ends by itself looks the same so far.")
     )
+    least = _MUCH if long else _STIRRED if over else _MOVED
     evidence = (
         Evidence("loss", name, level.newest_step, level.best, _CONSTANT * level.constant, _CONSTANT_SOURCE),
-        Evidence("Σ update_norm / weight_norm", name, history.step, moved, _MUCH if long else _MOVED, _MOVED_SOURCE),
+        Evidence("Σ update_norm / weight_norm", name, history.step, moved, least, _MOVED_SOURCE),
         Evidence("gradient_norm · weight_norm / loss", name, history.step, elasticity, _ELASTIC,
                  "the gradient is there: vanishing is another finding"),
     )  # fmt: skip

@@ -7,11 +7,14 @@ stays off.
 
 Saturated: at a critical start pre-activations have variance ≤ 1, and a standard normal is in the flat part of tanh
 (|z| > 2.65, derivative < 2 % of its maximum) with probability 0.8 %; half of the outputs there means a standard
-deviation near 4. Trained units saturate too, and networks that learn well reach 70 %: so later it counts only where
-the loss learns nothing.
+deviation near 4. One such layer leaves half of the paths open, as a first layer of steep ridges is meant to do; what a
+gradient gets through is the product over layers. Trained units saturate too, and networks that learn well reach 70 %:
+so later it counts only where the loss learns nothing.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -22,6 +25,9 @@ from surefoot.findings.start import cures_of_start
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
+# Of the paths through a network. A first layer of steep ridges, flat nearly everywhere as it is meant to be, leaves a
+# quarter and learns well; two hidden layers at the threshold leave as much.
+_OPEN = 0.2
 _DEAD_AT_START = "symmetric weights leave at most ½ of a ReLU layer off for all inputs; ¾ allows for scatter"
 _DEAD_LATER = "the run's own start, and a loss that learns nothing: units off for all rows get no gradient"
 _FLAT_AT_START = "at a critical start 0.8 % of the outputs are in the flat part (P(|z| > 2.65) for z ~ N(0, 1))"
@@ -47,8 +53,10 @@ def dead_units(history: History) -> Sign | None:
 
 @rule("saturated-units", needs=("activations",))
 def saturated_units(history: History) -> Sign | None:
-    """A layer with ≥ ½ of its outputs in the flat part from the start at three looks, or ≥ ¾ later on in a run that
-    learns nothing. Critical from 90 % of a layer on in such a run; info where it learns all the same."""
+    """Layers with ≥ ½ of their outputs in the flat part from the start at three looks, which together leave a fifth of
+    all paths open or less, or one with ≥ ¾ later on in a run that learns nothing. Critical from 90 % of a layer on
+    in such a run; info where it learns all the same.
+    """
     return _judge(
         history,
         "saturated_share",
@@ -58,6 +66,7 @@ def saturated_units(history: History) -> Sign | None:
         words="of the outputs are in the flat part of the activation, which passes on less than 2 % of the gradient",
         of_start=(*cures_of_start(history), remedies.ORTHOGONAL, remedies.ZERO_BIAS),
         later_on=(remedies.lower_rate(10.0), remedies.ORTHOGONAL),
+        most_open=_OPEN,
     )
 
 
@@ -70,6 +79,7 @@ def _judge(
     words: str,
     of_start: tuple[Remedy, ...],
     later_on: tuple[Remedy, ...],
+    most_open: float = 1.0,
 ) -> Sign | None:
     recent = history.recent_layers(signal, _LOOKS)
     if len(recent) < _LOOKS:
@@ -84,6 +94,8 @@ def _judge(
         shares = {n: s for n, s in shares.items() if sizes[n] != 0}
     firsts = history.first_layers(signal) or recent[:1]  # a layer may have come later than the first rows
     born = [n for n, s in shares.items() if s >= at_start and all(f[n] >= at_start for f in firsts)]
+    if math.prod(1 - s for s in shares.values() if s >= 0) > most_open:
+        born = []
     learned = history.learned
     grown = [n for n, s in shares.items() if s >= later and n not in born and not firsts[0][n] >= 0.8 * s]
     if born:

@@ -13,12 +13,13 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
+from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Severity
+from surefoot.findings.slower import slower
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 INSIDE = 1.0
 BREAKS = 4.0  # card of the paper: controllers that allow r = 4 break training, 2 is still fine
-JUMP = 4.0
 _MIN_READINGS = 4
 _DENSE = 8  # readings before, the last of them at most this many steps ago, that show how r grows by itself
 _GAP = 2
@@ -86,7 +87,7 @@ def _leap(history: History) -> Sign | None:
             f"{usual:.3g} to {after.max():.3g}."
         )
         severity: Severity = "critical" if _harmed(level) else "warning"
-        cures = (remedies.cap_rate(rate_before(history, name, at)), remedies.SAFE_STEP, remedies.lower_rate(jump))
+        cures = (slower(history, name, jump), remedies.SAFE_STEP)
         return Sign(severity, cause, evidence, (name,) if name else (), at, cures)
     return None
 
@@ -149,7 +150,11 @@ def _sign(history: History, name: str, found: tuple[int, float, float], severity
         source = "the run's own history: the largest rate in the older half of the rows"
         evidence.append(Evidence("learning_rate / its largest before", name, step, jump, JUMP, source))
     cause = f"step {step}{of} went {ratio:.3g} radii of convergence far (usual here: {median:.2g}), {outcome}."
-    cures = () if severity == "info" else (remedies.SAFE_STEP, remedies.lower_rate(ratio))
+    cures: tuple[Remedy, ...] = (remedies.SAFE_STEP, slower(history, name, ratio))
+    if jump >= JUMP:
+        cures = cures[::-1]  # what rose comes down again
+    if severity == "info":
+        cures = ()
     return Sign(severity, cause, tuple(evidence), (name,) if name else (), step, cures)
 
 

@@ -33,6 +33,7 @@ _LOOKS = 3
 _HALF, _MOST, _ALL = -12.0, -18.0, -24.0  # bits
 _UNTRAINABLE = -3 / math.log(2)  # bits
 _SHORT, _LONG, _LONGER = 24, 64, 128  # steps
+_PATIENCE = (_UNTRAINABLE - _HALF) / math.log2(_LONGER / _SHORT)  # bits that each doubling of the time makes up for
 _SOURCE = (
     "2⁻²⁴ is one rounding error of float32, 2⁻¹² half of its bits: with one learning rate the first layers move by no "
     "more than that while the last layer moves by its own size"
@@ -43,12 +44,13 @@ _DEEP = (
 )
 
 
-@rule("vanishing-gradient", needs=("gradients", "recurrence"))
+@rule("vanishing-gradient", needs=("gradients", "recurrence", "events"))
 def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
     that learns nothing (for 24 steps, above 2⁻¹⁸): warning; critical beyond 2⁻²⁴. Before any step the decay decides.
-    Where the loss learns nothing for longer, and the gradient does not grow, less is enough: 2⁻⁴·³ after 128 steps.
+    Where the loss learns nothing for longer, and the gradient does not grow, less is enough: 2⁻⁴·³ after 128 steps;
+    with updates that do not decay three bits less for each time that 64 steps are doubled.
 
     Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
     lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``.
@@ -80,7 +82,7 @@ def over_depth(history: History) -> Sign | None:
         return None  # it may be slow and learn all the same
     update = _relative_updates(history)
     decay = profile(history, update) if update is not None else None
-    if worst > _ALL and decay is not None and decay.bits > -6 and not (worst <= _MOST and _stuck_for(history, _LONG)):
+    if decay is not None and decay.bits > -6 and worst > _in_vain(history):
         return None  # an adaptive optimiser makes up for it, if only the direction is still right
     at = int(np.argmin(newest.log2[: max(1, len(newest.names) // 2)]))
     first, last = newest.names[at], newest.names[-1]
@@ -107,17 +109,29 @@ def over_depth(history: History) -> Sign | None:
         f"{ratio:.2g} of what {last} gets, too little to learn."
     )
     severity: Severity = "critical" if worst <= _ALL and not learned else "warning"
-    return Sign(severity, cause, tuple(evidence), where, began, cures_of_start(history))
+    return Sign(severity, cause, tuple(evidence), where, began, cures_of_start(history, newest))
 
 
 def _enough(history: History) -> float:
     """The decay, in bits, that explains why nothing was learned for as long as it was: 12 as soon as that can be said,
     4.3 once it has lasted, and in between the less the longer, evenly in the logarithm of the steps."""
-    steps = min((level.steps for level in history.losses.values()), default=0)
-    if not stuck_for(history, _SHORT):
-        return _HALF
-    waited = math.log(steps / _SHORT) / math.log(_LONGER / _SHORT)
-    return _HALF + min(1.0, waited) * (_UNTRAINABLE - _HALF)
+    return _waited(history, _HALF, _SHORT) if stuck_for(history, _SHORT) else _HALF
+
+
+def _in_vain(history: History) -> float:
+    """The same where the optimiser gives every layer steps of one size, so that the first ones do move: how deep a
+    network can be trained is a matter of what the gradient still says, and no other with RMSProp (Schoenholz et al.
+    2017, §5), but steps of full size in a poor direction get somewhere in the end."""
+    if not _stuck_for(history, _LONG):
+        return _ALL
+    if history.inspected or growing(history):
+        return _MOST
+    return _waited(history, _MOST, _LONG)
+
+
+def _waited(history: History, bits: float, since: int) -> float:
+    steps = min((level.steps for level in history.losses.values()), default=since)
+    return min(_UNTRAINABLE, bits + _PATIENCE * math.log2(max(1.0, steps / since)))
 
 
 def _from_the_start(history: History) -> bool:
@@ -154,7 +168,8 @@ def _signal_lost(history: History, gradient: Profile) -> Sign | None:
     firsts = history.first_layers("activation_rms")
     began = firsts[0].step if firsts else step
     severity: Severity = "critical" if rest <= _ALL else "warning"
-    return Sign(severity, cause, evidence, gradient.names[:-1], began, cures_of_start(history))
+    cures = cures_of_start(history, lost, toward_output=True)
+    return Sign(severity, cause, evidence, gradient.names[:-1], began, cures)
 
 
 def _relative_updates(history: History) -> Layers | None:

@@ -12,11 +12,13 @@ import math
 import numpy as np
 
 from surefoot.findings import remedies
-from surefoot.findings.history import History
+from surefoot.findings.history import History, Layers
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Severity
 
 _LOOKS = 3
+_TURNS = 8  # looks where several optimisers take turns
+_OWN_LOOKS = 6  # looks at steps of one optimiser
 
 
 @rule("missing-zero-grad", needs=("wiring",))
@@ -62,17 +64,22 @@ def _grown(history: History, name: str) -> bool:
 
 @rule("detached-parameters", needs=("gradients",))
 def detached_parameters(history: History) -> Sign | None:
-    """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do.
+    """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do; or all
+    of them, though a loss is there to go down.
 
     Three looks (eight with several optimisers, which take turns). Not meant: frozen modules (nothing trainable, NaN),
-    modules no optimiser holds (no update measured) or whose weights change otherwise (target networks), modules that
-    did not run: these are an info if nothing says that they run. Critical where they hold most of the trainable
-    parameters.
+    modules no optimiser holds (no update measured) or whose weights change otherwise or began as those of a module
+    that learns (target networks), modules that did not run: these are an info if nothing says that they run. An
+    optimiser that has stepped at six looks without any gradient says so, for nobody steps one for nothing. Critical
+    where they hold most of the trainable parameters.
     """
     first, newest = history.first_layers("gradient_share"), history.layers("gradient_share")
-    needed = _LOOKS if len(history.losses) < 2 else 8
+    needed = _LOOKS if len(history.losses) < 2 else _TURNS
     looks = history.looks("gradient_share")
-    if newest is None or looks < needed or not bool((newest.values == 0).any()) or not bool((newest.values > 0).any()):
+    if newest is None or not bool((newest.values == 0).any()):
+        return None
+    everything, idle = not bool((newest.values > 0).any()), _without_gradient(history)
+    if looks < (_OWN_LOOKS if idle else needed) or (everything and not _backwards(history)):
         return None
     names = [n for n, v in zip(newest.names, newest.values, strict=True) if v == 0]
     recent = history.recent_layers("gradient_share", max(needed, 32))
@@ -80,29 +87,50 @@ def detached_parameters(history: History) -> Sign | None:
     update = history.layers("update_rms")
     weights = history.recent_layers("weight_rms", 32)
     held = [n for n in names if update is not None and update[n] == 0 and _unmoved(n, [w[n] for w in weights])]
+    held = [n for n in held if not _copy(history, n, newest)]
     called = history.recent_layers("called", needed)
     # of several optimisers that take turns, each has models that run for the others too
     runs_at = all if needed == _LOOKS else any
-    running = [n for n in held if called and runs_at(c[n] == 1 for c in called)]
-    if not held or (not running and looks < 8):
+    running = [n for n in held if everything or idle or (called and runs_at(c[n] == 1 for c in called))]
+    if not held or (not running and looks < _TURNS):
         return None
     bad = running or held
     sizes = {n: float(history.module(n).get("parameters", math.nan)) for n in newest.names}
     trainable = [n for n, v in zip(newest.names, newest.values, strict=True) if not math.isnan(v)]
     share = sum(sizes[n] for n in bad) / total if (total := sum(sizes[n] for n in trainable)) else math.nan
     severity: Severity = "info" if not running else "critical" if share > 0.5 else "warning"
-    evidence = tuple(
-        Evidence(
-            "gradient_share", n, newest.step, 0.0, 0.0, "never a gradient since the first look, while others get one"
-        )
-        for n in bad[:4]
-    )
+    others = "nor does any other" if everything else "while others get one"
+    source = f"never a gradient since the first look, {others}"
+    evidence = tuple(Evidence("gradient_share", n, newest.step, 0.0, 0.0, source) for n in bad[:4])
     of_all = "" if math.isnan(share) else f" ({100 * share:.3g} % of the trainable parameters)"
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     runs = "run in the forward but" if running else "are held by the optimiser but"
     cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
     began = first[0].step if first else newest.step
     return Sign(severity, cause, evidence, tuple(bad), began, (remedies.KEEP_GRAPH,))
+
+
+def _without_gradient(history: History) -> list[str]:
+    """Optimisers that have stepped at the last six looks at least, and found no gradient at any, while others did."""
+    norms = {name: history.series("gradient_norm", name)[1] for name in history.wheres("gradient_norm")}
+    norms = {name: values[np.isfinite(values)] for name, values in norms.items()}
+    idle = [name for name, values in norms.items() if len(values) >= _OWN_LOOKS and not values.any()]
+    return idle if any(values.any() for values in norms.values()) else []
+
+
+def _backwards(history: History) -> bool:
+    """The script has gone backward from some loss, and not by chance once."""
+    return any(level.count >= _LOOKS for level in history.losses.values())
+
+
+def _copy(history: History, name: str, newest: Layers) -> bool:
+    """Its weights were, at the first look, those of a layer that learns: it is that layer's target."""
+    weights = history.first_layers("weight_rms")
+    if not weights or not weights[0][name] > 0:
+        return False
+    learns = [n for n, v in zip(newest.names, newest.values, strict=True) if v > 0]
+    same = [n for n in learns if abs(weights[0][n] - weights[0][name]) <= 1e-6 * weights[0][name]]
+    return any(history.module(n).get("parameters") == history.module(name).get("parameters") for n in same)
 
 
 def _unmoved(name: str, sizes: list[float]) -> bool:

@@ -35,11 +35,17 @@ class ActivationReader:
         self._numbers: dict[tuple[str, str], list[Tensor]] = {}  # by layer and signal
         self._masks: dict[str, Tensor] = {}
         self._called: set[str] = set()
+        self._ran: set[str] = set()  # without a graph
         self._knows_called = False
 
     def begin(self, knows_called: bool) -> None:
         """A new look; ``knows_called`` if it sees every module that runs."""
-        self._numbers, self._masks, self._called, self._knows_called = {}, {}, set(), knows_called
+        self._numbers, self._masks, self._knows_called = {}, {}, knows_called
+        self._called, self._ran = set(), set()
+
+    def ran(self, layer: str) -> None:
+        """A layer has run without a graph, in the middle of a forward that trains."""
+        self._ran.add(layer)
 
     def output(self, layer: str, output: Tensor) -> None:
         """The output of a layer itself."""
@@ -80,7 +86,7 @@ class ActivationReader:
         values = {name: np.full(len(layers), np.nan) for name in names}
         place = {layer: i for i, layer in enumerate(layers)}
         if self._knows_called:
-            values["called"][:] = [float(layer in self._called) for layer in layers]
+            values["called"][:] = [float(layer in self._called or layer in self._ran) for layer in layers]
         numbers = [(key, value) for key, seen in self._numbers.items() for value in seen if key[0] in place]
         masks = [(layer, mask) for layer, mask in self._masks.items() if layer in place]
 

@@ -18,14 +18,17 @@ from surefoot.observe.instrument import Instrument
 from surefoot.observe.signals.gradients import local, parameters_of
 
 SAMPLE = 64  # elements of a parameter that are compared
-_MOODY = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._NormBase)  # what training mode makes a difference to
+_NORM = nn.modules.batchnorm._NormBase
+_MOODY = (nn.modules.dropout._DropoutNd, _NORM)  # what training mode makes a difference to
 
 
 class TrainingMode(Instrument):
     """The mode of each model, and of its dropout and batch-normalisation layers, in the forward of a training step.
 
-    Read twice, when the backward begins and when the optimiser steps: a model that is in evaluation mode for a part
-    of the step only (to make adversarial inputs, say) trains in training mode.
+    Of normalisation in evaluation mode also whether its running statistics have ever seen a batch: mean 0 and variance
+    1 to the last bit are those that it was made with, and normalise nothing. The mode is read twice, when the backward
+    begins and when the optimiser steps: a model that is in evaluation mode for a part of the step only (to make
+    adversarial inputs, say) trains in training mode.
     """
 
     name: ClassVar[str] = "training mode"
@@ -57,6 +60,19 @@ class TrainingMode(Instrument):
             mode, share = seen[root.name]  # type: ignore[index]
             mode = min(mode, float(not module.training))
             self.tools.rows.put(step, "mode", root.name, eval_mode=mode, eval_mode_share=share)
+            self._norms(step, root.name, module)
+
+    def _norms(self, step: int, name: str, module: nn.Module) -> None:
+        fixed = [(m.running_mean, m.running_var) for m in module.modules() if isinstance(m, _NORM) and not m.training]
+        kept = [(local(mean), local(var)) for mean, var in fixed if mean is not None and var is not None]
+        if not kept:
+            return
+        unfed = [((mean == 0).all() & (var == 1).all()).float().reshape(1) for mean, var in kept]
+
+        def write(found: list[np.ndarray]) -> None:
+            self.tools.rows.put(step, "mode", name, unfed_norm_share=float(np.mean(found)))
+
+        self.tools.ask(step, unfed, write)
 
 
 def _drops(module: nn.Module) -> bool:
@@ -105,7 +121,7 @@ class Frozen(Instrument):
                     if first is None or id(first.ref()) != id(parameter):
                         if self._looks > 1 and not due:
                             continue  # a newcomer: it waits for the next comparison
-                        self._first[id(parameter)] = _First(weakref.ref(parameter), _sample(parameter).clone())
+                        self._first[id(parameter)] = _First(weakref.ref(parameter), sample(parameter).clone())
                         continue
                     first.rate = max(first.rate, rate)
                     held.append((other, parameter, first))
@@ -118,11 +134,11 @@ class Frozen(Instrument):
         same: list[Tensor] = []
         for _, parameter, first in held:
             gradient = parameter.grad
-            now = _sample(parameter)
+            now = sample(parameter)
             if gradient is None or gradient.is_sparse or now.shape != first.values.shape:
                 same.append(torch.zeros((), device=parameter.device))
             else:
-                same.append(((now == first.values).all() & (_sample(gradient) != 0).any()).float())
+                same.append(((now == first.values).all() & (sample(gradient) != 0).any()).float())
 
         def write(found: list[np.ndarray]) -> None:
             count = len(models.layers)
@@ -150,7 +166,8 @@ class Frozen(Instrument):
         self.tools.ask(step, same, write)
 
 
-def _sample(tensor: Tensor) -> Tensor:
+def sample(tensor: Tensor) -> Tensor:
+    """A few numbers of a parameter: 64 at most, flat, a view of its own memory."""
     flat = local(tensor).reshape(-1)
     stride = flat.numel() // SAMPLE
     return flat[::stride][:SAMPLE] if stride > 1 else flat[:SAMPLE]

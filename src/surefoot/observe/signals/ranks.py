@@ -23,9 +23,9 @@ _SEED = 20250101  # all ranks must draw the same signs
 
 
 class RankWeights:
-    """Projects the weights of each layer, at step 0 (before the first) and at the last step before each multiple of a
-    power of two, which is as low as the budget allows: so two ranks with different powers share every step of the
-    higher one.
+    """Projects the weights of each layer, at step 0 (before the first), at the last step before each multiple of a
+    power of two, which is as low as the budget allows, so that two ranks with different powers share every step of the
+    higher one; and when the run is over.
     """
 
     def __init__(self, tools: Tools) -> None:
@@ -33,6 +33,7 @@ class RankWeights:
         self._signs: dict[torch.device, Tensor] = {}
         self._period = 2 if tools.budget.every is None else 1
         self._started = False
+        self._newest = 0  # the step of the newest projection
 
     def at_start(self) -> None:
         """The first step is about to change the weights."""
@@ -53,7 +54,13 @@ class RankWeights:
             affordable = SHARE * budget.fraction * budget.step_time
             self._period = 1 << max(1, math.ceil(math.log2((time.perf_counter() - begin) / affordable)))
 
+    def at_close(self) -> None:
+        """The run is over. Its last step is one that all ranks have in common, if they have gone as far."""
+        if self._started and self._tools.scene.clock.steps > self._newest:
+            self._project(self._tools.scene.clock.steps)
+
     def _project(self, step: int) -> None:
+        self._newest = step
         scene = self._tools.scene
         places: list[int] = []
         sizes: list[int] = []

@@ -69,7 +69,7 @@ class _Past:
     tracked: Tracked = field(default_factory=track)
     batches: set[int] = field(default_factory=set)
     newest: int = 0
-    looks: int = 0
+    same: int = 0  # looks in a row that saw one and the same batch
     classes: dict[int, int] = field(default_factory=dict)
     swings: Swings = field(default_factory=Swings)
 
@@ -108,6 +108,10 @@ class Samples(Instrument):
         for handle in self._handles:
             handle.remove()
         self._handles, self._input = [], None
+
+    def at_close(self) -> None:
+        """Wait for nothing more."""
+        self._one_batch.forget()
 
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Read the batch while its input and the loss's targets are there."""
@@ -241,7 +245,7 @@ class Samples(Instrument):
     ) -> dict[str, float]:
         if past.source != batch.source:
             past.source, past.tracked, past.batches, past.swings = batch.source, track(), set(), Swings()
-            past.looks = 0
+            past.same = 0
         returned = whole in past.batches
         if len(past.batches) < KEPT_BATCHES:
             past.batches.add(whole)
@@ -255,9 +259,14 @@ class Samples(Instrument):
             "sample_loss_risen": seen.risen,
         }
         again, past.newest = whole == past.newest, whole
-        past.looks += 1
-        if len(past.batches) == 1 and past.looks >= STALE_LOOKS:
+        past.same = past.same + 1 if again else 1
+        if not again:
+            self._one_batch.forget()
+        elif past.same >= STALE_LOOKS:
             values |= self._one_batch.values(batch.rows, hashes)
+        if past.same in (2, STALE_LOOKS) and len(past.batches) > 1:
+            # batches that come round may have done so at these steps by chance: not at others too
+            self.tools.budget.burst()
         if losses is None:
             return values
         verdict = past.swings.add(step, hashes, losses, again)

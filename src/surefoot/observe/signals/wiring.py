@@ -6,10 +6,12 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.observe.discover import Models
+from surefoot.observe.signals.phases import sample
 
 PROBES = 4
 
@@ -76,21 +78,27 @@ class _Old:
 
 
 class MissedParameters:
-    """Trainable parameters in the loss's graph that no optimiser holds and that nobody updates by hand."""
+    """Trainable parameters in the loss's graph that no optimiser holds and that nobody updates by hand.
+
+    ``p.data.copy_(…)``, as of weights of which an optimiser holds a copy in another precision, does not count as a new
+    version of ``p``, so a few numbers of it are compared as well; not on an accelerator, where that would be to wait.
+    """
 
     def __init__(self) -> None:
-        self._versions: dict[int, tuple[weakref.ref[Tensor], int]] | None = None
+        self._before: dict[int, tuple[weakref.ref[Tensor], int, Tensor | None]] | None = None
 
     def missed(self, leaves: Sequence[Tensor], held: set[int], models: Models) -> list[str] | None:
         """Names of those that were not touched since the last look; None at the first look, which can't know."""
-        before, self._versions = self._versions, {}
+        before, self._before = self._before, {}
         names: list[str] = []
         for leaf in leaves:
             owned = models.find(leaf)
-            if id(leaf) in held or owned is None or owned.layer.module is None:
+            if id(leaf) in held or owned is None:
                 continue
-            self._versions[id(leaf)] = (weakref.ref(leaf), leaf._version)
-            ref, version = (before or {}).get(id(leaf), (None, -1))
-            if ref is not None and ref() is leaf and version == leaf._version:
+            now = sample(leaf).clone() if leaf.is_cpu else None
+            self._before[id(leaf)] = (weakref.ref(leaf), leaf._version, now)
+            ref, version, old = (before or {}).get(id(leaf), (None, -1, None))
+            same = ref is not None and ref() is leaf and version == leaf._version
+            if same and (old is None or now is None or torch.equal(old, now)):
                 names.append(owned.path)
         return None if before is None else names

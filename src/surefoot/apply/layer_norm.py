@@ -1,0 +1,105 @@
+"""``layer-norm``: what each block of a network makes is brought to mean 0 and variance 1 over its features.
+
+Whatever a block multiplies its signal by, the next one then gets a signal of size 1 (Ba, Kiros, Hinton 2016, arXiv
+1607.06450); so it needs no weights of the right size, and holds where no size would do. A block is the outermost module
+of a class of the script's own that the model holds twice or more; else a Linear or Conv layer. The last one makes the
+outputs and stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from surefoot.apply.cure import Desk, ModelCure
+from surefoot.apply.fresh import sign_of_training
+from surefoot.observe.graph import ACCUMULATE, read_graph
+from surefoot.observe.replay import Forward
+
+_CONVOLUTION = nn.modules.conv._ConvNd
+
+
+class LayerNorm(ModelCure):
+    """Puts a forward hook on each block, before the first forward. It adds no parameters. A model that has
+    been trained is left alone: what it has learned holds for the way it is."""
+
+    id = "layer-norm"
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk)
+        self._hooks: list[Any] = []
+        self._blocks = 0
+
+    def met(self, model: nn.Module) -> None:
+        """Wait for its first forward."""
+        trained = "the run is continued" if self.desk.offset else sign_of_training(model)
+        if trained is not None:
+            self.note(f"{type(model).__name__} stays as it is: {trained}")
+            return
+
+        def put(_: nn.Module, args: Any, kwargs: Any) -> None:
+            door.remove()
+            try:
+                self._put(model, args, kwargs)
+            except Exception as error:
+                self.note(f"{type(model).__name__} stays as it is: {' '.join(str(error).split())}")
+
+        door = model.register_forward_pre_hook(put, with_kwargs=True, prepend=True)
+        self._hooks.append(door)
+
+    def _put(self, model: nn.Module, args: Any, kwargs: Any) -> None:
+        """See by one run of the model, which leaves nothing behind, which block comes last."""
+        blocks = _blocks(model)
+        owners = {id(p): block for block in blocks for p in block.parameters()}
+        with torch.enable_grad():
+            view = read_graph([t for t in Forward(model, args, kwargs).again() if t.grad_fn is not None])
+        used = {
+            node._sequence_nr(): owners[id(leaf.variable)]
+            for node in view.nodes
+            for leaf, _ in node.next_functions
+            if leaf is not None and leaf.name() == ACCUMULATE and id(leaf.variable) in owners
+        }
+        for block in blocks:
+            if used and block is not used[max(used)]:
+                self._hooks.append(block.register_forward_hook(_normed))
+                self._blocks += 1
+        if self._blocks:
+            self.act()
+
+    def at_close(self) -> None:
+        """Take the hooks off; say so where there was nothing to change."""
+        for handle in self._hooks:
+            handle.remove()
+        if not self.acted and not self.noted:
+            self.note("no model of two blocks or more was called; nothing was changed")
+
+    def summary(self) -> str:
+        """How many."""
+        return f"normalised what {self._blocks:,} blocks make over its features"
+
+
+def _blocks(model: nn.Module) -> list[nn.Module]:
+    """The outermost blocks of a model; see the module."""
+    own = Counter(type(m) for m in model.modules() if not type(m).__module__.startswith("torch."))
+    found: list[nn.Module] = []
+    inside: set[int] = set()
+    for module in model.modules():  # the outer ones first
+        weighted = any(p.dim() > 1 for p in module.parameters())
+        block = own[type(module)] > 1 or isinstance(module, nn.Linear | _CONVOLUTION)
+        if module is not model and id(module) not in inside and weighted and block:
+            found.append(module)
+            inside.update(id(m) for m in module.modules())
+    return found
+
+
+def _normed(module: nn.Module, args: Any, output: Any) -> Any:
+    """A forward hook."""
+    if not isinstance(output, Tensor) or not output.is_floating_point() or output.dim() < 2:
+        return None
+    if any(isinstance(m, _CONVOLUTION) for m in module.modules()):
+        return F.group_norm(output, 1) if output[0].numel() > 1 else None
+    return F.layer_norm(output, output.shape[-1:]) if output.shape[-1] > 1 else None

@@ -1,0 +1,207 @@
+"""Rules on the course of a run: what is lost slowly, again and again, or is only seen in hindsight."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from histories import LAYERS, Stream, falling, flat, layered, train
+from surefoot.findings.levels import LossLevel
+from watching import watching
+
+NAN = math.nan
+LN10 = math.log(10)
+FEW = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+
+
+def test_a_loss_that_came_down_to_a_constants_from_far_above_has_learned_nothing() -> None:
+    def level(last: float) -> LossLevel:
+        found = LossLevel()
+        for step, loss in enumerate([8.0, 4.0, 2.0, *[last] * 40], 1):
+            found.add(step, loss)
+        found.add_constant(1.0)
+        return found
+
+    assert level(1.0).stuck
+    assert not level(1.5).stuck  # it may be on its way down
+    assert not level(0.9).stuck
+
+
+def decayed(bits: float, steps: int, looks: list[int] = FEW) -> Stream:
+    """A gradient that falls by so many bits toward the input, and updates of one size in all layers."""
+    stream = train(flat(steps), constant=LN10, rate=0.01)
+    layered(stream, "gradients", "gradient_rms", lambda s: [2.0 ** (bits * (1 - i / 7)) for i in range(8)], looks)
+    layered(stream, "weights", "update_rms", lambda s: [1e-4] * 8, looks)
+    return layered(stream, "weights", "weight_rms", lambda s: [0.1] * 8, looks)
+
+
+def test_steps_of_one_size_in_all_layers_make_up_for_a_decay_for_some_time_only() -> None:
+    assert decayed(-16, 120).loud() == []
+    assert decayed(-16, 280).loud() == ["vanishing-gradient"]
+    assert decayed(-10, 280).loud() == []
+
+
+def test_what_was_lost_in_time_at_the_start_is_lost_while_nothing_is_learned() -> None:
+    def unrolled(bits: float, losses: list[float], elasticity=1.0) -> list[str]:
+        stream = train(losses, constant=LN10, rate=0.01, elasticity=elasticity)
+        for step in (4, 8, 16):
+            row = {("bptt_rate", "rnn"): bits * math.log(2) / 40, ("bptt_length", "rnn"): 40.0}
+            stream.row(step, "recurrence", row)
+        return [id for id in stream.loud() if id == "vanishing-gradient"]
+
+    assert unrolled(-26, flat(200)) and not unrolled(-20, flat(200)) and unrolled(-20, flat(350))
+    assert not unrolled(-26, falling(300)) and not unrolled(-10, flat(350))
+    assert not unrolled(-26, flat(200), elasticity=lambda s: 1.03**s)  # a plateau that is about to end
+
+
+def test_one_flat_layer_leaves_paths_open() -> None:
+    def found(shares: list[float]) -> list[str]:
+        stream = train(falling(150), constant=LN10, rate=0.01)
+        return layered(stream, "activations", "saturated_share", lambda s: shares, FEW, LAYERS[: len(shares)]).loud()
+
+    assert found([0.75, 0.02]) == []
+    assert found([0.85, 0.02]) == found([0.6, 0.6, 0.1]) == ["saturated-units"]
+
+
+def test_an_optimiser_made_anew_that_costs_what_was_learned() -> None:
+    def epochs(risen: float, data: bool = False) -> list[str]:
+        stream = train([])
+        losses = falling(40, 2.0, 0.1, 0.002)
+        for step in (41, 81, 121):
+            stream.event(step, "optimizers", optimizers=[{"name": "", "parameters": 9}], renewed="")
+            # new data are seen by the new optimiser's first step already, its own harm by its second
+            losses += [risen if data else 0.1, *[risen] * 4, *flat(35, 0.1, 0.002)]
+        train(losses, rate=0.01, stream=stream)
+        return stream.loud()
+
+    assert epochs(0.3) == ["loss-spike"] and epochs(0.12) == epochs(0.3, data=True) == []
+
+
+def test_an_optimiser_over_the_same_parameters_takes_the_old_ones_place() -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(4, 1)
+    kept = []  # a scheduler, say, that keeps the old one alive
+    with watching(1) as seen:
+        for kind in (torch.optim.Adam, torch.optim.Adam, torch.optim.SGD):
+            optimizer = kind(model.parameters(), lr=1e-3)
+            kept.append(optimizer)
+            for _ in range(5):
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).square().mean().backward()
+                optimizer.step()
+    assert [data.get("renewed") for data in seen.of("optimizers")] == [None, "", None]
+    assert list(seen.signal("loss"))[:10] == list(range(1, 11))
+
+
+def wandering(**signals: float) -> dict:
+    stream = train([1.0] * 900, rate=1e-3)
+    for step in (50, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900):
+        row = {"generated_move": 1.5, "generated_spread": 0.9, "coverage": 0.1, "precision": 0.3, **signals}
+        stream.row(step, "game", {(name, "G"): value for name, value in row.items()})
+    return {id: f.severity for id, f in stream.findings().items() if id in ("mode-collapse", "adversarial-rotation")}
+
+
+def test_samples_that_jump_about_the_data_together() -> None:
+    assert wandering() == {"adversarial-rotation": "warning"}
+    assert wandering(generated_spread=0.2)["mode-collapse"] == "warning"
+    assert wandering(generated_spread=0.2).get("adversarial-rotation") != "warning"
+    assert "warning" not in wandering(coverage=0.5).values()
+    assert wandering(generated_move=0.3) == {}
+
+
+def test_gradients_at_the_floor_of_float16_from_the_first_look_on() -> None:
+    def half(rms: float, first: float, scale: float = NAN) -> str:
+        stream = train(falling(150, 2.3, 0.1), rate=0.01)
+        share = lambda s: [0.99 if s > 1 else first] * 8  # noqa: E731
+        layered(stream, "precision", "gradient_zero_share", lambda s: [0.0] * 8, FEW)
+        layered(stream, "precision", "gradient_subnormal_share", share, FEW)
+        layered(stream, "gradients", "gradient_rms", lambda s: [rms] * 8, FEW)
+        for step in FEW:
+            stream.row(step, "scaler", {("loss_scale", ""): scale})
+        return stream.findings()["low-precision-underflow"].severity
+
+    assert half(4e-7, 0.99) == "warning"
+    assert half(1e-5, 0.99) == half(4e-7, 0.2) == half(4e-7, 0.99, 1024.0) == "info"
+
+
+def terms(ratio: float, kind: str, value, weight: float = 1.0) -> list[str]:
+    stream = train(falling(300), rate=0.01)
+    for step in (4, 8, 16, 32, 64, 128, 256):
+        row = {("term_gradient_norm", "mse_loss"): 100.0, ("term_gradient_norm", kind): 100.0 * ratio}
+        row |= {("term_value", "mse_loss"): 5e4, ("term_value", kind): value(step)}
+        row |= {("term_weight", "mse_loss"): weight, ("term_weight", kind): weight}
+        stream.row(step, "terms", row)
+    return stream.loud()
+
+
+def test_a_term_that_is_given_up_for_another() -> None:
+    rises = lambda s: 0.1 * s  # noqa: E731
+    assert terms(1e-3, "squared_error", rises) == ["loss-term-imbalance"]
+    assert terms(0.05, "squared_error", rises, weight=0.5) == ["loss-term-imbalance"]  # of their mean
+    assert terms(0.2, "squared_error", rises) == terms(1e-3, "mean_sum", rises) == []
+
+
+def test_labels_that_are_drowned_by_an_error() -> None:
+    assert terms(1e-4, "cross_entropy", lambda s: 2.2) == ["loss-term-imbalance"]
+    assert terms(1e-4, "cross_entropy", lambda s: 2.2 / s) == terms(1e-4, "kl_div", lambda s: 2.2) == []
+
+
+def test_few_samples_that_throw_the_loss_up() -> None:
+    def rise(concentration: float, peak: float) -> list[str]:
+        stream = train([*falling(40, 2.0, 0.5, 0.001), peak, *flat(40, 0.6, 0.001)], constant=2.0)
+        values = {"energy_share": 0.95, "concentration": concentration, "lag1": 1.0, "correlation": 1.0}
+        stream.row(42, "samples", {(f"opposing_{name}", ""): value for name, value in values.items()})
+        return stream.loud()
+
+    assert rise(0.8, 3.0) == ["opposing-outliers"]
+    assert rise(0.2, 3.0) == rise(0.8, 0.6) == []
+
+
+def test_a_bad_batch_that_is_only_seen_in_hindsight() -> None:
+    def run(size: float, peak: float, at: int = 2) -> list[str]:
+        stream = train([2.0, peak, 3.0, *falling(120)], rate=0.01)
+        for step in (1, 2, 4, 8, 16, 32):
+            stream.row(step, "inputs", {("input_rms", "fc"): size if step == at else 1.0})
+        return stream.loud()
+
+    assert run(1e3, 50.0) == ["bad-batch"]
+    assert run(1e3, 3.0) == run(2.0, 50.0) == run(1e3, 50.0, at=32) == []
+    lost = train([2.0, 2.0, 80.0, *[NAN] * 40], rate=0.01)
+    for step in (1, 2, 4, 8, 16, 32):
+        lost.row(step, "inputs", {("input_rms", "fc"): 1e3 if step == 16 else 1.0})
+    assert lost.loud()[0] == "bad-batch" and lost.findings()["bad-batch"].first_step == 3
+
+
+def test_a_run_that_ends_on_its_plateau() -> None:
+    def ends(losses: list[float], constant: float = 2.3, **how: float) -> list[str]:
+        stream = train(losses, constant=constant, **{"rate": 1e-3, "elasticity": 0.5, **how})
+        stream.event(len(losses), "exit", code=0)
+        return stream.loud()
+
+    assert ends(flat(400)) == ["stalled"]
+    assert ends(flat(400, 2.2)) == ends(flat(400, 2.8)) == ends([*flat(300), *falling(100)]) == []
+    assert train(flat(400), constant=2.3, rate=1e-3, elasticity=0.5).loud() == []  # it goes on
+
+
+def test_growth_through_time_at_the_only_look_before_the_loss_was_gone() -> None:
+    stream = train([6.0, 6.0, *[NAN] * 5], constant=2.0, rate=0.01, looks=[2])
+    stream.row(2, "recurrence", {("bptt_rate", "cell"): 1.0, ("bptt_length", "cell"): 40.0})
+    assert "bptt-explosion" not in stream.findings(until=2)
+    assert stream.findings()["bptt-explosion"].severity == "critical"
+
+
+def test_the_player_that_runs_ahead_is_slowed_and_the_other_hastened() -> None:
+    stream = train([1.0] * 500, rate=0.02, name="g_opt", looks=range(50, 501, 50))
+    train([1.0] * 500, rate=0.02 / 25, name="d_opt", looks=range(50, 501, 50), stream=stream)
+    for step in range(50, 501, 50):
+        row = {"generated_move": 2.0, "generated_spread": 0.2, "coverage": 0.1, "precision": 0.3}
+        stream.row(step, "game", {(signal, "G"): value for signal, value in row.items()})
+    how = stream.findings()["mode-collapse"].remedies[0].how
+    players = {name: torch.optim.Adam(nn.Linear(2, 1).parameters(), lr=1e-3) for name in ("g_opt", "d_opt")}
+    exec(how, players)
+    for _ in range(2):
+        players["g_opt"].step()
+    rates = [players[name].param_groups[0]["lr"] for name in ("g_opt", "d_opt")]
+    assert rates == [1e-3 / 10, 1e-3 * 10]
