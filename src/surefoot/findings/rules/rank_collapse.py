@@ -72,9 +72,10 @@ REWIRED = Remedy(
 
 @rule("rank-collapse", needs=("rank", "step"))
 def rank_collapse(history: History) -> Sign | None:
-    """Over the norms of a network 1 − cosine between tokens falls by 2⁻⁸, geometrically, to 2⁻¹⁰ or less, at three
-    looks in a row (two, where there are no more and the newest is a quarter as old as the run), while the loss learns
-    nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on."""
+    """Over the norms of a network (its linear layers, where it has none) 1 − cosine between tokens falls by 2⁻⁸,
+    geometrically, to 2⁻¹⁰ or less, at three looks in a row (two, where there are no more and the newest is a quarter as
+    old as the run), while the loss learns nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on.
+    """
     recent = history.recent_layers("token_cosine", _LOOKS)
     if len(recent) < 2 or np.all(np.isnan(recent[-1].values)):
         return None
@@ -118,12 +119,16 @@ def rank_collapse(history: History) -> Sign | None:
 
 
 def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.ndarray] | None:
-    """1 − cosine in the norms, by depth: they are where the residual stream can be seen whole. An attention's own
-    output is an average of all tokens, as it should be."""
-    kept = np.flatnonzero(history.of_type(layers.names, ("norm",)) & ~np.isnan(layers.values))
-    if len(kept) < 4:
-        return None
-    return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)
+    """1 − cosine by depth, in the norms: they are where the residual stream can be seen whole. An attention's own
+    output is an average of all tokens, as it should be. Of a network with less than four norms, in its linear layers.
+    """
+    attention = history.of_type(layers.names, ("nondynamicallyquantizablelinear",))  # of torch's own make
+    seen = ~np.isnan(layers.values) & ~attention
+    for kind in ("norm", "linear"):
+        kept = np.flatnonzero(history.of_type(layers.names, (kind,)) & seen)
+        if len(kept) >= 4:
+            return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)
+    return None
 
 
 def _collapsed(distances: np.ndarray) -> bool:
