@@ -205,3 +205,20 @@ def test_the_player_that_runs_ahead_is_slowed_and_the_other_hastened() -> None:
         players["g_opt"].step()
     rates = [players[name].param_groups[0]["lr"] for name in ("g_opt", "d_opt")]
     assert rates == [1e-3 / 10, 1e-3 * 10]
+
+
+@pytest.mark.parametrize(
+    ("gradient", "offset", "told"),
+    [(0.001, 5.0, True), (0.1, 5.0, False), (0.001, 0.5, False), (0.001, None, False)],
+)
+def test_a_generator_whose_judge_is_never_in_doubt(gradient: float, offset: float | None, told: bool) -> None:
+    stream = train([1.0] * 200, rate=0.01)
+    looks = [1, 4, 16, 64, 100, 150, 200]
+    for step in looks:
+        away = offset if offset is not None else 20.0 / step  # it comes nearer
+        stream.row(step, "game", {("generated_offset", "G"): away})
+    layers = {("gradient_rms", n): 1.0 for n in ("D.0", "D.1", "G.0")}
+    for step in looks:
+        own = 1.0 if step < 64 else gradient
+        stream.row(step, "gradients", layers | {("gradient_rms", "G.0"): own if step != 100 else NAN})
+    assert ("vanishing-gradient" in stream.findings()) == told

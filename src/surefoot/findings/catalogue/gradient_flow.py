@@ -29,7 +29,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Updates that do not decay are forgiven a decay of 2^-18, and three bits less with each time that 64 steps "
             "in which nothing was learned are doubled.\n"
             "Through time: e^{λT} (bptt_rate, bptt_length) at or below 2^-24 at three looks, in a run that learns "
-            "nothing for 128 steps; three bits less, down to 2^-12, with each doubling of these."
+            "nothing for 128 steps; three bits less, down to 2^-12, with each doubling of these.\n"
+            "Through a discriminator: the generator's gradient is 2^-6 of its first, or less, and its samples are off "
+            "the data by their spread or more and come no nearer (Arjovsky & Bottou 2017, arXiv 1701.04862)."
         ),
         source=f"{_PRINCIPLES}; Adam's ε: Wortsman et al. 2024 (arXiv 2309.14322), §3.4",
         not_this=(
@@ -42,6 +44,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "torch.nn.LayerNorm after each block",
             "torch.nn.ReLU in place of torch.nn.Sigmoid",
             "forget gates open at the start",
+            "surefoot.losses.gradient_penalty",
         ),
         severities="critical beyond 2^-24 in a run that learns nothing, else warning",
     ),

@@ -130,7 +130,9 @@ def adversarial_rotation(history: History) -> Sign | None:
       moved by more than half of the data's spread between looks (half of the looks at least).
 
     Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
-    the game has had its chance; of a cycle, at one of them; or where coverage is not known), else info.
+    the game has had its chance; of a cycle, at one of them; or where coverage is not known), or where the samples go
+    round the data and are off them: by 0.7 of their spread, which is half of their variance, in the median of six
+    looks. Else info.
     """
     for name in history.wheres("generated_move") or ("",):
         signs = [sign for shows in (_cycling, _turning, _wandering) if (sign := shows(history, name)) is not None]
@@ -159,6 +161,7 @@ def _cycling(history: History, name: str) -> Sign | None:
         return None
     _, coverage = measured(history, "coverage", name)
     lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).any() and _had_its_chance(history, coverage))
+    lost = lost or _off(history, name)
     evidence = tuple(
         Evidence("share of the loss's variance in one line", player, history.step, cycle.share, _ONE_LINE,
                  "noise has no such line (Fisher 1929), and a spiral inward gets shorter")
@@ -185,7 +188,7 @@ def _turning(history: History, name: str) -> Sign | None:
     if began is None:
         return None
     _, coverage = measured(history, "coverage", name)
-    lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).all())
+    lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).all()) or _off(history, name)
     coherence, growth = float(rows["coherence"][1][-1]), float(rows["growth"][1][-1])
     evidence = (
         Evidence("rotation_turns", "", int(steps[-1]), float(turns[-1]), _TURNS,
@@ -251,6 +254,14 @@ def _lost_its_way(history: History, name: str, moves: np.ndarray, coverage: np.n
     everything = measured(history, "coverage", name)[1]
     far_off = history.step >= 3 * _STEPS and np.median(moves) > 2 * _MOVE and _never_enough(everything)
     return bool((coverage < _COVERAGE).all()) and (far_off or _had_its_chance(history, everything))
+
+
+def _off(history: History, name: str) -> bool:
+    """The mean of the samples is off that of the data by half of the data's variance: at most of the last six looks,
+    and a game that is a hundred steps old."""
+    steps, offset = measured(history, "generated_offset", name)
+    late = offset[steps > _STEPS][-_WANDERS:]
+    return len(late) == _WANDERS and float(np.median(late)) >= _HALF
 
 
 def _had_its_chance(history: History, coverage: np.ndarray) -> bool:

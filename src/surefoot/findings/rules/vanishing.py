@@ -26,6 +26,7 @@ from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import growing, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.recurrence import lost_in_time
+from surefoot.findings.rules.unanswered import unanswered
 from surefoot.findings.start import cures_of_start
 from surefoot.runs.schema import Evidence, Severity
 
@@ -44,7 +45,7 @@ _DEEP = (
 )
 
 
-@rule("vanishing-gradient", needs=("gradients", "recurrence", "events"))
+@rule("vanishing-gradient", needs=("gradients", "recurrence", "game", "events"))
 def vanishing_gradient(history: History) -> Sign | None:
     """Gradient of the first quarter of the layers ≤ 2⁻¹² of the last quarter's at three looks in a row, as a geometric
     decay over depth, with updates that decay too (or a gradient beyond 2⁻²⁴, or beyond 2⁻¹⁸ for 64 steps), and a loss
@@ -53,9 +54,10 @@ def vanishing_gradient(history: History) -> Sign | None:
     with updates that do not decay three bits less for each time that 64 steps are doubled.
 
     Beyond 2⁻²⁴ from the first look on it is a warning also where the last layers learn. The same where the activations
-    lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``.
+    lose 2⁻¹² over depth and all layers but the last get next to nothing. Through time: see ``lost_in_time``; through a
+    discriminator: see ``unanswered``.
     """
-    return over_depth(history) or lost_in_time(history)
+    return over_depth(history) or lost_in_time(history) or unanswered(history)
 
 
 def over_depth(history: History) -> Sign | None:
