@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from surefoot.observe.signals.one_batch import Waiting
 from watching import watching
 
 
@@ -258,15 +256,6 @@ def test_a_kept_batch_is_stale_where_the_model_is_tested_on_rows_outside_of_its_
     loader = DataLoader(Subset(TensorDataset(x, y), range(72)), 8, shuffle=True)
     assert tested(x[72:]) == 1
     assert tested(x[20:72]) == 0  # the training set itself
-
-
-def test_a_copy_of_a_model_that_is_waited_for_has_a_hook_that_does_nothing():
-    model, x = mlp(), torch.randn(4, 6)
-    model.register_forward_pre_hook(Waiting(pytest.fail))
-    saved = pickle.dumps(model)
-    assert b"surefoot" not in saved
-    with torch.no_grad():
-        assert torch.equal(pickle.loads(saved)(x), nn.Sequential(*model)(x))
 
 
 def test_a_batch_that_stays_after_others_is_seen_though_looks_are_rare():

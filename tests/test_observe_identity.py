@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import sys
 from pathlib import Path
 
@@ -121,3 +123,22 @@ def test_nothing_is_left_on_the_model_or_in_torch():
     hooks = sys.modules["torch.optim.optimizer"]
     assert not hooks._global_optimizer_pre_hooks
     assert not hooks._global_optimizer_post_hooks
+
+
+@pytest.mark.parametrize("means", ["hooks", "borrow", "replay"])
+def test_a_model_is_copied_and_saved_whole_between_any_two_steps(means: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.GRU(8, 8), *[nn.LayerNorm(8) for _ in range(4)])
+    optimizer = torch.optim.SGD(model[:3].parameters(), 0.05)
+    x = torch.randn(5, 3, 4)
+    with watching(1, means=means):
+        for _ in range(12):
+            optimizer.zero_grad()
+            hidden = model[2](model[:2](x))[0]
+            model[3:](hidden).square().mean().backward()
+            optimizer.step()
+            kept = pickle.dumps(model)
+            assert b"surefoot" not in kept
+            for again in (pickle.loads(kept), copy.deepcopy(model)):
+                with torch.no_grad():
+                    again[3:](again[2](again[:2](x))[0])

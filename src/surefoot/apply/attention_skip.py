@@ -18,6 +18,7 @@ from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.fresh import sign_of_training
 from surefoot.observe.attention_sites import find_attentions
 from surefoot.observe.graph import read_graph, roots_of
+from surefoot.observe.hook import Hook
 from surefoot.observe.residual_sites import find_branches
 
 _Call = tuple[weakref.ref[nn.Module], int, int]  # a module, and the numbers of the nodes that gave its input and output
@@ -46,7 +47,7 @@ class AttentionSkip(ModelCure):
             self.note(f"{type(model).__name__} stays as it is: {trained}")
             return
         for module in model.modules():
-            self._looking.append(module.register_forward_hook(self._look))
+            self._looking.append(module.register_forward_hook(Hook(self._look)))
             if isinstance(module, _LAYERS) and not module.norm_first:
                 module.norm_first = True
                 self._moved += 1

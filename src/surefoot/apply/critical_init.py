@@ -23,6 +23,7 @@ from surefoot.observe.attention_sites import feeding_layer
 from surefoot.observe.data_sites import find_data
 from surefoot.observe.discover import census, find_models, unwrap
 from surefoot.observe.graph import GraphView, read_graph
+from surefoot.observe.hook import Hook
 from surefoot.observe.replay import Forward
 from surefoot.observe.residual_sites import find_branches
 from surefoot.observe.signals.initialisation import ACTIVATION_NODES
@@ -59,7 +60,7 @@ class CriticalInit(Cure):
                 # hooks of a compiled model run outside of what is compiled; those of the model below would be traced
                 door = next((m for m in modules if m is not model and unwrap(m)[0] is model), model)
                 handle = door.register_forward_pre_hook(
-                    partial(self._at_forward, weakref.ref(model)), with_kwargs=True, prepend=True
+                    Hook(partial(self._at_forward, weakref.ref(model))), with_kwargs=True, prepend=True
                 )
                 self._hooks[id(model)] = handle
 

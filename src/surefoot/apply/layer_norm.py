@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.fresh import sign_of_training
 from surefoot.observe.graph import ACCUMULATE, read_graph
+from surefoot.observe.hook import Hook
 from surefoot.observe.replay import Forward
 
 _CONVOLUTION = nn.modules.conv._ConvNd
@@ -48,7 +49,7 @@ class LayerNorm(ModelCure):
             except Exception as error:
                 self.note(f"{type(model).__name__} stays as it is: {' '.join(str(error).split())}")
 
-        door = model.register_forward_pre_hook(put, with_kwargs=True, prepend=True)
+        door = model.register_forward_pre_hook(Hook(put), with_kwargs=True, prepend=True)
         self._hooks.append(door)
 
     def _put(self, model: nn.Module, args: Any, kwargs: Any) -> None:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from surefoot.apply.cure import Desk, ModelCure
+from surefoot.observe.hook import Hook
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class TrainMode(ModelCure):
     def met(self, model: nn.Module) -> None:
         """Look at its mode as each forward begins."""
         self._modes[model] = _Mode()
-        self._handles.append(model.register_forward_pre_hook(self._before, prepend=True))
+        self._handles.append(model.register_forward_pre_hook(Hook(self._before), prepend=True))
 
     def _before(self, model: nn.Module, args: Any) -> None:
         mode = self._modes.get(model)

@@ -19,6 +19,7 @@ from surefoot.analysis.activations import BOUNDED, RECTIFIED
 from surefoot.observe.compiled import holds_compiled
 from surefoot.observe.discover import ACTIVATION_TYPES, Models
 from surefoot.observe.graph import GraphView, saved
+from surefoot.observe.hook import Hook
 from surefoot.observe.replay import ForwardRecorder, tensors_of
 from surefoot.observe.signals.activations import ActivationReader, first_tensor, saturation
 
@@ -136,10 +137,10 @@ class Hooks:
         for root in roots:
             for module in reader.targets(root):
                 if only is None or any(module is m for m in only):
-                    self._handles.append(module.register_forward_hook(hook))
+                    self._handles.append(module.register_forward_hook(Hook(hook)))
             if only is None and not isinstance(root, torch.jit.ScriptModule):
-                self._handles.append(root.register_forward_pre_hook(begins))
-                self._handles.append(root.register_forward_hook(keep_output))
+                self._handles.append(root.register_forward_pre_hook(Hook(begins)))
+                self._handles.append(root.register_forward_hook(Hook(keep_output)))
 
     def take_off(self) -> None:
         """Leave no trace on the modules."""

@@ -21,6 +21,7 @@ from torch.nn.modules import module as torch_module
 
 from surefoot.autodiff.parameters import call_with
 from surefoot.observe.compiled import compiled_in_place
+from surefoot.observe.hook import Hook
 
 _HOOKS = tuple(name for name in nn.Module().__dict__ if name.endswith("_hooks"))
 _CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -136,8 +137,8 @@ class ForwardRecorder:
                 self._handles.append(_Around(root, self._before, self._after))
             elif not isinstance(root, torch.jit.ScriptModule):
                 self._handles += [
-                    root.register_forward_pre_hook(self._before, with_kwargs=True),
-                    root.register_forward_hook(self._after),
+                    root.register_forward_pre_hook(Hook(self._before), with_kwargs=True),
+                    root.register_forward_hook(Hook(self._after)),
                 ]
 
     def take_off(self) -> None:

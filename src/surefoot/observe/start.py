@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.analysis.propagation import DenseLayer
+from surefoot.observe.hook import Hook
 from surefoot.observe.layer_kinds import Matrix, matrix_of, normalised_variance, same_values, values_of
 from surefoot.observe.signals.activations import MAX_ELEMENTS, first_tensor
 from surefoot.observe.signals.initialisation import ACTIVATION_NODES, MOST
@@ -90,7 +91,7 @@ class StartProbe:
     def __enter__(self) -> Self:
         for name, module in self._model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule):
-                self._handles.append(module.register_forward_hook(self._hook(name)))
+                self._handles.append(module.register_forward_hook(Hook(self._hook(name))))
         return self
 
     def __exit__(

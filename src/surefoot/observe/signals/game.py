@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.generated import NEIGHBOURS, coverage_and_precision, separation, spread
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument
 from surefoot.observe.signals.activations import first_tensor
 
@@ -58,7 +59,7 @@ class Game(Instrument):
 
         for root in roots:
             if not isinstance(root, torch.jit.ScriptModule):
-                self._handles.append(root.register_forward_hook(hook))
+                self._handles.append(root.register_forward_hook(Hook(hook)))
 
     def withdraw(self) -> None:
         """Take the hooks off, forget the calls."""

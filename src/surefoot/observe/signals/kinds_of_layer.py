@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
 
@@ -73,7 +74,7 @@ class HookedKind(KindOfLayer):
         self.numbers = {}
         found = list(self.layers())
         inside = {id(module) for root in roots for module in root.modules()} if found else set()
-        self._handles = [m.register_forward_hook(self._hook(place)) for place, m in found if id(m) in inside]
+        self._handles = [m.register_forward_hook(Hook(self._hook(place))) for place, m in found if id(m) in inside]
 
     def _hook(self, place: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:

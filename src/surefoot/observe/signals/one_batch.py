@@ -28,6 +28,7 @@ from torch.utils.data import Subset, TensorDataset
 
 from surefoot.analysis.samples import row_hashes
 from surefoot.observe.compiled import anything_compiled
+from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Tools
 from surefoot.observe.signals.activations import first_tensor
 
@@ -48,9 +49,7 @@ class _Kind:
 
 
 class Waiting:
-    """A hook that tells the inputs of evaluations. It may stay for long: a copy of the model, or a file with it, gets
-    something of Python's own in its place, which gives back the inputs that it is called with.
-    """
+    """A hook that tells the inputs of evaluations. It may stay for long."""
 
     def __init__(self, tell: Callable[[Tensor], None]) -> None:
         self._tell = tell
@@ -64,9 +63,6 @@ class Waiting:
         given = first_tensor(args)
         if given is not None:
             self._tell(given)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, ({}, "get")
 
 
 @dataclass(slots=True)
@@ -177,7 +173,7 @@ class OneBatch:
         waiting = Waiting(lambda given: self._tools.guard(NAME, self._see, given, hashes))
         for root in self._tools.scene.roots():
             if not isinstance(root, torch.jit.ScriptModule):
-                self._handles.append(root.register_forward_pre_hook(waiting))
+                self._handles.append(root.register_forward_pre_hook(Hook(waiting)))
 
     def _see(self, given: Tensor, hashes: np.ndarray) -> None:
         if self._source is None or self._kind is None or not _alike(given, self._kind):

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.rank import effective_rank, gram, stable_rank, token_cosine
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
 from surefoot.observe.signals.activations import first_tensor
@@ -52,7 +53,7 @@ class RankStatistics(Instrument):
             if not isinstance(module, torch.jit.ScriptModule)
         ]
         for name, module, unit_dim in layers[:: -(-len(layers) // LAYERS) or 1]:
-            self._handles.append(module.register_forward_hook(self._hook(name, unit_dim)))
+            self._handles.append(module.register_forward_hook(Hook(self._hook(name, unit_dim))))
 
     def _hook(self, name: str, unit_dim: int) -> Any:
         def hook(module: nn.Module, args: Any, output: Any) -> None:

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from surefoot.dynamics import final_state, growth_rate, state_gradients
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
+from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
 
@@ -74,7 +75,7 @@ class Recurrence(Instrument):
         for layer in self.tools.scene.models.layers:
             module = layer.module() if layer.module is not None else None
             if module is not None and id(module) in inside and not isinstance(module, torch.jit.ScriptModule):
-                self._handles.append(module.register_forward_hook(self._hook(layer.name), with_kwargs=True))
+                self._handles.append(module.register_forward_hook(Hook(self._hook(layer.name)), with_kwargs=True))
 
     def _hook(self, name: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

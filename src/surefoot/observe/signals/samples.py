@@ -33,6 +33,7 @@ from surefoot.analysis.samples import (
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.data_sites import find_data
 from surefoot.observe.graph import GraphView, LossSite, saved
+from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_sum import hand_written_expansion
 from surefoot.observe.signals.loss import constant_loss
@@ -101,7 +102,7 @@ class Samples(Instrument):
 
         for root in roots:
             if not isinstance(root, torch.jit.ScriptModule):
-                self._handles.append(root.register_forward_pre_hook(before, with_kwargs=True))
+                self._handles.append(root.register_forward_pre_hook(Hook(before), with_kwargs=True))
 
     def withdraw(self) -> None:
         """Take the hooks off."""
