@@ -226,9 +226,9 @@ def chosen(loader, x, y):
     ],
 )
 def test_stale_batches_know_whether_the_loop_asks_for_others(batches, beside_loader, waiting, asked):
-    x, y = torch.randn(72, 6), torch.randint(3, (72,))
+    x, y = torch.randn(72, 29), torch.randint(3, (72,))  # a width that no tensor of another test has
     loader = DataLoader(TensorDataset(x, y), 8) if beside_loader else None
-    model = mlp()
+    model = nn.Sequential(nn.Linear(29, 8), nn.ReLU(), nn.Linear(8, 3))
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
     with watching(1) as seen:
         for batch, labels in batches(loader, x, y):
