@@ -24,7 +24,7 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.findings.start import cures_of_start
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
-_LOOKS = 3
+_LOOKS, _APART = 3, 8
 # Of the paths through a network. A first layer of steep ridges, flat nearly everywhere as it is meant to be, leaves a
 # quarter and learns well; two hidden layers at the threshold leave as much.
 _OPEN = 0.2
@@ -36,8 +36,9 @@ _FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs
 
 @rule("dead-units", needs=("activations",))
 def dead_units(history: History) -> Sign | None:
-    """A layer with ≥ ¾ of its ReLUs off at three looks, from the start, or later on in a run that learns nothing.
-    Critical from 90 % of a layer on where the loss learns nothing; info where such a run learns all the same."""
+    """A layer with ≥ ¾ of its ReLUs off at three looks, from the start, or later on (eight steps apart) in a run that
+    learns nothing. Critical from 90 % of a layer on where the loss learns nothing; info where such a run learns all the
+    same."""
     return _judge(
         history,
         "dead_share",
@@ -98,6 +99,8 @@ def _judge(
         born = []
     learned = history.learned
     grown = [n for n, s in shares.items() if s >= later and n not in born and not firsts[0][n] >= 0.8 * s]
+    if not learned:
+        grown = [n for n in grown if _looks_apart(history, signal, n, later) >= _LOOKS]
     if born:
         bad, threshold, source, first_step = born, at_start, sources[0], firsts[0].step
     elif grown:
@@ -120,6 +123,16 @@ def _judge(
     if len(bad) > 1:
         cause = f"in {len(bad)} layers up to " + cause
     return Sign(severity, cause, evidence, tuple(bad), first_step, of_start if born else later_on)
+
+
+def _looks_apart(history: History, signal: str, name: str, threshold: float) -> int:
+    """Looks of the newest unbroken stretch above the threshold; those within eight steps see one and the same state."""
+    since = _since(history, signal, name, threshold)
+    counted, last = 0, -_APART
+    for step in history.series(signal, name)[0]:
+        if step >= since and step - last >= _APART:
+            counted, last = counted + 1, int(step)
+    return counted
 
 
 def _since(history: History, signal: str, name: str, threshold: float) -> int:
