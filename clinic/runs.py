@@ -164,7 +164,8 @@ def _read(work: Job) -> Outcome:
         trouble = f"did not end within {TIMEOUT:g} s"
     elif diagnosis is None:
         trouble = f"left no diagnosis (exit code {kept['code']}): {_last_line(work.folder / 'errors.txt')}"
-    elif diagnosis["steps"] == 0 and not diagnosis["findings"]:  # a scaler may have skipped every step, which is found
+    elif work.case.kind == "healthy" and diagnosis["steps"] == 0 and not diagnosis["findings"]:
+        # a healthy script that takes no step is none; a faulty one in which nothing is seen is one that was missed
         trouble = "took no step of an optimizer that was seen"
     elif not printed.values:
         trouble = f"printed no line with '{work.case.metric} NUMBER'"
