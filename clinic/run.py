@@ -56,10 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tables.show(scores, console)
     sound = complete and not any(score.troubles for score in scores.values())
     if options.write_confidence:
-        if sound:
+        if sound and scores["held-out"].patients:
             write_confidence(scores["held-out"], CONFIDENCE)
         else:
-            news.print("The confidence of findings is left as it is: not every script was run to its end.")
+            why = "not every script was run to its end" if not sound else "no script is held out that was not opened"
+            news.print(f"The confidence of findings is left as it is: {why}.")
     place = page.write(scores, options.out / "clinic.html")
     console.print(f"\n{place}", highlight=False)
     return 0 if sound else 1

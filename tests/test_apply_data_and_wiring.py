@@ -550,6 +550,19 @@ def test_standardize_acts_where_inputs_are_far_from_size_one() -> None:
     assert told.interposer.cures[0].acted == 1
 
 
+def test_standardize_lets_a_recurrent_layer_have_its_first_state() -> None:
+    """It has as many features as the layer has units, and is zero."""
+    torch.manual_seed(0)
+    model = nn.GRU(4, 8, batch_first=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with curing("standardize") as told:
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(1e4 * torch.randn(6, 5, 4))[0].square().mean().backward()
+            optimizer.step()
+    assert told.summaries["standardize"].count("pre-activations") == 1
+
+
 def test_running_standardize_knows_all_rows_so_far() -> None:
     rows = torch.randn(300, 4, dtype=torch.float64) * torch.tensor([1e-4, 1.0, 1e3, 0.0]) + 7
     layer = RunningStandardize(4, dtype=torch.float64)

@@ -150,6 +150,45 @@ def test_a_drowned_term() -> None:
     assert terms(0.005, lambda s: 0.5, kind="kl_div").findings()["loss-term-imbalance"].severity == "info"
 
 
+def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth() -> None:
+    def boxes(score: Callable[[int], float], error: Callable[[int], float] = lambda s: 5e4 / s) -> list[str]:
+        stream = Stream()
+        for step in (4, 8, 16, 32, 64, 97, 98, 128):
+            row = {("term_gradient_norm", "mse_loss"): 3000.0, ("term_gradient_norm", "cross_entropy"): 100.0}
+            row |= {("term_value", "mse_loss"): error(step), ("term_value", "cross_entropy"): score(step)}
+            row |= {("term_weight", "mse_loss"): 1.0, ("term_weight", "cross_entropy"): 1.0}
+            stream.row(step, "terms", row)
+        return stream.loud()
+
+    assert boxes(lambda s: 1.77 + 2e-3 * s) == ["loss-term-imbalance"]
+    assert boxes(lambda s: 1.77 - 1e-3 * s) == []  # it is learned, if slowly
+    assert boxes(lambda s: 1.77 + 2e-3 * s, lambda s: 5e4) == []  # neither is learned: not for the other's sake
+    assert boxes(lambda s: 1.77 + 2e-3 * s, lambda s: 5.0 / s) == []  # it weighs as much as the other
+
+
+def test_inputs_that_are_all_one_row() -> None:
+    def alike(distinct: float, losses: list[float]) -> list[str]:
+        rows = [{"distinct_samples": distinct if i else 1.0} for i in range(7)]
+        return labelled(rows, train(losses, constant=LN10, rate=1e-5)).loud()
+
+    assert alike(1.0, flat(100, LN10)) == ["stalled"]
+    assert alike(2.0, flat(100, LN10)) == alike(1.0, flat(60, LN10)) == []
+    assert alike(1.0, falling(100)) == []  # something else tells them apart
+
+
+def test_weights_that_are_overwritten_between_backwards_are_no_step() -> None:
+    def wired(overwritten: bool) -> list[str]:
+        stream = train(falling(150))
+        for i, step in enumerate((1, 2, 4, 8, 16, 32)):
+            stream.row(step, "wiring", {("stale_gradient_share", ""): 1.0})
+            stream.row(step, "gradients", {("gradient_rms", "made"): 0.1, ("gradient_rms", "last"): 0.1})
+            still = overwritten and i % 3 != 1
+            stream.row(step, "weights", {("update_rms", "made"): 0.1, ("update_rms", "last"): 0.0 if still else 1e-3})
+        return stream.loud()
+
+    assert wired(False) == ["missing-zero-grad"] and wired(True) == []
+
+
 def odd(after: float, rows_median: float = 4.0, loss: float = 5.0, sizes: float = 0.5) -> Stream:
     losses = [*falling(60, last=0.2), loss, *([after] * 20)]
     stream = train(losses, constant=LN10, looks=[1, 2, 4, 8, 16, 32])
@@ -310,6 +349,34 @@ def one_batch(again: bool) -> None:
     fit((next(iter(loader)) for _ in range(90)), mlp(64, 10))
 
 
+def windows_of_a_text(again: bool) -> None:
+    text = torch.randint(9, (3000,))
+    model = nn.Sequential(nn.Embedding(9, 8), nn.Flatten(), nn.Linear(8 * 12, 9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    generator = torch.Generator()
+    for _ in range(100):
+        if again:
+            generator.manual_seed(1)
+        rows = text[torch.randint(2900, (16, 1), generator=generator) + torch.arange(13)]
+        loss = F.cross_entropy(model(rows[:, :-1]), rows[:, -1])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def beside_an_embedding(at: int | None) -> None:
+    place, net = nn.Embedding(5, 4), nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+    model = nn.ModuleList([place, net])
+    optimizer = torch.optim.SGD(model.parameters(), 0.02)
+    for step in range(1, 101):
+        x, where = torch.randn(32, 2), torch.randint(5, (32,))
+        y = x.sum(1, keepdim=True)
+        loss = F.smooth_l1_loss(net(torch.cat([place(where), x - 999.0 * (step == at)], 1)), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 def equation(weight: float, steps: int = 260) -> None:
     model = nn.Sequential(nn.Linear(1, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
     optimizer = torch.optim.Adam(model.parameters(), 2e-3)
@@ -344,6 +411,8 @@ LOOPS: dict[str, tuple[str, Callable[[], None], Callable[[], None], int]] = {
     "wrong labels": ("bad-batch", lambda: corrupted(150), lambda: corrupted(None), 4),
     "wrong inputs": ("bad-batch", lambda: corrupted(150, "inputs"), lambda: corrupted(None, "inputs"), 4),
     "one batch": ("stale-batch", lambda: one_batch(True), lambda: one_batch(False), 4),
+    "one window of a text": ("stale-batch", lambda: windows_of_a_text(True), lambda: windows_of_a_text(False), 4),
+    "beside an embedding": ("bad-batch", lambda: beside_an_embedding(70), lambda: beside_an_embedding(None), 4),
     "equation": ("loss-term-imbalance", lambda: equation(1000.0), lambda: equation(1.0), 10),
     "opposing": ("opposing-outliers", lambda: planted(16.0), lambda: planted(0.0), 1),
 }

@@ -223,3 +223,74 @@ def test_a_generator_whose_judge_is_never_in_doubt(gradient: float, offset: floa
         own = 1.0 if step < 64 else gradient
         stream.row(step, "gradients", layers | {("gradient_rms", "G.0"): own if step != 100 else NAN})
     assert ("vanishing-gradient" in stream.findings()) == told
+
+
+def test_a_decay_of_the_start_that_biases_hide_later_has_still_lost_the_signal() -> None:
+    def hidden(bits: float, losses: list[float]) -> list[str]:
+        stream = train(losses, constant=LN10)
+        sizes = dict.fromkeys(LAYERS, 2.0 * 4.0 ** (bits / 7))
+        stream.event(1, "initialisation", activation="relu", weight_variance=sizes)
+
+        def sizes_at(step: int) -> list[float]:
+            return [2.0 ** (-bits * (i - 7) / 7) if step < 4 else 1.0 for i in range(8)]
+
+        layered(stream, "gradients", "gradient_rms", sizes_at, FEW)
+        return stream.loud()
+
+    assert hidden(-22, flat(280)) == ["off-critical-initialisation"]
+    assert hidden(-22, falling(280)) == hidden(-22, flat(120)) == hidden(-12, flat(280)) == []
+
+
+def test_layers_that_epsilon_stops_while_it_slows_all_the_others() -> None:
+    def found(ratios: list[float]) -> bool:
+        stream = train(falling(200), constant=LN10)
+        names = LAYERS[: len(ratios)]
+        layered(stream, "adaptivity", "epsilon_share", lambda s: [1.0] * len(names), FEW[:-1], names)
+        layered(stream, "adaptivity", "epsilon_factor", lambda s: [1e-3] * len(names), FEW[:-1], names)
+        layered(stream, "adaptivity", "update_ratio", lambda s: ratios, FEW[:-1], names)
+        return "epsilon-dominated-update" in stream.loud()
+
+    assert found([8e-6, 1e-5, 2e-4, 3e-3])
+    assert not found([8e-6, 1e-5, 3e-5, 4e-5])  # slow everywhere, as at a low rate
+    assert not found([4e-5, 6e-5, 2e-4, 3e-3]) and not found([8e-6] * 4)
+
+
+def test_one_answer_for_all_tokens_is_a_collapse_though_a_constant_was_learned() -> None:
+    def found(early: float, late: float, losses: list[float]) -> bool:
+        stream = train(losses)
+        stream.event(1, "modules", modules=[{"name": n, "type": "LayerNorm"} for n in LAYERS[:7]])
+        alike = [1 - 0.9 * 2.0 ** (-4 * i) for i in range(7)]
+        stream = layered(stream, "rank", "token_cosine", lambda s: [*alike, early if s < 8 else late], FEW[:7])
+        return "rank-collapse" in stream.loud()
+
+    learned = falling(100, 2.3, 1.9)
+    assert found(1.0, 1.0, learned)
+    assert not found(0.9, 1.0, learned) and not found(1.0, 0.9, learned) and not found(NAN, NAN, learned)
+    assert not found(1.0, 1.0, falling(100, 2.3, 0.1))
+
+
+def test_units_that_die_with_what_was_learned() -> None:
+    def found(share: float, losses: list[float], first: float = 0.0) -> bool:
+        stream = train(losses, constant=LN10)
+        names = LAYERS[:2]
+        rows = lambda s: [first if s < 100 else share, 0.0]  # noqa: E731
+        return (
+            "dead-units" in layered(stream, "activations", "dead_share", rows, [1, 2, 4, 280, 281, 282], names).loud()
+        )
+
+    lost = [*falling(150), *falling(150, 0.2, 1.9)]
+    assert found(0.55, lost)
+    assert not found(0.45, lost) and not found(0.55, falling(300)) and not found(0.55, lost, first=0.5)
+    assert not found(0.55, [loss - 1 for loss in lost])  # a loss without a floor
+
+
+def test_a_layer_that_is_flat_everywhere_is_not_frozen() -> None:
+    def found(flat_share: float) -> bool:
+        stream = train(flat(280), constant=LN10)
+        names, looks = LAYERS[:2], [*FEW, 270, 275]
+        layered(stream, "activations", "saturated_share", lambda s: [flat_share, 0.0], looks, names)
+        layered(stream, "activations", "called", lambda s: [1.0, 1.0], looks, names)
+        layered(stream, "gradients", "gradient_rms", lambda s: [0.0, 1e-2], looks, names)
+        return "frozen-parameters" in stream.loud()
+
+    assert found(0.5) and not found(1.0)

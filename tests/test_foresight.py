@@ -255,6 +255,66 @@ def test_a_validation_loss_on_its_way() -> None:
     assert evaluated(0.004, 30) == "info"  # it would take much longer
 
 
+def validated(training: list[float], best: float, last: float, decay: float = 0.0) -> str | None:
+    """Thirty evaluations, the best of them the seventh."""
+    stream = train(training, constant=1.0)
+    stream.event(1, "optimizers", optimizers=[{"name": "", "type": "AdamW", "weight_decay": decay}])
+    for number in range(1, 31):
+        value = best + 0.05 * (7 - number) if number < 7 else best + (last - best) * (number - 7) / 23
+        stream.row(len(training) // 30 * number, "validation", {("validation_loss", CE): value})
+    return severity(stream, "overfitting")
+
+
+def test_a_validation_loss_that_rises_without_a_gap_that_opens_is_no_overfitting() -> None:
+    fell = [1.0 * math.exp(-i / 60) + 0.01 for i in range(300)]
+    assert validated(fell, 0.2, 0.6) == "warning"
+    assert validated(flat(300, 0.8, 0.01), 0.2, 0.6) is None  # a term of a loss that is larger
+    assert validated(flat(300, 0.1, 0.01), 0.2, 0.6) is None  # nothing was learned since
+    assert validated([*fell[:80], *np.geomspace(1, 1e6, 220)], 0.2, 0.6) is None  # training went wrong
+
+
+def test_what_is_lost_once_the_data_are_known_by_heart_stays_lost_without_decay() -> None:
+    by_heart = [math.exp(-i / 30) for i in range(300)]
+    assert validated(by_heart, 0.63, 0.675) == "warning"
+    assert validated(by_heart, 0.63, 0.675, decay=0.1) == "info"
+    assert validated([0.1 + loss for loss in by_heart], 0.63, 0.675) == "info"  # there is more to learn
+
+
+def test_a_code_that_was_there_and_has_died_is_told_before_half_of_the_run_is_without() -> None:
+    def coded(last: float) -> str | None:
+        stream = train(falling(800, 3.0, 0.5))
+        nats = {32: 3.1, 64: 2.4, 128: 1.3, 256: 0.53, 512: 0.2, 772: last, 773: last, 774: last}
+        for step, value in nats.items():
+            active = float(step < 700)
+            stream.row(step, "latent", {("active_units_share", "mu"): active, ("latent_kl", "mu"): value})
+        return severity(stream, "posterior-collapse")
+
+    assert coded(0.003) == "critical"
+    assert coded(0.15) is None
+
+
+def test_rates_of_another_kind_of_optimizer_are_no_rates_of_this_one() -> None:
+    def changed(kind: str) -> bool:
+        stream = train(falling(), lr=lambda s: 3e-3 if s < 60 else 5e-2)
+        for step, type in ((1, "Adam"), (60, kind)):
+            stream.event(step, "optimizers", optimizers=[{"name": "", "type": type}])
+        for step, ratio in {1: 0.1, 2: 0.1, 4: 0.2, 8: 0.3, 16: 0.4, 72: 20.0}.items():
+            stream.row(step, "safe_step", {("safe_ratio", ""): ratio})
+        return "unsafe-step" in stream.loud()
+
+    assert changed("Adam")
+    assert not changed("SGD")
+
+
+@pytest.mark.parametrize(("lost", "told"), [(20, False), (80, True)])
+def test_long_steps_after_units_were_lost_did_not_lose_them(lost: int, told: bool) -> None:
+    losses = [*flat(60, 2.3, 0.01), *flat(140, 2.5, 0.01)]
+    stream = train(losses, constant=2.3, rate=0.02, overshoot=lambda s: 1.5 if s in (60, 70) else 0.01)
+    looks = (1, 2, 4, 8, 16, *range(20, 200, 10))
+    layered(stream, "activations", "saturated_share", lambda s: [0.9 * (s >= lost)] * 8, looks, LAYERS)
+    assert ("learning-rate-too-high" in stream.loud()) == told
+
+
 @pytest.mark.parametrize(("weight", "found"), [(1.0, True), (0.01, False), (None, False)])
 def test_a_code_that_cannot_pay_is_known_at_once(weight: float | None, found: bool) -> None:
     error, nats = [0.08 - 1e-4 * i for i in range(64)], [0.02 / (1 + i) for i in range(64)]

@@ -154,6 +154,8 @@ def test_clipping_counts_where_it_is_why_nothing_moves() -> None:
     assert severity(clipped(flat(300), 1e-4, 1e-11), id) == "info"  # too slow without it as well
     assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-5), id) == "warning"  # it moves, and promises nothing
     assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-7), id) == "info"
+    assert severity(clipped(flat(300), 3e-3, 5e-5, 6e-4), id) == "warning"  # 64 such steps are no tenth of the loss
+    assert severity(clipped(flat(300), 3e-3, 5e-5, 2e-3), id) == "info"
     assert severity(clipped(falling(300), 1e-2, 1e-3), id) == "info"
     assert severity(clipped(flat(300), 0.5, 1e-6), id) is None
 
@@ -220,6 +222,9 @@ def test_a_rate_that_faded_counts_after_half_of_the_run() -> None:
     early = train(flat(300), lr=lambda s: 0.1 * 0.8**s, looks=LOOKS)
     assert severity(early, id) == "warning" and early.findings()[id].detected_step < 130
     assert severity(train(FIT, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS), id) == "info"
+    losses = [*falling(16, 0.5, 0.03, 0.0), *flat(284, 0.02, 0.002)]
+    as_a_constant = train(losses, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS, constant=0.024)
+    assert severity(as_a_constant, id) == "warning"  # from far above a constant's loss down to it is no fit
     assert severity(train(flat(300), lr=lambda s: 0.1 * 0.98**s, looks=LOOKS), id) is None
     assert severity(train(flat(300), lr=lambda s: 0.05 * (1 + math.cos(s / 95)), looks=LOOKS), id) is None
 

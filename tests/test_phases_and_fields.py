@@ -332,6 +332,21 @@ def test_an_optimizer_that_never_steps_leaves_its_parameters_unchanged() -> None
     assert told["why"] == "never stepped" and told["count"] == 2
 
 
+@pytest.mark.parametrize("steps", [False, True])
+def test_a_sparse_table_is_unchanged_where_its_optimizer_never_steps(steps: bool) -> None:
+    table, last = nn.Embedding(50, 4, sparse=True), nn.Linear(4, 3)
+    stepped, tables = torch.optim.SGD(last.parameters(), 0.1), torch.optim.SparseAdam(table.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(8):
+            stepped.zero_grad()
+            tables.zero_grad()
+            F.cross_entropy(last(table(torch.full((5,), 49))), torch.zeros(5, dtype=torch.long)).backward()
+            stepped.step()
+            if steps:
+                tables.step()
+    assert [told["why"] for told in seen.of("unchanged")] == ([] if steps else ["never stepped"])
+
+
 # --- rules ----------------------------------------------------------------------------------------------------------
 
 

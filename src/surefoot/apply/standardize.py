@@ -67,7 +67,7 @@ class Standardize(ModelCure):
             return
         scale = input_scale(site.data, site.feature_dim)
         size = float(preactivation_scale(scale.second_moments, site.weight.detach()))
-        if 1 / self.factor < size < self.factor and not float(scale.spread) >= _UNEVEN:
+        if size == 0 or (1 / self.factor < size < self.factor and not float(scale.spread) >= _UNEVEN):
             return
         name, layer = owner
         norm = RunningStandardize(site.data.shape[site.feature_dim], site.feature_dim, site.data.device, torch.float32)
@@ -76,8 +76,8 @@ class Standardize(ModelCure):
         self.act()
 
     def _before(self, norm: RunningStandardize, layer: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not args or not isinstance(args[0], Tensor):
-            return None
+        if not args or not isinstance(args[0], Tensor) or args[0].shape[norm.dim] != norm.num_features:
+            return None  # not what was seen in front of it at first
         norm.train(layer.training)
         return norm(args[0]), *args[1:]
 

@@ -102,6 +102,24 @@ def find_data(view: GraphView) -> list[DataSite]:
     return sites
 
 
+def find_mixed(view: GraphView) -> list[tuple[Parameter, Tensor]]:
+    """Weights of layers that data enter side by side with what a layer has made (features beside an embedding), and
+    what enters them."""
+    found: list[tuple[Parameter, Tensor]] = []
+    for node in view.nodes[:MAX_NODES]:
+        if node.name() not in ("AddmmBackward0", "MmBackward0"):
+            continue
+        attribute, at, weight_at, _ = _LAYERS[node.name()]
+        joined, weight = node.next_functions[at][0], _parameter(node.next_functions[weight_at][0])
+        if weight is None or joined is None or joined.name() != "CatBackward0":
+            continue
+        parts = [_from_data(part) for part, _ in joined.next_functions]
+        data = saved(node, attribute) if any(parts) and not all(parts) else None
+        if data is not None and data.layout is torch.strided and data.numel():
+            found.append((weight, data))
+    return found[:MAX_SITES]
+
+
 def _parameter(node: Node | None) -> Parameter | None:
     for _ in range(4):
         if node is None:

@@ -145,7 +145,7 @@ def census() -> Census:
             found.schedulers.append(obj)
         elif code == 6:
             found.loaders.append(obj)
-        elif code == 7 and obj.dim() > 1 and not obj.requires_grad:
+        elif code == 7 and obj.dim() > 0 and not obj.requires_grad:
             found.tensors.append(obj)
     return found
 

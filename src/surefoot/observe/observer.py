@@ -422,10 +422,10 @@ class Observer:
         self._scalars.rows = 0
         self._pace.spread(step)
 
-    def _odd_loss(self, tensors: Any, value: float) -> None:
+    def _odd_loss(self, tensors: Any, value: float | None) -> None:
         self.budget.burst()
         self._pace.due = self.clock.steps + 1
-        if not math.isfinite(value) and not self._scene.nonfinite_told:
+        if (value is None or not math.isfinite(value)) and not self._scene.nonfinite_told:
             self._scene.nonfinite_told = True
             self._guard("culprit", self._seek_culprit, tensors, value)
         affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
@@ -440,8 +440,11 @@ class Observer:
             self._changed -= 1
             self._gatherer.at_change(tensors)
 
-    def _seek_culprit(self, tensors: Any, value: float) -> None:
+    def _seek_culprit(self, tensors: Any, value: float | None) -> None:
         view = read_graph(roots_of(tensors))
         self._scene.update(view.leaves)
-        culprit = find_culprit(view, self._scene.models, as_text(value), read_saved=not self._scene.checkpointing)
+        text = as_text(math.nan if value is None else value)
+        culprit = find_culprit(view, self._scene.models, text, read_saved=not self._scene.checkpointing)
+        if value is None and culprit.kind == "loss":
+            return  # nothing was found, and the loss itself is not known to be no number
         self.tell("nonfinite", kind=culprit.kind, where=culprit.where, operation=culprit.operation, value=culprit.value)

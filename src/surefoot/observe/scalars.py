@@ -29,7 +29,7 @@ class Scalars:
     rows : of scalars, written since this was set to 0
     """
 
-    def __init__(self, tools: Tools, odd: Callable[[Tensor, float], None]) -> None:
+    def __init__(self, tools: Tools, odd: Callable[[Tensor, float | None], None]) -> None:
         self.backwards = 0
         self.rows = 0
         self._tools, self._odd = tools, odd
@@ -49,8 +49,9 @@ class Scalars:
             self._device_loss = loss if self._device_loss is None else self._device_loss + loss
             return
         factor = 1.0 if scale is None else scale.item()
-        if not factor > 0:
-            return  # the scale itself has come down to zero: what the loss was is not known
+        if not factor > 0:  # the scale itself has come down to zero: what the loss was is not known, but some of what
+            self._tools.guard("loss", self._odd, loss, None)  # it was made of may still be seen to be no number
+            return
         value = loss.item() / factor
         self._loss = value if self._loss is None else self._loss + value
         if not value <= self._trigger.limit or math.isinf(value):

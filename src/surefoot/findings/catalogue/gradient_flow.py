@@ -98,7 +98,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: activation_rms and gradient_rms over depth at the first two looks, as straight lines of the "
             "logarithm.\n"
             "Threshold: 2^6 over the whole depth for an info; above, what the consequence's own rule says of a start "
-            "at which the gradient falls by 2^6 or the signal changes by 2^10 and more."
+            "at which the gradient falls by 2^6 or the signal changes by 2^10 and more; or a decay to 2^-18 at the "
+            "start and a loss that has learned nothing for 128 steps since."
         ),
         source=_PRINCIPLES,
         not_this=(
@@ -108,7 +109,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "other weights: that is vanishing-gradient alone."
         ),
         remedies=("surefoot.init.critical_", "torch.nn.LayerNorm after each block"),
-        severities="warning or critical with the vanishing or exploding gradient it is the start of, else info",
+        severities="warning or critical with the vanishing or exploding gradient it is the start of, warning where "
+        "nothing is learned after it, else info",
     ),
     Explanation(
         id="bptt-explosion",
@@ -149,7 +151,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: 1 − token_cosine of the outputs of the norms, over depth.\n"
             "Threshold: a decay by 2^8 to 2^-10 or less at three looks in a row (at the first two, up to twice the "
             "step of the second), while the loss learns nothing for 24 steps. At 2^-16 ρ = 2^-8, a rounding error of "
-            "bfloat16."
+            "bfloat16. Or the answers are one for all tokens to 2^-16 from the first look on, and the loss is not down "
+            "by half."
         ),
         source="Dong, Cordonnier, Loukas 2021 (arXiv 2103.03404); rounding of bfloat16 for the threshold",
         not_this=(
@@ -177,7 +180,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "With weights that are symmetric about zero and no bias, a ReLU is on for half of all directions. Even "
             "if all inputs pointed the same way, a unit would be off for all of them with probability ½ at most.\n"
             "Judged: dead_share, the share of a layer's units that gave 0 for every row of the last four looks.\n"
-            "Threshold: ¾ at three looks, from the start, or later in a run that learns nothing."
+            "Threshold: ¾ at three looks, from the start, or later in a run that learns nothing; ½ where an eighth at "
+            "most was dead at the start and the loss has lost half of what it had gained."
         ),
         source="symmetry of the initialisation (P(off for all) ≤ ½, with binomial scatter); the run's own start",
         not_this=(

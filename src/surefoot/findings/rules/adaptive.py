@@ -27,6 +27,8 @@ _STILL = 2e-5
 _PATIENCE = 48  # steps, as for learning-rate-too-low
 _FACTOR = "√v̂/(√v̂ + ε), the share that ε leaves of Adam's step; ½ at √v̂ = ε (Wortsman et al. 2024, §3.4)"
 _PROMISES = "a thousandth of the loss a step; healthy runs promise several times that within their first hundred"
+_LEARNED = 0.1  # of its first level that a loss must have fallen by to have learned anything
+_ALL_PROMISES = "all steps so far together promise less than a tenth of the loss, which is what counts as learned"
 _STILL_SOURCE = "at this rate 50,000 steps move the weights by their own size"
 
 
@@ -91,9 +93,9 @@ def always_clipping(history: History) -> Sign | None:
     """At each of the last four looks the gradient was clipped, to a tenth or less by the median: info.
 
     Warning where the loss learns nothing for that reason, after 48 steps with a rate that does not rise: SGD's steps
-    are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, and would not without clipping; or ε
-    leaves at most 1/16 of an adaptive
-    optimiser's step and would leave half of it without clipping.
+    are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, or all together less than the tenth
+    that counts as learned, and would not without clipping; or ε leaves at most 1/16 of an adaptive optimiser's step and
+    would leave half of it without clipping.
     """
     for name in history.wheres("clip_ratio"):
         steps, ratios = history.series("clip_ratio", name)
@@ -109,7 +111,7 @@ def always_clipping(history: History) -> Sign | None:
         evidence = [Evidence("clip_ratio", name, int(steps[-1]), ratio, _CLIPPED, _RATIO)]
         severity: Severity = "info"
         if stuck_for(history, _PATIENCE) and not warming_up(history):
-            because = _adaptive_harm(history, ratio) if adaptive else _rate_harm(pace, name, ratio)
+            because = _adaptive_harm(history, ratio) if adaptive else _rate_harm(history, pace, name, ratio)
             if because is not None:
                 severity = "warning"
                 evidence.append(because)
@@ -125,7 +127,7 @@ def always_clipping(history: History) -> Sign | None:
     return None
 
 
-def _rate_harm(pace: Pace | None, name: str, ratio: float) -> Evidence | None:
+def _rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> Evidence | None:
     if pace is None or not pace.newest:
         return None
     strides = pace.last(_FEW)
@@ -135,6 +137,10 @@ def _rate_harm(pace: Pace | None, name: str, ratio: float) -> Evidence | None:
     promise = float(np.median([s.overshoot for s in strides]))
     if promise < SMALL_PROMISE <= promise / ratio:
         return Evidence("predicted_decrease / (2 · loss)", name, strides[-1].step, promise, SMALL_PROMISE, _PROMISES)
+    steps = history.losses[name].steps if name in history.losses else 0
+    if steps and promise * steps < _LEARNED / 2 <= promise * steps / ratio:
+        bound = _LEARNED / (2 * steps)
+        return Evidence("predicted_decrease / (2 · loss)", name, strides[-1].step, promise, bound, _ALL_PROMISES)
     return None
 
 
@@ -152,13 +158,17 @@ def _adaptive_harm(history: History, ratio: float) -> Evidence | None:
 
 
 def _standing(ratio: Layers | None, dominated: set[str]) -> list[str]:
-    """Layers among ``dominated`` that stand still while the others move."""
+    """Layers among ``dominated`` that stand still while the others move: those that ε leaves a step, too, where it is
+    above the gradients of all layers."""
     if ratio is None:
         return []
-    others = [v for n, v in zip(ratio.names, ratio.values, strict=True) if n not in dominated and np.isfinite(v)]
-    if not others or float(np.median(others)) < 10 * _STILL:
-        return []
-    return [n for n, v in zip(ratio.names, ratio.values, strict=True) if n in dominated and v < _STILL]
+    known = {n: float(v) for n, v in zip(ratio.names, ratio.values, strict=True) if np.isfinite(v)}
+    still = [n for n, v in known.items() if n in dominated and v < _STILL]
+    others = [v for n, v in known.items() if n not in dominated]
+    if others:
+        return still if float(np.median(others)) >= 10 * _STILL else []
+    others = [v for n, v in known.items() if n not in still]
+    return [n for n in still if others and float(np.median(others)) >= 10 * known[n]]
 
 
 def _eps(history: History) -> float:

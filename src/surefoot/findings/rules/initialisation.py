@@ -10,20 +10,25 @@ from __future__ import annotations
 
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
+from surefoot.findings.progress import stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.exploding import from_the_start
 from surefoot.findings.rules.vanishing import over_depth
 from surefoot.findings.start import CRITICAL, activation_of, cures_of_start, explained, weight_size
-from surefoot.runs.schema import Evidence
+from surefoot.runs.schema import Evidence, Severity
 
 _NOTED, _SHRUNK, _GROWN, _BACK = 6.0, 12.0, 10.0, 6.0  # bits over the whole depth
+_DEAF = 18.0  # bits: what is left of float32's 24 is too little to tell one input from another beside the biases
+_LONG = 128  # steps
 
 
 @rule("off-critical-initialisation", needs=("gradients",))
 def off_critical_initialisation(history: History) -> Sign | None:
     """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all, as the size of the weights
     explains: info. Warning or critical where it was the start of what ``vanishing-gradient`` or ``exploding-gradient``
-    now judges so."""
+    now judges so; warning, too, where 2⁻¹⁸ was left at the start and the loss has learned nothing for 128 steps since:
+    biases, whose gradient does not need the signal, have then grown in its place and hide the decay, but not undone it.
+    """
     told = history.events("initialisation")
     activation = activation_of(history)
     if not told or activation not in CRITICAL:
@@ -37,6 +42,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
     grows = (forward is not None and forward.bits <= -_GROWN) or (backward is not None and backward.bits >= _BACK)
     harm = from_the_start(history) if grows else None
     harm = over_depth(history) if harm is None and shrinks else harm
+    deaf = shrinks and max(abs(p.bits) for p in start.values()) >= _DEAF and stuck_for(history, _LONG)
     signal = max(start, key=lambda name: abs(start[name].bits))
     steps = {name: rows[0].step for name, rows in firsts.items() if rows}
     size = weight_size(history, start[signal])
@@ -71,7 +77,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
             )
         )
         cause += f" (weight variance times fan-in is {size:.3g}, critical is {CRITICAL[activation]:.4g})"
-    severity = "info" if harm is None else harm.severity
+    severity: Severity = harm.severity if harm is not None else "warning" if deaf else "info"
     where = start[signal].names if harm is None else harm.where
     cures = cures_of_start(history, start[signal], toward_output=signal == "activation_rms")
     return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures)

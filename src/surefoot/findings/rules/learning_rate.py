@@ -56,7 +56,7 @@ def learning_rate_too_high(history: History) -> Sign | None:
     * stuck: the model has moved by more than its own size in 40 steps or more and scores no better than a constant,
       after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of 3 %, where
       half of a layer's units were lost since the start), and a bump of the loss or a level above a constant's:
-      critical;
+      critical; not where those units were lost before the first long step, which then came of it;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
     for name, level in history.losses.items():
@@ -112,7 +112,11 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     ):
         every = {s.step: s for s in (*pace.first, *pace.newest)}
         strong = [s for s in every.values() if s.overshoot >= 1 or s.rate >= 0.3]
-        crushed = _units_lost(history)
+        long_since = min((s.step for s in every.values() if s.overshoot >= 1 or s.rate >= _HEALTHY), default=0)
+        lost = _units_lost(history)
+        if lost is not None and lost <= long_since:
+            return None  # units were lost under short steps
+        crushed = lost is not None
         # where units were lost on the way, steps longer than any of a healthy run's are long enough
         mild = [s for s in every.values() if s.rate >= (_HEALTHY if crushed else 0.1)]
         bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed else []
@@ -126,15 +130,18 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     return None
 
 
-def _units_lost(history: History) -> bool:
-    """Half of the units of some layer have died or saturated since the start."""
+def _units_lost(history: History) -> int | None:
+    """The first look at which half of the units of some layer had died or saturated that had not at the start."""
+    found = []
     for signal in ("dead_share", "saturated_share"):
         firsts, newest = history.first_layers(signal), history.layers(signal)
         if newest is None or not firsts:
             continue
-        if any(v >= 0.5 and not firsts[0][n] >= 0.5 * v for n, v in zip(newest.names, newest.values, strict=True)):
-            return True
-    return False
+        for name, share in zip(newest.names, newest.values, strict=True):
+            if share >= 0.5 and not firsts[0][name] >= 0.5 * share:
+                steps, shares = history.series(signal, name)
+                found.append(int(steps[shares >= 0.5][0]))
+    return min(found, default=None)
 
 
 def _was_well(level: LossLevel) -> bool:

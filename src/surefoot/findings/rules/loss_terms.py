@@ -47,7 +47,8 @@ def loss_term_imbalance(history: History) -> Sign | None:
     hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a tenth
     of its first: warning where both are errors or scores of predictions, else info. Of such terms, with a tenth of the
     other's gradient from the first look on and a hundredth of its value: it rises tenfold over four looks and three
-    doublings of the steps: warning."""
+    doublings of the steps, or is a score of labels that was never below its first at six looks over 100 steps, while an
+    error against targets fell to a tenth: warning."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
@@ -65,7 +66,8 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
     values = np.abs(np.array([_last(history, "term_value", name, len(steps)) for name in names]))
     whole = np.isfinite(gradients).all(axis=0)
     steps, gradients, values = steps[whole], gradients[:, whole], values[:, whole]
-    given_up = _given_up(history, names, steps, gradients, values)
+    seen = (history, names, steps, gradients, values)
+    given_up = _given_up(*seen) or _untouched(*seen)
     if given_up is not None:
         return given_up
     if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
@@ -129,6 +131,43 @@ def _given_up(
         cause = (
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
             f"smaller: {name} rose from {began:.3g} to {now:.3g} so that {names[loud]} could fall."
+        )
+        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+    return None
+
+
+def _untouched(
+    history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
+) -> Sign | None:
+    """A score of labels that was never below its first, while the other term fell to a tenth: it starts at what
+    guessing gives and can't rise tenfold, so that not to fall is what being given up looks like."""
+    if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS or steps[-1] < _DOUBLINGS * steps[0]:
+        return None
+    loud = int(np.median(gradients, axis=1).argmax())
+    if not _GIVEN_UP * np.median(values[loud, -3:]) <= values[loud, 0]:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = gradients / gradients[loud]
+    for i, name in enumerate(names):
+        if i == loud or _kind(name) not in _SCORES or _kind(names[loud]) not in _MISFITS:
+            continue
+        if not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
+            continue
+        began, now = values[i, 0], float(np.median(values[i, -3:]))
+        faint = ratio[i].max() <= _FAINT and now <= _FAINT**2 * values[loud, -1]
+        if not (0 < began <= values[i].min() and faint):
+            continue
+        evidence = (
+            Evidence("term_value", name, int(steps[-1]), now, float(began),
+                     f"its first value: at none of {len(steps)} looks was it lower"),
+            Evidence("term_gradient_norm", name, int(steps[-1]), float(gradients[i, -1]),
+                     float(_FAINT * gradients[loud, -1]),
+                     f"a tenth of that of {names[loud]}, of a hundredth of its value (Wang, Teng, Perdikaris 2021)"),
+        )  # fmt: skip
+        cause = (
+            f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
+            f"smaller: {names[loud]} fell from {values[loud, 0]:.3g} to {values[loud, -1]:.3g}, {name} is at {now:.3g} "
+            f"after {began:.3g}, and was never below that."
         )
         return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
     return None

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.levels import ORDERS, WINDOW
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -36,11 +37,14 @@ STOP_EARLY = Remedy(
 
 @rule("overfitting", needs=("validation",))
 def overfitting(history: History) -> Sign | None:
-    """The last three evaluations are above the best by more than four times the noise, while training is at its best.
+    """The last three evaluations are above the best by more than four times the noise, and above the training loss,
+    which is at its best and has fallen since: a gap between the two that opened. Where training itself went wrong, or
+    where one term of the loss rises while the whole does not fall, there is none.
 
     Info from six evaluations after the best on. A warning from twelve on, if the best lies in the first third, a
     quarter of its value is lost, or of what it was better than a constant prediction by, and a tenth of what that
-    loses (of the first evaluation, where it is unknown), or if the rise since is on the way there (see the module); or
+    loses (of the first evaluation, where it is unknown), or if the rise since is on the way there (see the module); a
+    tenth of what it was better by is enough once the training loss is a hundredth of it and no weight decays; or
     from six on if it has become worse than a constant, after it had been better by a tenth. Never critical: it may come
     back.
     """
@@ -69,16 +73,20 @@ def _overfits(history: History, where: str) -> Sign | None:
     half = at + 1 + since // 2
     climb = float(np.median(values[half:])) - float(np.median(values[at + 1 : half]))  # in half of the time since
     steady = climb > 0
-    level = next((lv for lv in history.losses.values() if lv.count), None)
+    name, level = next(((name, lv) for name, lv in history.losses.items() if lv.count), ("", None))
     if level is None or not steady or rise <= 4 * noise or rise <= 0.05 * abs(best):
         return None
     if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
         return None  # training itself went wrong: another finding's
+    if not level.recent < min(recent, _trained(history, name, int(steps[at])) - level.best_noise):
+        return None  # nothing was learned since that could have been learned by heart
     constant = level.constant if level.known and best < 2 * level.constant else math.nan
     scale = constant if math.isfinite(constant) else abs(float(values[0]))
     severity: Severity = "info"
     gained = constant - best if best < constant else math.inf
     much = max(_LOST * scale, 0.25 * min(abs(best), gained))
+    if ORDERS * level.recent < recent and not _decays(history):
+        much = min(much, _LOST * gained)  # nothing pulls any more: what is lost doesn't come back
     lost = 3 * at <= len(values) and rise > much
     foreseen = rise + 2 * climb  # after as many evaluations again
     coming = 3 * at <= len(values) + since and foreseen > much
@@ -103,3 +111,19 @@ def _overfits(history: History, where: str) -> Sign | None:
         ahead = Evidence(f"validation_loss at step {then}", where, int(steps[-1]), best + foreseen, best + much, source)
         evidence = (*evidence, ahead)
     return Sign(severity, cause, evidence, (), int(steps[at]), (STOP_EARLY,))
+
+
+def _decays(history: History) -> bool:
+    """Whether weights decay, or may: they move on then, once the data are learned by heart, as grokking takes."""
+    optimizers = [history.optimizer(name) for name in history.losses]
+    applied = any(event.data.get("id") == "weight-decay" for event in history.events("apply"))
+    return applied or any(optimizer.get("weight_decay", 1.0) for optimizer in optimizers)
+
+
+def _trained(history: History, name: str, step: int) -> float:
+    """The training loss around a step: the median of as many rows as :class:`LossLevel` takes, up to it; infinite where
+    they are too long ago to be kept, so that only the gap is asked for."""
+    steps, losses = history.series("loss", name)
+    newest = losses[(steps <= step) & np.isfinite(losses)]
+    width = min(WINDOW, max(3, len(newest) // 4))
+    return float(np.median(newest[-width:])) if len(newest) >= 3 else math.inf

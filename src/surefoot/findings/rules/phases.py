@@ -156,7 +156,7 @@ def _zero_gradient(history: History) -> Sign | None:
             others = silent or all(bool((r.values > 0).any()) for r in own)
             # where no layer moves, nothing but other data can bring a gradient back: few looks tell
             enough = len(steps) >= _MANY_LOOKS or (silent and len(steps) >= _LOOKS and max(steps) - min(steps) >= 32)
-            if enough and others and all(r[n] == 0 for r in own):
+            if enough and others and all(r[n] == 0 for r in own) and not _flat(history, n):
                 bad.append(n)
     if not bad:
         return None
@@ -169,6 +169,13 @@ def _zero_gradient(history: History) -> Sign | None:
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     cause = f"{shown}: the gradient has been exactly zero at every look: these layers run, and learn nothing."
     return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (OFF_ZERO,))
+
+
+def _flat(history: History, name: str) -> bool:
+    """All outputs of this layer are in the flat part of its activation, which is why nothing comes back through it;
+    see ``saturated-units``."""
+    shares = history.layers("saturated_share")
+    return shares is not None and shares[name] >= 1
 
 
 def _all_silent(history: History, own: list[Layers]) -> bool:

@@ -59,6 +59,9 @@ def posterior_collapse(history: History) -> Sign | None:
     Info where the divergence is above 0.1 nats or on the rise, for a code may be born late, and before step 500 unless
     the divergence has fallen over each of the last three doublings of the time: the trough before a birth is shorter.
 
+    Nor half of the run where there was a code, and it has died: its divergence fell over each of the last three
+    doublings of the time, to less than 0.1 nats. A weight that grows takes every code away in the end.
+
     No such waiting where no code can pay: of a loss that is an error and β times the divergence (both seen, and β the
     same at three looks) a code of more nats than the whole loss over β costs more than it could ever save, for no error
     is below 0. Where that is below 0.1 nats, the model without a code is the best there is.
@@ -71,6 +74,8 @@ def posterior_collapse(history: History) -> Sign | None:
         affordable = _affordable_code(history, name)
         hopeless = affordable < _NEXT_TO_NOTHING
         began = stretch(steps, active == 0, 3)
+        if began is None and not active[-3:].any() and nats[-1] < _NEXT_TO_NOTHING and _dying(steps, nats):
+            began = int(steps[np.flatnonzero(active)[-1] + 1])
         if began is None or (history.step < _STEPS and not hopeless):
             continue
         severity: Severity = "critical" if history.learned else "warning"

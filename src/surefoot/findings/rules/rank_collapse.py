@@ -75,6 +75,9 @@ def rank_collapse(history: History) -> Sign | None:
     """Over the norms of a network (its linear layers, where it has none) 1 − cosine between tokens falls by 2⁻⁸,
     geometrically, to 2⁻¹⁰ or less, at three looks in a row (two, where there are no more and the newest is a quarter as
     old as the run), while the loss learns nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on.
+
+    The same where the loss has learned something, but the answers for all tokens of a sequence have been one from the
+    first look on, to 2⁻¹⁶: whatever was learned is what can be said without telling them apart.
     """
     recent = history.recent_layers("token_cosine", _LOOKS)
     if len(recent) < 2 or np.all(np.isnan(recent[-1].values)):
@@ -86,8 +89,10 @@ def rank_collapse(history: History) -> Sign | None:
     found = [_distances(history, layers) for layers in recent]
     if any(one is None or not _collapsed(one[1]) for one in found):
         return None
-    stuck = history.losses and all(level.stuck and level.steps >= _STEPS for level in history.losses.values())
-    if not (stuck or history.inspected):
+    levels = history.losses.values()
+    stuck = bool(levels) and all(level.stuck and level.steps >= _STEPS for level in levels)
+    same = not stuck and all(level.steps >= _STEPS for level in levels) and _one_answer(history, recent)
+    if not (stuck or same or history.inspected):
         return None
     assert found[-1] is not None
     names, distances = found[-1]
@@ -102,7 +107,7 @@ def rank_collapse(history: History) -> Sign | None:
         Evidence("1 − token_cosine, factor a layer", where, recent[-1].step, float(2.0**slope), 1.0,
                  "1 keeps the tokens apart; Dong, Cordonnier, Loukas 2021 for what a factor below 1 comes to"),
     )  # fmt: skip
-    harm = "" if history.inspected else ", and nothing is learned"
+    harm = "" if history.inspected else ", and so do the answers" if same else ", and nothing is learned"
     cause = (
         f"the tokens of a sequence become one vector over depth: in {where} they differ by {left**0.5:.2g} of their "
         f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}{harm}."
@@ -129,6 +134,15 @@ def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.nd
         if len(kept) >= 4:
             return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)
     return None
+
+
+def _one_answer(history: History, recent: list[Layers]) -> bool:
+    """What comes last is the same for all tokens (NaN where it is not one for each), at the first looks and now, and
+    no more was learned than a constant: answers at random, as large as the targets, cost twice as much as that."""
+    several = [*history.first_layers("token_cosine"), *recent]
+    far = any(level.recent < 0.5 * level.first for level in history.losses.values())
+    norm = history.of_type(recent[-1].names[-1:], ("norm",)).any()
+    return len(recent) == _LOOKS and not far and not norm and all(1 - row.values[-1] <= _ONE for row in several)
 
 
 def _collapsed(distances: np.ndarray) -> bool:

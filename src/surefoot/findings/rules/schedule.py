@@ -40,13 +40,15 @@ STEP_THE_SCHEDULER = Remedy(
 )
 _FEWEST = 64  # steps of an optimiser before anything is said
 _OVERRUN = 1.5
+_HARDLY = 0.5  # of the loss of a constant prediction: more is left than was learned from the inputs
 _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
 
 
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
 def scheduler_misuse(history: History) -> Sign | None:
-    """Five ways, each a fact: warning, but for a faded rate where the loss is fit or a plateau scheduler lives (info).
+    """Five ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
+    first, and to half of a constant's) or a plateau scheduler lives (info).
 
     * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
     * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least);
@@ -145,12 +147,17 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
             f"the learning rate fell from {peak:.3g} to {rate:.2g} by step {began} and has stayed there until step "
             f"{history.step}: the schedule was over long before the run."
         )
-        severity: Severity = "info" if plateau or fit(history) else "warning"
+        severity: Severity = "info" if plateau or (fit(history) and not _like_a_constant(history)) else "warning"
         mine = next((found for found in facts if found["optimizer"] == name and not found["inner"]), None)
         # where its length is unknown: of an even fall to 1e-4 a hundredth is left after half of the way
         cures = (*(_stretched(history, mine, began / 2) if mine is not None else ()), schedule_for(history.step))
         return Sign(severity, cause, evidence, (name,) if name else (), began, cures)
     return None
+
+
+def _like_a_constant(history: History) -> bool:
+    """Some loss fell to half of what a constant prediction scores at most: from far above it, a tenth is no fit."""
+    return any(level.known and level.share > _HARDLY for level in history.losses.values())
 
 
 def _ended_well(history: History) -> bool:

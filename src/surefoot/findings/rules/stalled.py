@@ -9,6 +9,8 @@ to their inputs, inputs that are all alike. A run that is over will not end its 
 
 from __future__ import annotations
 
+import numpy as np
+
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
@@ -24,6 +26,7 @@ _NEVER = 0.99  # of a constant's loss: what the noise of batches leaves of it
 _NEAR = 1.1  # further above, it is not a constant that the loss is to be measured by
 _STIRRED = 0.1  # of their size that the weights moved: of less, and the run over, it is the rate that is too low
 _ELASTIC = 0.01
+_ALIKE, _LOOKS = 64, 4  # steps and looks at which inputs that are all alike are no matter of chance
 _CONSTANT_SOURCE = "the loss of the best constant prediction on the same batches, which needs no input at all"
 _MOVED_SOURCE = (
     "Σ ‖Δθ‖/‖θ‖: at 1 the weights can have moved by their own size; at 10 a network that was going to learn at this "
@@ -31,19 +34,23 @@ _MOVED_SOURCE = (
 )
 
 
-@rule("stalled", needs=("step", "weights", "events"))
+@rule("stalled", needs=("step", "weights", "events", "samples"))
 def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
     of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
     elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
     size, if the gradient is not growing; and at the end of a run whose loss has not gone down, nor 1 % below a
-    constant's.
+    constant's. Warning after 64 steps where all rows of all batches that were looked at are the same, and targets are
+    not.
     """
     if len(history.losses) != 1:
         return None
     for name, level in history.losses.items():
         pace = history.paces.get(name)
         told = level.refreshed or bool(history.events("exit"))
+        alike = _all_alike(history, name, level) if told else None
+        if alike is not None:
+            return alike
         if pace is None or not told or level.steps < _STEPS or level.count < 32 or not level.known:
             continue
         if not level.as_a_constant or level.recent > 1.25 * level.base:
@@ -62,6 +69,30 @@ def stalled(history: History) -> Sign | None:
             continue
         return _sign(history, name, level, pace, elasticity, over)
     return None
+
+
+def _all_alike(history: History, name: str, level: LossLevel) -> Sign | None:
+    """Of inputs that are all one, nothing but a constant can be told, however long it takes."""
+    if level.steps < _ALIKE or level.count < 32 or not (level.known and level.as_a_constant):
+        return None
+    steps, rows = history.series("batch_rows", name)
+    _, distinct = history.series("distinct_samples", name)
+    if len(distinct) != len(rows):
+        return None
+    seen = np.isfinite(distinct) & np.isfinite(rows)
+    steps, rows, distinct = steps[seen], rows[seen], distinct[seen]
+    if len(steps) < _LOOKS or steps[-1] - steps[0] < _ALIKE // 2 or rows.min() < 2 or not (distinct == 1).all():
+        return None
+    cause = (
+        f"the inputs are all the same: {len(steps)} batches held one row again and again, so that the model can learn "
+        f"no more than a constant prediction ({level.constant:.3g}). Look at how inputs are made: an index of words in "
+        "which none is found, a mask or a normalisation that leaves nothing."
+    )
+    evidence = (
+        Evidence("distinct_samples", name, int(steps[-1]), 1.0, float(rows[-1]), "rows of one batch, let alone of all"),
+        Evidence("loss", name, level.newest_step, level.best, _CONSTANT * level.constant, _CONSTANT_SOURCE),
+    )
+    return Sign("warning", cause, evidence, (name,) if name else (), int(steps[0]), (remedies.LOOK_AT_BATCH,))
 
 
 def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity: float, over: bool) -> Sign:

@@ -30,6 +30,8 @@ _LOOKS, _APART = 3, 8
 _OPEN = 0.2
 _DEAD_AT_START = "symmetric weights leave at most ½ of a ReLU layer off for all inputs; ¾ allows for scatter"
 _DEAD_LATER = "the run's own start, and a loss that learns nothing: units off for all rows get no gradient"
+_HALF, _FEW = 0.5, 0.125  # of a layer
+_DYING = "the run's own start, when one unit in eight at most was dead; units off for all rows get no gradient"
 _FLAT_AT_START = "at a critical start 0.8 % of the outputs are in the flat part (P(|z| > 2.65) for z ~ N(0, 1))"
 _FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs pass on less than 2 % of the gradient"
 
@@ -38,8 +40,8 @@ _FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs
 def dead_units(history: History) -> Sign | None:
     """A layer with ≥ ¾ of its ReLUs off at three looks, from the start, or later on (eight steps apart) in a run that
     learns nothing. Critical from 90 % of a layer on where the loss learns nothing; info where such a run learns all the
-    same."""
-    return _judge(
+    same. A warning, too, where half of a layer has died since the start, and half of what had been learned is lost."""
+    found = _judge(
         history,
         "dead_share",
         at_start=0.75,
@@ -50,6 +52,7 @@ def dead_units(history: History) -> Sign | None:
         of_start=(remedies.ZERO_BIAS, remedies.LEAKY, remedies.KAIMING),
         later_on=(remedies.LEAKY, remedies.lower_rate(10.0)),
     )
+    return found if found is not None and found.severity != "info" else _dying(history) or found
 
 
 @rule("saturated-units", needs=("activations",))
@@ -69,6 +72,31 @@ def saturated_units(history: History) -> Sign | None:
         later_on=(remedies.lower_rate(10.0), remedies.ORTHOGONAL),
         most_open=_OPEN,
     )
+
+
+def _dying(history: History) -> Sign | None:
+    """Units that were alive at the start die while the loss climbs back: more than half of it, and half of a layer."""
+    recent = history.recent_layers("dead_share", _LOOKS)
+    firsts = history.first_layers("dead_share")
+    levels = history.losses.values()
+    # a loss below zero has no floor that it could be said to have come near
+    if len(recent) < _LOOKS or not levels or any(level.negative or not level.best > 0 for level in levels):
+        return None
+    if not all(level.best < 0.5 * level.first and level.low > 0.5 * (level.first + level.best) for level in levels):
+        return None
+    newest = recent[-1]
+    shares = {n: float(np.min([r[n] for r in recent])) for n in newest.names}
+    bad = [n for n, s in shares.items() if s >= _HALF and firsts and firsts[0][n] <= _FEW]
+    if not bad:
+        return None
+    worst = max(bad, key=lambda n: shares[n])
+    evidence = tuple(Evidence("dead_share", n, newest.step, shares[n], _HALF, _DYING) for n in bad[:4])
+    cause = (
+        f"{100 * shares[worst]:.3g} % of the units of {worst} have died since the start (step {newest.step}), and more "
+        "than half of what the loss had gained is lost."
+    )
+    cures = (remedies.LEAKY, remedies.lower_rate(10.0))
+    return Sign("warning", cause, evidence, tuple(bad), _since(history, "dead_share", worst, _HALF), cures)
 
 
 def _judge(

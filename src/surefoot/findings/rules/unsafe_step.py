@@ -113,21 +113,25 @@ def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
     """The largest learning rate of the ``rows`` newest rows up to ``step``, over the largest of the older half of rows.
 
     A cycle, a restart or a warm-up has rates that were there before, or that rise by less than fourfold in the time
-    that the run has lasted so far.
+    that the run has lasted so far. Rates of another kind of optimiser (Adam, then SGD) are no rates of this one.
     """
     steps, rates = history.series("learning_rate", name)
-    upto = int(np.searchsorted(steps, step, side="right"))
-    if upto < 8:
+    known = (steps >= _kind_since(history, name)) & (steps <= step) & np.isfinite(rates)
+    rates = rates[known]
+    if len(rates) < 8:
         return 1.0
-    newest = np.nanmax(rates[max(0, upto - rows) : upto])
-    older = rate_before(history, name, step)
+    newest, older = rates[-rows:].max(), rates[: len(rates) // 2].max()
     return float(newest / older) if older > 0 else 1.0
 
 
-def rate_before(history: History, name: str, step: int) -> float:
-    """The largest learning rate in the older half of the rows up to ``step``."""
-    steps, rates = history.series("learning_rate", name)
-    return float(np.nanmax(rates[: int(np.searchsorted(steps, step, side="right")) // 2]))
+def _kind_since(history: History, name: str) -> int:
+    """The first step since which what steps under this name has been of one type."""
+    since, kind = 0, None
+    for event in history.events("optimizers"):
+        for optimizer in event.data.get("optimizers", ()):
+            if optimizer.get("name", "") == name and optimizer.get("type") != kind:
+                since, kind = event.step, optimizer.get("type")
+    return since
 
 
 def _harmed(level: LossLevel) -> bool:

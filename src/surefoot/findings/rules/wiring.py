@@ -30,9 +30,11 @@ def missing_zero_grad(history: History) -> Sign | None:
 
     With several optimisers a backward of one may leave gradients in the parameters of another that are cleared before
     they are used (the usual GAN loop): where not all of them are stale, their gradient must have grown fourfold as
-    well.
+    well. Nor are weights that the script overwrites between its backwards (``.data = …``) a step.
     """
     wheres = history.wheres("stale_gradient_share")
+    if len(wheres) == 1 and _moved_by_others(history):
+        return None
     stale: list[str] = []
     evidence: list[Evidence] = []
     began = history.step
@@ -54,6 +56,19 @@ def missing_zero_grad(history: History) -> Sign | None:
     cause = f"gradients{of} are never cleared: each step adds its gradient to those of all steps before."
     where = tuple(n for n in stale if n)
     return Sign(severity, cause, tuple(evidence), where, max(1, began - 1), (remedies.ZERO_GRAD,))
+
+
+def _moved_by_others(history: History) -> bool:
+    """Some steps, and not all, left weights that have a gradient bit for bit where they were, while others changed: it
+    was the script that overwrote those. Its optimiser has not stepped, and may well be owed more gradients."""
+    gradients = {row.step: row for row in history.recent_layers("gradient_rms", 32)}
+    rows = history.recent_layers("update_rms", 32)
+    rows = [row for row in rows if row.step in gradients and bool((row.values > 0).any())]
+    if len(rows) < _LOOKS or any(row.names != rows[-1].names for row in rows):
+        return False
+    owed = [(row.values == 0) & np.array([gradients[row.step][n] > 0 for n in row.names]) for row in rows]
+    moved = np.any([row.values > 0 for row in rows], axis=0)
+    return sum(bool((found & moved).any()) for found in owed) >= len(rows) / 2
 
 
 def _grown(history: History, name: str) -> bool:

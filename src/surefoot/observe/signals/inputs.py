@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.samples import input_scale, preactivation_scale
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.data_sites import DataSite, find_data
+from surefoot.observe.data_sites import DataSite, find_data, find_mixed
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 
@@ -47,6 +47,13 @@ class Inputs(Instrument):
             owned = self.tools.scene.models.find(site.weight)
             if owned is not None and owned.layer.name not in read and site.data.is_floating_point():
                 read[owned.layer.name] = _numbers(site)
+        for weight, data in find_mixed(view):
+            owned = self.tools.scene.models.find(weight)
+            if owned is not None and owned.layer.name not in read and data.is_floating_point():
+                # not of data alone: its size tells an odd batch, and nothing of how the data are scaled
+                size = input_scale(data, -1).rms
+                unknown = size.new_full((), float("nan"))
+                read[owned.layer.name] = [size if name == "input_rms" else unknown for name in SIGNALS]
         return read
 
     def _write(self, step: int, read: dict[str, list[Tensor]]) -> None:

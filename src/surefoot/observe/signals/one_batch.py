@@ -141,7 +141,8 @@ class OneBatch:
 
     def _source_of(self, rows: int, hashes: np.ndarray, loaders: Sequence[Any]) -> _Source | None:
         """The smallest set of more rows that holds all of the batch: a loader's, or else a tensor that was alive when
-        the models were found. None if there is none, or if some other tensor is just this batch: it was chosen.
+        the models were found, or its windows. None if there is none, or if some other tensor is just this batch: it was
+        chosen.
         """
         kind = self._kind
         if kind is None:
@@ -152,8 +153,12 @@ class OneBatch:
             if held is not None and len(held) > rows and np.isin(wanted, held).all():
                 return _Source(held)
         batch = None if self._input is None else self._input()
-        alike = [t for ref in self._tools.scene.tensors if (t := ref()) is not None and _alike(t, kind)]
+        known = [tensor for ref in self._tools.scene.tensors if (tensor := ref()) is not None]
+        alike = [tensor for tensor in known if tensor.dim() > 1 and _alike(tensor, kind)]
         every = [(_hashes(tensor), tensor) for tensor in alike if tensor is not batch]
+        if not every and len(kind.shape) == 1:  # rows may be windows of a text, or of a series
+            cut = [(_windows(tensor, kind), tensor) for tensor in known if tensor.dim() == 1]
+            every = [(_hashes(windows), tensor) for windows, tensor in cut if windows is not None]
         holders = [(held, tensor) for held, tensor in every if np.isin(wanted, held).all()]
         if not holders or any(len(held) <= rows for held, _ in holders):
             return None
@@ -238,6 +243,15 @@ def _alike(tensor: Tensor, kind: _Kind) -> bool:
         and tensor.layout is torch.strided
         and 0 < tensor.numel() <= MAX_ELEMENTS
     )
+
+
+def _windows(tensor: Tensor, kind: _Kind) -> Tensor | None:
+    """All windows of a series that are as long as a row of the batch, a view; None if there are none, or too many."""
+    long = kind.shape[0]
+    if not 0 < long < len(tensor) or len(tensor) * long > MAX_ELEMENTS:
+        return None
+    windows = tensor.detach().unfold(0, long, 1)
+    return windows if _alike(windows, kind) else None
 
 
 def _hashes(tensor: Tensor) -> np.ndarray:

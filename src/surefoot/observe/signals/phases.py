@@ -132,11 +132,15 @@ class Frozen(Instrument):
         step, models = self.tools.scene.clock.steps, self.tools.scene.models
         held = [h for h in held if models.place(h[1]) is not None and h[2].values.numel()]
         same: list[Tensor] = []
-        for _, parameter, first in held:
+        for state, parameter, first in held:
             gradient = parameter.grad
             now = sample(parameter)
-            if gradient is None or gradient.is_sparse or now.shape != first.values.shape:
+            if gradient is None or now.shape != first.values.shape:
                 same.append(torch.zeros((), device=parameter.device))
+            elif gradient.is_sparse:
+                # of a table, rows that were not looked up stay as they are: only one that is never stepped is judged
+                given = (gradient._values() != 0).any() & (not state.count)
+                same.append(((now == first.values).all() & given).float())
             else:
                 same.append(((now == first.values).all() & (sample(gradient) != 0).any()).float())
 
