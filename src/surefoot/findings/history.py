@@ -162,6 +162,12 @@ class History:
         rows = self._home.get(signal)
         return rows.series(signal, where) if rows else (np.empty(0, np.int64), np.empty(0))
 
+    def measured(self, signal: str, where: str = "") -> tuple[np.ndarray, np.ndarray]:
+        """The same of the rows that have a finite value."""
+        steps, values = self.series(signal, where)
+        seen = np.isfinite(values)
+        return steps[seen], values[seen]
+
     def layers(self, signal: str) -> Layers | None:
         """The newest row of a signal over all modules."""
         found = self.recent_layers(signal, 1)

@@ -47,16 +47,16 @@ def mode_collapse(history: History) -> Sign | None:
     elsewhere at each look: see :func:`_hopping`.
     """
     for name in history.wheres("generated_spread"):
-        steps, spread = measured(history, "generated_spread", name)
+        steps, spread = history.measured("generated_spread", name)
         if len(steps) < _LOOKS or steps[-1] != history.step or history.step < _STEPS:
             continue
-        _, offset = measured(history, "generated_offset", name)
+        _, offset = history.measured("generated_offset", name)
         arrived = len(offset) == len(steps) and bool((offset[-2:] <= _ARRIVED).all())
         stays = arrived and at_twice_by_power(steps, spread)[1] < _SPREAD
         begins = history.step < 3 * _STEPS
-        _, coverage = measured(history, "coverage", name)
-        _, precision = measured(history, "precision", name)
-        _, moves = measured(history, "generated_move", name)
+        _, coverage = history.measured("coverage", name)
+        _, precision = history.measured("precision", name)
+        _, moves = history.measured("generated_move", name)
         alike = spread < _SPREAD
         began = stretch(steps, alike)
         if began is not None and moves.sum() > _MOVE and (stays or not begins):
@@ -147,19 +147,17 @@ def _cycling(history: History, name: str) -> Sign | None:
     found: dict[str, Cycle] = {}
     began = history.step
     for player in history.losses:
-        steps, losses = history.series("loss", player)
-        finite = np.isfinite(losses)
-        steps = steps[finite]
+        steps, losses = history.measured("loss", player)
         if len(steps) < 2 or steps[-1] - steps[0] < _MUCH_OF_THE_RUN * history.step:
             return None
-        cycle = strongest_cycle(steps, losses[finite], PERIODS - 1)
+        cycle = strongest_cycle(steps, losses, PERIODS - 1)
         if cycle is None or cycle.share < _ONE_LINE or cycle.lasts < _LASTS:
             return None
         found[player], began = cycle, min(began, int(steps[0]))
     few, many = min(c.periods for c in found.values()), max(c.periods for c in found.values())
     if few < PERIODS and not (many >= PERIODS and min(abs(many - few), abs(many - 2 * few)) <= 1):
         return None
-    _, coverage = measured(history, "coverage", name)
+    _, coverage = history.measured("coverage", name)
     lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).any() and _had_its_chance(history, coverage))
     lost = lost or _off(history, name)
     evidence = tuple(
@@ -187,7 +185,7 @@ def _turning(history: History, name: str) -> Sign | None:
     began = stretch(steps, holds)
     if began is None:
         return None
-    _, coverage = measured(history, "coverage", name)
+    _, coverage = history.measured("coverage", name)
     lost = not len(coverage) or bool((coverage[-_WANDERS:] < _COVERAGE).all()) or _off(history, name)
     coherence, growth = float(rows["coherence"][1][-1]), float(rows["growth"][1][-1])
     evidence = (
@@ -227,8 +225,8 @@ def _wandering(history: History, name: str) -> Sign | None:
 def _ways(history: History, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Steps, moves and coverage of the last six looks that are far apart, where they are half of the run and the
     samples wander: by half of the data's spread from one of them to the next."""
-    steps, moves = measured(history, "generated_move", name)
-    at, coverage = measured(history, "coverage", name)
+    steps, moves = history.measured("generated_move", name)
+    at, coverage = history.measured("coverage", name)
     coverage = coverage[np.isin(at, steps)]
     if len(steps) < _WANDERS or len(coverage) != len(steps) or steps[-1] != history.step or history.step < _STEPS:
         return None
@@ -242,7 +240,7 @@ def _ways(history: History, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 def _few(history: History, name: str, steps: np.ndarray) -> float:
     """Median spread of the samples at these looks, if they have less than half of the data's variance; else 0."""
-    at, spread = measured(history, "generated_spread", name)
+    at, spread = history.measured("generated_spread", name)
     middle = float(np.median(spread[np.isin(at, steps)]))
     return middle if middle < _HALF else 0.0
 
@@ -251,7 +249,7 @@ def _lost_its_way(history: History, name: str, moves: np.ndarray, coverage: np.n
     """The samples cover next to nothing at each look of :func:`_ways`, and it is not too early to say so: the game has
     had its chance, or they move by the whole width of the data from look to look, as in a game that comes near to it
     they do in the first steps only."""
-    everything = measured(history, "coverage", name)[1]
+    everything = history.measured("coverage", name)[1]
     far_off = history.step >= 3 * _STEPS and np.median(moves) > 2 * _MOVE and _never_enough(everything)
     return bool((coverage < _COVERAGE).all()) and (far_off or _had_its_chance(history, everything))
 
@@ -259,7 +257,7 @@ def _lost_its_way(history: History, name: str, moves: np.ndarray, coverage: np.n
 def _off(history: History, name: str) -> bool:
     """The mean of the samples is off that of the data by half of the data's variance: at most of the last six looks,
     and a game that is a hundred steps old."""
-    steps, offset = measured(history, "generated_offset", name)
+    steps, offset = history.measured("generated_offset", name)
     late = offset[steps > _STEPS][-_WANDERS:]
     return len(late) == _WANDERS and float(np.median(late)) >= _HALF
 
@@ -285,13 +283,6 @@ def _halves(coverage: np.ndarray) -> tuple[float, float]:
     """The most in the older and in the newer half of the looks; zeros where there are not two."""
     half = len(coverage) // 2
     return (max(float(coverage[:half].max()), 1 / _SAMPLES), float(coverage[half:].max())) if half else (0.0, 0.0)
-
-
-def measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of a signal at the looks that have it."""
-    steps, values = history.series(signal, where)
-    seen = np.isfinite(values)
-    return steps[seen], values[seen]
 
 
 def stretch(steps: np.ndarray, holds: np.ndarray, looks: int = _LOOKS) -> int | None:

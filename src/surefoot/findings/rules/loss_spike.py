@@ -87,9 +87,7 @@ def _renewed(history: History, name: str) -> Sign | None:
     made = [event.step for event in history.events("optimizers") if event.data.get("renewed") == name]
     if len(made) < 2:
         return None
-    steps, losses = history.series("loss", name)
-    finite = np.isfinite(losses)
-    steps, losses = steps[finite], losses[finite]
+    steps, losses = history.measured("loss", name)
     rises: list[tuple[int, float, float, float]] = []
     for step in made:
         # the loss of the new one's first step is still that of the old one's last; if not, other data have come

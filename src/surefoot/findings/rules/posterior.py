@@ -10,7 +10,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.generative import measured, stretch
+from surefoot.findings.rules.generative import stretch
 from surefoot.findings.rules.loss_terms import ERRORS
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -67,8 +67,8 @@ def posterior_collapse(history: History) -> Sign | None:
     is below 0. Where that is below 0.1 nats, the model without a code is the best there is.
     """
     for name in history.wheres("active_units_share"):
-        steps, active = measured(history, "active_units_share", name)
-        _, nats = measured(history, "latent_kl", name)
+        steps, active = history.measured("active_units_share", name)
+        _, nats = history.measured("latent_kl", name)
         if len(steps) < 3 or steps[-1] != history.step:
             continue
         affordable = _affordable_code(history, name)
@@ -118,11 +118,11 @@ def _affordable_code(history: History, name: str) -> float:
         return np.inf
     ((optimizer, level),) = history.losses.items()
     losses = dict(zip(*history.series("loss", optimizer), strict=True))
-    nats = dict(zip(*measured(history, "latent_kl", name), strict=True))
+    nats = dict(zip(*history.measured("latent_kl", name), strict=True))
     errors: dict[int, float] = {}
     for term in history.wheres("term_value"):
         if term.rpartition(": ")[2].split(" ")[0] in ERRORS:
-            for step, value in zip(*measured(history, "term_value", term), strict=True):
+            for step, value in zip(*history.measured("term_value", term), strict=True):
                 errors[step] = errors.get(step, 0.0) + value
     known = [step for step in errors if nats.get(step, 0.0) > 0 and np.isfinite(losses.get(step, np.nan))][-3:]
     weights = np.array([(losses[step] - errors[step]) / nats[step] for step in known])

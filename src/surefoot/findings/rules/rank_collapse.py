@@ -12,7 +12,7 @@ import numpy as np
 
 from surefoot.findings.depth import theil_sen
 from surefoot.findings.history import History, Layers
-from surefoot.findings.progress import HOLDS
+from surefoot.findings.progress import HOLDS, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -90,7 +90,7 @@ def rank_collapse(history: History) -> Sign | None:
     if any(one is None or not _collapsed(one[1]) for one in found):
         return None
     levels = history.losses.values()
-    stuck = bool(levels) and all(level.stuck and level.steps >= _STEPS for level in levels)
+    stuck = stuck_for(history, _STEPS)
     same = not stuck and all(level.steps >= _STEPS for level in levels) and _one_answer(history, recent)
     if not (stuck or same or history.inspected):
         return None

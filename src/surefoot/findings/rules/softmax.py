@@ -56,7 +56,7 @@ class _Collapse:
 def _collapse(history: History, name: str) -> _Collapse | None:
     if any(level.nonfinite_step is not None for level in history.losses.values()):
         return None  # of NaN nothing was rounded
-    steps, lost = _measured(history, "softmax_rounding_share", name)
+    steps, lost = history.measured("softmax_rounding_share", name)
     half, pair = lost >= _HALF, lost >= _NEARLY_ALL
     runs = [
         i
@@ -100,7 +100,7 @@ def _without_minimum(history: History, name: str) -> bool:
     decays = [o.get("weight_decay", o.get("defaults", {}).get("weight_decay", 0.0)) for o in optimizers]
     decays += [event.data.get("id") == "weight-decay" for event in history.events("apply")]
     whole = [history.value("distinct_batches", loss) == 1 for loss in history.losses]
-    _, worst = _measured(history, "target_margin_min", name)
+    _, worst = history.measured("target_margin_min", name)
     fit = len(worst) >= _LOOKS and worst[-_LOOKS:].min() > 0
     return bool(fit and all(optimizers) and not any(decays) and all(whole))
 
@@ -145,10 +145,10 @@ def naive_loss_minimisation(history: History) -> Sign | None:
     info. Warning where that is how the softmax collapsed (see :func:`softmax_collapse`): the median alignment while
     there was gradient left was ½ or more.
     """
-    at, alignment = _measured(history, "nlm_alignment", "")
+    at, alignment = history.measured("nlm_alignment", "")
     aligned = dict(zip(at.tolist(), alignment.tolist(), strict=True))
     for name in history.wheres("target_margin_min"):
-        steps, worst = _measured(history, "target_margin_min", name)
+        steps, worst = history.measured("target_margin_min", name)
         found = _collapse(history, name)
         lost = found is not None and found.severity == "warning" and found.share >= _HALF
         until = found.began if found is not None else history.step + 1
@@ -200,7 +200,7 @@ def output_logit_divergence(history: History) -> Sign | None:
     temperature, a wide margin) have no common shift.
     """
     for name in history.wheres("log_partition_mean"):
-        _, log_z = _measured(history, "log_partition_mean", name)
+        _, log_z = history.measured("log_partition_mean", name)
         steps, shift = _shift(history, name)
         if len(shift) < _LOOKS:
             continue
@@ -273,12 +273,6 @@ def _half_precision(history: History, name: str) -> bool:
     return len(shift) > 0 and 2 * history.value("logit_rounding", name) >= 2.0**-11 * float(shift[-1]) > 0
 
 
-def _measured(history: History, signal: str, where: str) -> tuple[np.ndarray, np.ndarray]:
-    steps, values = history.series(signal, where)
-    known = np.isfinite(values)
-    return steps[known], values[known]
-
-
 def _since(steps: np.ndarray, holds: np.ndarray) -> int:
     """The first step of the unbroken stretch to the end in which something holds."""
     broken = np.flatnonzero(~holds)
@@ -298,7 +292,7 @@ def _shift_ahead(history: History, name: str) -> float:
     """The shift at twice the steps, where neither log Z nor the mean slows down; else 0."""
     ahead = []
     for signal in ("log_partition_mean", "logit_shift"):
-        steps, values = _measured(history, signal, name)
+        steps, values = history.measured(signal, name)
         half = before(steps, 0.5)
         quarter = None if half is None else before(steps[: half + 1], 0.5)
         if half is None or quarter is None:

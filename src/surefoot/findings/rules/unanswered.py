@@ -13,7 +13,6 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign
 from surefoot.findings.rules.game_cures import FLAT_CRITIC
-from surefoot.findings.rules.generative import measured
 from surefoot.runs.schema import Evidence
 
 _STEPS, _LOOKS = 100, 6
@@ -26,7 +25,7 @@ def unanswered(history: History) -> Sign | None:
     """The samples are off the data, and no nearer in the newest half of six looks or more than in the oldest; and the
     gradient of what makes them is a sixty-fourth of its first size, or less."""
     for name in history.wheres("generated_offset"):
-        steps, offset = measured(history, "generated_offset", name)
+        steps, offset = history.measured("generated_offset", name)
         if len(steps) < _LOOKS or history.step < _STEPS or not offset.min() >= _OFF:
             continue
         half = len(offset) // 2

@@ -80,7 +80,7 @@ def over_depth(history: History) -> Sign | None:
             return lost
     if worst > limit:
         return None
-    if worst > _MOST and not _stuck_for(history, _SHORT):
+    if worst > _MOST and not _seen_for(history, _SHORT):
         return None  # it may be slow and learn all the same
     update = _relative_updates(history)
     decay = profile(history, update) if update is not None else None
@@ -124,7 +124,7 @@ def _in_vain(history: History) -> float:
     """The same where the optimiser gives every layer steps of one size, so that the first ones do move: how deep a
     network can be trained is a matter of what the gradient still says, and no other with RMSProp (Schoenholz et al.
     2017, §5), but steps of full size in a poor direction get somewhere in the end."""
-    if not _stuck_for(history, _LONG):
+    if not _seen_for(history, _LONG):
         return _ALL
     if history.inspected or growing(history):
         return _MOST
@@ -142,7 +142,7 @@ def _from_the_start(history: History) -> bool:
     return bool(firsts) and all(p is not None and p.geometric and p.bits <= _ALL for p in firsts)
 
 
-def _stuck_for(history: History, steps: int) -> bool:
+def _seen_for(history: History, steps: int) -> bool:
     return history.inspected or all(level.steps >= steps for level in history.losses.values())
 
 

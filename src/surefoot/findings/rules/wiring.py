@@ -39,9 +39,7 @@ def missing_zero_grad(history: History) -> Sign | None:
     evidence: list[Evidence] = []
     began = history.step
     for name in wheres:
-        steps, values = history.series("stale_gradient_share", name)
-        measured = np.isfinite(values)
-        steps, values = steps[measured], values[measured]
+        steps, values = history.measured("stale_gradient_share", name)
         if len(values) < _LOOKS or not (values[-_LOOKS:] > 0).all():
             continue
         stale.append(name)
@@ -160,9 +158,7 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
     Their gradient is computed and thrown away. Critical where they hold most of the model's parameters and the loss
     learns nothing, else a warning.
     """
-    steps, counts = history.series("missed_parameters")
-    measured = np.isfinite(counts)
-    steps, counts = steps[measured], counts[measured]
+    steps, counts = history.measured("missed_parameters")
     if len(counts) < _LOOKS or not (counts[-_LOOKS:] > 0).all():
         return None
     events = history.events("missed")
