@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection
+from typing import Literal
 
 CREDIT_LOOKS = 8
 # Seconds of looks on credit, the first apart: it finds the models and loads what looks need, and is a part of starting.
@@ -12,6 +13,9 @@ CREDIT_LOOKS = 8
 # done, and what is left at the end is for steps that turn odd later.
 CREDIT_SECONDS = 0.5
 LOOKS_OWN = 0.3  # of them, what looks have whatever dear readings took: a first one may load much, and take longer
+# Seconds of looks between and after those of the opening, two an octave and from step 64 on four: a run of a few hundred
+# short steps earns none of its own, and what begins late in it would be in no look.
+BETWEEN_SECONDS = 0.5
 # At step 4 a dear reading may take this share of that rest, so that each kind is done once before the dearest, at step
 # 8, takes what is left. Readings after a kind's first are due at steps 16, 64, 256, …: three of each in 200 steps.
 FIRST_SHARE = 1 / 4
@@ -64,7 +68,6 @@ class Budget:
         self.spent = 0.0  # seconds of ours, opening credit apart
         self.credit_spent = 0.0
         self.credit_looks = 0
-        self.at_credit = False  # the look under way, or the last one, is on credit
         self.waits = not _FINE  # a look may wait for a device: only a clock on the wall knows how long it takes
         self.look_cost = 0.0  # seconds of work that a look is expected to take
         self.look_time = 0.0  # the same as the run will see it
@@ -76,8 +79,9 @@ class Budget:
         self._dear_cost: dict[str, float] = {}
         self._dear_credit: dict[str, list[float]] = {}  # by reading: what each on credit has taken
         self._look_credit = 0.0  # looks only: a first flush, which loads the rules, must not end them
+        self._between = 0.0  # the same of looks between and after those
         self._step = 0  # the last that was decided on
-        self._odd = False  # the look is on credit because something odd was seen
+        self._purse: Literal["opening", "between", "odd"] | None = None  # whose credit the look is on
         self._octave = 0  # of steps
         self._kept = 0.0  # seconds of credit that this octave's odd steps leave for later ones
         self._dear_now: dict[str, float] = {}  # by reading: since the last look was accounted for
@@ -86,6 +90,11 @@ class Budget:
     def now(self) -> float:
         """The clock for work of ours."""
         return time.perf_counter() if self.waits else time.thread_time()
+
+    @property
+    def at_credit(self) -> bool:
+        """Whether the look under way, or the last one, is on credit."""
+        return self._purse is not None
 
     @property
     def steady(self) -> float:
@@ -137,7 +146,7 @@ class Budget:
         self._dear_now = {}
         if self.at_credit:
             self.credit_spent += seconds
-            self.credit_looks += not self._odd
+            self.credit_looks += self._purse == "opening"
         else:
             self.spent += seconds
         work = seconds if work is None else work
@@ -149,7 +158,10 @@ class Budget:
         self.look_cost = _believed(self.look_cost, work)
         self.look_time = _believed(self.look_time, work * stretched)
         if self.at_credit:  # what a look loads, or the new models it finds, are a part of starting as the first one's
-            self._look_credit += min(work, self.look_cost)
+            if self._purse == "between":
+                self._between += min(work, self.look_cost)
+            else:
+                self._look_credit += min(work, self.look_cost)
 
     def flushed(self, seconds: float, rows: int) -> None:
         """Committing and judging ``rows`` rows of scalars (and what few looks there were) took ``seconds``."""
@@ -162,14 +174,20 @@ class Budget:
         """Something odd was seen: the next ``looks`` looks may draw on the whole budget at once."""
         self._burst = max(self._burst, looks)
 
-    def on_credit(self, step: int) -> bool:
-        """Whether a look at ``step`` belongs to the opening: steps 1, 2, 4, 8, … while the credit lasts."""
-        return (
-            self.every is None
-            and self.credit_looks < CREDIT_LOOKS
-            and step & (step - 1) == 0
-            and self.look_cost <= max(self._left(), LOOKS_OWN - self._look_credit)
-        )
+    def next_on_credit(self, step: int) -> int | None:
+        """The first step after ``step``, up to the next power of two, that would be looked at on credit."""
+        gap = _gap(step)
+        candidates = range(step // gap * gap + gap, (1 << step.bit_length()) + 1, gap)
+        return next((candidate for candidate in candidates if self._opens(candidate)), None)
+
+    def _opens(self, step: int) -> Literal["opening", "between"] | None:
+        """Which credit pays for a look at ``step``: the opening's for 1, 2, 4, …, 128, the other for some between."""
+        if self.every is not None or step % _gap(step):
+            return None
+        if step & (step - 1) == 0 and self.credit_looks < CREDIT_LOOKS:
+            affordable = self.look_cost <= max(self._left(), LOOKS_OWN - self._look_credit)
+            return "opening" if affordable else None
+        return "between" if self._between + self.look_cost <= BETWEEN_SECONDS else None
 
     def _left(self) -> float:
         """Seconds of credit that are left."""
@@ -192,7 +210,7 @@ class Budget:
     def allows(self, step: int) -> bool:
         """Whether ``step`` is to be looked at."""
         self._step = step
-        self.at_credit, self._odd = self.on_credit(step), False
+        self._purse = self._opens(step)
         if self.every is not None:
             return step % self.every == 0
         if self.at_credit:
@@ -204,8 +222,9 @@ class Budget:
             # what the opening has left over is for this, in a run that is too short to have earned a look
             enough = self._left() - self._kept >= self.look_cost > 0
             affordable = self.spent + self.look_time <= allowance
-            self.at_credit = self._odd = enough and not affordable
-            if self._odd or affordable:
+            if enough and not affordable:
+                self._purse = "odd"
+            if enough or affordable:
                 self._burst -= 1
                 return True
         looks = self.spent - sum(self._dear_spent.values())
@@ -230,6 +249,12 @@ class Budget:
         most = 1 << max(0, (step // OPENING_ROWS).bit_length() - 1)
         self.opening = most < stride
         return min(stride, most)
+
+
+def _gap(step: int) -> int:
+    """How far apart the opening's looks are at ``step``."""
+    octave = 1 << (step.bit_length() - 1)
+    return octave if step < 8 else octave // 2 if step < 64 else octave // 4
 
 
 def _believed(before: float, now: float) -> float:

@@ -72,8 +72,8 @@ class Pace:
         else:
             # the last step before a multiple of the stride, or before the next look that the opening owes
             self.due = (step + self._stride) // self._stride * self._stride - 1
-            opening = 1 << step.bit_length()
-            if self._budget.on_credit(opening):
+            opening = self._budget.next_on_credit(step)
+            if opening is not None:
                 self.due = min(self.due, opening - 1)
         self.rest(step)
 
