@@ -11,13 +11,14 @@ CREDIT_LOOKS = 8
 # Seconds of looks on credit, the first apart: it finds the models and loads what looks need, and is a part of starting.
 # What the looks that the opening still owes will take is kept for them; of the rest readings dearer than a look are
 # done, and what is left at the end is for steps that turn odd later.
-CREDIT_SECONDS = 0.5
+CREDIT_SECONDS = 0.8
 LOOKS_OWN = 0.3  # of them, what looks have whatever dear readings took: a first one may load much, and take longer
-# Seconds of looks between and after those of the opening, two an octave and from step 64 on four: a run of a few hundred
+# Seconds of looks between and after those of the opening, two an octave and from step 64 on four: a run of some hundred
 # short steps earns none of its own, and what begins late in it would be in no look.
 BETWEEN_SECONDS = 0.5
 # At step 4 a dear reading may take this share of that rest, so that each kind is done once before the dearest, at step
-# 8, takes what is left. Readings after a kind's first are due at steps 16, 64, 256, …: three of each in 200 steps.
+# 8, takes what is left. Readings after a kind's first are due at steps 16, 64, 256, …: three of each in 200 steps; at
+# each power of two while all that the kind has taken is within its equal part of that rest.
 FIRST_SHARE = 1 / 4
 SMALL_SHARE = 1 / 16  # a kind that has taken less than this of the rest is no dearer than a look, and done at each
 ODD_SHARE = 1 / 4  # of what the opening has left over: what the odd steps of one octave of steps may take of it
@@ -204,7 +205,9 @@ class Budget:
         if sum(taken) + cost <= SMALL_SHARE * rest:
             return True
         if taken:
-            return self._step >= 4 ** (len(taken) + 1)
+            part = rest / len(self._dear_spent)
+            base = 2 if sum(taken) + cost <= part else 4
+            return self._step >= 16 * base ** (len(taken) - 1)
         return self._step >= 8 or cost <= FIRST_SHARE * rest
 
     def allows(self, step: int) -> bool:
