@@ -263,7 +263,7 @@ def test_a_forgotten_train_is_seen(forget: bool) -> None:
     assert modes == [0.0] * 3 + [float(forget)] * 15
 
 
-def play(noise: float) -> list[torch.Tensor]:
+def play(noise: float, slope: bool = False) -> list[torch.Tensor]:
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2))
     judge = nn.Sequential(nn.Linear(2, 32), nn.ReLU(), nn.Linear(32, 1))
@@ -273,7 +273,9 @@ def play(noise: float) -> list[torch.Tensor]:
     for _ in range(30):
         fake, real = generator(noise * torch.randn(64, 4)), 2 + torch.randn(64, 2)
         optimizers[1].zero_grad()
-        (bce(judge(real), one) + bce(judge(fake.detach()), zero)).backward()
+        on_real = judge(real.requires_grad_(slope))
+        penalty = torch.autograd.grad(on_real.sum(), real, create_graph=True)[0].square().mean() if slope else 0.0
+        (bce(on_real, one) + bce(judge(fake.detach()), zero) + penalty).backward()
         optimizers[1].step()
         optimizers[0].zero_grad()
         bce(judge(fake), one).backward()
@@ -281,15 +283,16 @@ def play(noise: float) -> list[torch.Tensor]:
     return [*generator.state_dict().values(), *judge.state_dict().values(), torch.get_rng_state()]
 
 
-def test_a_game_is_seen_and_not_changed() -> None:
-    bare = play(1.0)
+@pytest.mark.parametrize("slope", [False, True])
+def test_a_game_is_seen_and_not_changed(slope: bool) -> None:
+    bare = play(1.0, slope)
     with watching(1) as seen:
-        watched = play(1.0)
+        watched = play(1.0, slope)
     assert all(map(torch.equal, bare, watched)) and not seen.of("note")
     (where,) = {w for _, f, _ in seen.rows if f.name == "game" for _, w in f.columns}
     assert all(v > 0 for v in seen.signal("generated_spread", where).values())
     with watching(1) as seen:
-        play(0.0)
+        play(0.0, slope)
     assert max(seen.signal("generated_spread", where).values()) < 1e-3
 
 
@@ -445,6 +448,10 @@ def test_games() -> None:
     assert not lost  # not learned yet
     circles = games(**{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
     assert circles["adversarial-rotation"].severity == "warning"
+    off = games(**{**healthy, "generated_move": [1.2] * n, "generated_offset": [0.9] * n})
+    assert off["adversarial-rotation"].severity == "warning"  # about the data, and not in it
+    about = games(**{**healthy, "generated_move": [1.2] * n, "generated_offset": [0.2] * n})
+    assert about["adversarial-rotation"].severity == "info"
     early = games(rate=1e-3, **{**healthy, "generated_move": [0.8] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
     assert early["adversarial-rotation"].severity == "info"
     late = games(**{**healthy, "generated_spread": [0.05] * 6 + [0.9] * 6})

@@ -131,8 +131,8 @@ def adversarial_rotation(history: History) -> Sign | None:
 
     Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
     the game has had its chance; of a cycle, at one of them; or where coverage is not known), or where the samples go
-    round the data and are off them: by 0.7 of their spread, which is half of their variance, in the median of six
-    looks. Else info.
+    round the data or wander about, and are off them: by 0.7 of their spread, which is half of their variance, in the
+    median of six looks. Else info.
     """
     for name in history.wheres("generated_move") or ("",):
         signs = [sign for shows in (_cycling, _turning, _wandering) if (sign := shows(history, name)) is not None]
@@ -217,6 +217,7 @@ def _wandering(history: History, name: str) -> Sign | None:
         f"of the data's spread, and never cover more than {100 * coverage.max():.0f} % of the data."
     )
     lost = not _few(history, name, steps) and _lost_its_way(history, name, moves, coverage)
+    lost = lost or _off(history, name)
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
     return Sign(severity, cause, (evidence, covered), where, int(steps[0]), cures_of_a_game(history))
@@ -230,12 +231,15 @@ def _ways(history: History, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarr
     coverage = coverage[np.isin(at, steps)]
     if len(steps) < _WANDERS or len(coverage) != len(steps) or steps[-1] != history.step or history.step < _STEPS:
         return None
-    # of looks in a row (a burst) the moves are short: they are steps, not ways
-    far = [i for i in range(len(steps)) if i == 0 or steps[i] - steps[i - 1] >= max(8, history.step // 64)]
-    last = far[-_WANDERS:]
+    last = _far(history, steps)[-_WANDERS:]
     if len(last) < _WANDERS or 2 * steps[last[0]] > history.step or not np.median(moves[last]) > _MOVE:
         return None
     return steps[last], moves[last], coverage[last]
+
+
+def _far(history: History, steps: np.ndarray) -> list[int]:
+    """Which looks are far from the one before: of looks in a row (a burst) the moves are short, steps and not ways."""
+    return [i for i in range(len(steps)) if i == 0 or steps[i] - steps[i - 1] >= max(8, history.step // 64)]
 
 
 def _few(history: History, name: str, steps: np.ndarray) -> float:
@@ -258,7 +262,7 @@ def _off(history: History, name: str) -> bool:
     """The mean of the samples is off that of the data by half of the data's variance: at most of the last six looks,
     and a game that is a hundred steps old."""
     steps, offset = history.measured("generated_offset", name)
-    late = offset[steps > _STEPS][-_WANDERS:]
+    late = [offset[i] for i in _far(history, steps) if steps[i] > _STEPS][-_WANDERS:]
     return len(late) == _WANDERS and float(np.median(late)) >= _HALF
 
 

@@ -32,7 +32,8 @@ class _Call:
     model: int
     given: Tensor | None
     made: Tensor
-    with_graph: bool  # the input takes a gradient
+    with_graph: bool  # the input came of a computation that takes a gradient
+    penalised: bool  # the input is a leaf that takes one: real samples, or a mixture, at which a slope is asked for
 
 
 class Game(Instrument):
@@ -72,11 +73,12 @@ class Game(Instrument):
         made = first_tensor(output)
         given = next((a for a in args if isinstance(a, Tensor)), None)
         if made is not None and made.is_floating_point() and made.dim() and len(made) > NEIGHBOURS:
-            graph = given is not None and given.requires_grad
+            graph = given is not None and given.grad_fn is not None
+            leaf = given is not None and given.requires_grad and not graph
             if given is not None and graph and given.dim() > 1:
                 # the generator may have run before this look, so that where its samples came from is not known here
                 self._taught[id(module)] = given[0].numel()
-            self._calls.append(_Call(id(module), None if given is None else given.detach(), made.detach(), graph))
+            self._calls.append(_Call(id(module), None if given is None else given.detach(), made.detach(), graph, leaf))
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Compare generated samples with real ones, once a look has shown both."""
@@ -118,13 +120,15 @@ class Game(Instrument):
         """The generator, a real and a generated batch, and the scores of both; None if this look shows no game."""
         outputs = {call.made.data_ptr(): call for call in self._calls}
         best = None
+        # where a slope is asked for, real samples may be seen in that call only; a mixture's stands beside another
+        others = sorted(self._calls, key=lambda call: not call.penalised)
         for judged in self._calls:
             source = None if judged.given is None else outputs.get(judged.given.data_ptr())
             if source is None or judged.given is None or source.model == judged.model:
                 continue
             if judged.with_graph or self._taught.get(judged.model) != judged.given[0].numel():
                 continue
-            for other in self._calls:
+            for other in others:
                 if other.given is None or other.model != judged.model or other.with_graph:
                     continue
                 if other.given.data_ptr() in outputs:
