@@ -216,8 +216,8 @@ def _wandering(history: History, name: str) -> Sign | None:
         f"the two players go in circles: between looks the generated samples move by {np.median(moves):.2g} "
         f"of the data's spread, and never cover more than {100 * coverage.max():.0f} % of the data."
     )
-    lost = not _few(history, name, steps) and _lost_its_way(history, name, moves, coverage)
-    lost = lost or _off(history, name)
+    lost = _lost_its_way(history, name, moves, coverage) or _off(history, name)
+    lost = lost and not _few(history, name, steps)
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
     return Sign(severity, cause, (evidence, covered), where, int(steps[0]), cures_of_a_game(history))
