@@ -84,6 +84,24 @@ class Unrolled(nn.Module):
         return self.head(torch.stack(states, 1))
 
 
+class Bare(nn.Module):
+    """A recurrence of weights that no layer owns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(11, 8), nn.Linear(12, 11)
+        self.inward, self.again = nn.Parameter(torch.randn(8, 12) / 3), nn.Parameter(torch.randn(12, 12) / 4)
+        self.bias = nn.Parameter(torch.zeros(12))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embed(tokens)
+        h, states = x.new_zeros(len(x), 12), []
+        for t in range(x.shape[1]):
+            h = torch.tanh(x[:, t] @ self.inward + torch.einsum("bi,ij->bj", h, self.again) + self.bias)
+            states.append(h)
+        return self.head(torch.stack(states, 1))
+
+
 class Fused(nn.Module):
     def __init__(self, kind: str, **options) -> None:
         super().__init__()
@@ -104,6 +122,7 @@ MODELS = {
     "mha": lambda: Attentive("mha"),
     "mha with weights": lambda: Attentive("mha-weights"),
     "own cell": lambda: Unrolled("own"),
+    "bare weights": lambda: Bare(),
     "lstm cell": lambda: Unrolled("lstm"),
     "gru cell": lambda: Unrolled("gru"),
     "gru one by one": lambda: Unrolled("one by one"),
@@ -112,6 +131,7 @@ MODELS = {
     "rnn": lambda: Fused("RNN", batch_first=True),
     "long rnn": lambda: Fused("RNN", batch_first=True),
 }
+LOOPS = ("own cell", "bare weights")  # whose graph tells
 
 
 def fit(name: str, steps: int = 6) -> tuple[list[float], list[Tensor], Tensor]:
@@ -150,11 +170,15 @@ def test_a_watched_forward_is_the_bare_one(name: str, delayed: bool) -> None:
         assert len(seen.signal("attention_logit_max", where)) == (5 if "checkpointed" in name else 6)
         assert all(0 < x < 1 for x in seen.signal("attention_entropy", where).values())
     else:
-        where = {"own cell": "again", "lstm cell": "cell", "gru cell": "cell", "gru one by one": "step"}.get(
-            name, "rnn"
-        )
+        where = {
+            "own cell": "again",
+            "bare weights": "Bare",
+            "lstm cell": "cell",
+            "gru cell": "cell",
+            "gru one by one": "step",
+        }.get(name, "rnn")
         rates = seen.signal("bptt_rate", where)
-        assert len(rates) == 5  # the first step has no known model to put hooks on
+        assert len(rates) == (6 if name in LOOPS else 5)  # the first step has no known model to put hooks on
         assert all(abs(rate) < 1 for rate in rates.values())
         assert set(seen.signal("bptt_length", where).values()) == {150.0 if name == "long rnn" else float(LENGTH)}
 
@@ -202,6 +226,24 @@ def test_ranks_against_a_dense_reference() -> None:
         ("token_cosine", token_cosine),
     ):
         assert seen.signal(signal, "norm")[3] == pytest.approx(float(statistic(grams).mean()), rel=1e-3, abs=1e-4)
+
+
+def test_the_rate_of_bare_weights_is_that_of_the_gradient_at_their_products() -> None:
+    torch.manual_seed(0)
+    model = Bare()
+    tokens = torch.randint(11, (4, LENGTH))
+    x, h, products = model.embed(tokens), torch.zeros(4, 12), []
+    for t in range(LENGTH):
+        products.append(h @ model.again)
+        h = torch.tanh(x[:, t] @ model.inward + products[-1] + model.bias)
+    loss = F.cross_entropy(model.head(h), tokens[:, 0])
+    norms = [g.double().norm().item() for g in torch.autograd.grad(loss, products)]
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    with watching(1) as seen:
+        optimizer.zero_grad()
+        F.cross_entropy(model(tokens)[:, -1], tokens[:, 0]).backward()
+        optimizer.step()
+    assert seen.signal("bptt_rate", "Bare")[1] == pytest.approx(growth_rate(np.array(norms[1:])), rel=1e-4)
 
 
 @pytest.mark.parametrize("fused", [True, False])

@@ -1,4 +1,4 @@
-"""What is hidden: steps that no hook tells of (compiled ones, updates by hand), modules on which no hook may be put."""
+"""What is hidden: compiled steps, which no hook tells of, and modules on which no hook may be put."""
 
 from __future__ import annotations
 
@@ -6,23 +6,11 @@ import sys
 import weakref
 from collections.abc import Iterable, Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.observe.by_hand import same_numbers, sample
 from surefoot.observe.graph import GraphView
-
-_SAMPLE = 64  # elements of a weight that are compared
-
-
-class ByHand(Optimizer):
-    """Stands for the updates of a script that has no optimiser: it holds the parameters and is never stepped.
-
-    What it does is not known, so neither is its learning rate.
-    """
-
-    def __init__(self, parameters: Iterable[Tensor]) -> None:
-        super().__init__(parameters, {})
 
 
 class Unseen:
@@ -46,7 +34,7 @@ class Unseen:
             every = (p for group in optimizer.param_groups for p in group["params"])
             first = next((p for p in every if p.grad is not None), None)
             if first is not None:
-                self._weights.append((weakref.ref(optimizer), weakref.ref(first), first._version, _sample(first)))
+                self._weights.append((weakref.ref(optimizer), weakref.ref(first), first._version, sample(first)))
 
     @property
     def optimizer(self) -> Optimizer | None:
@@ -61,16 +49,8 @@ class Unseen:
         weight = ref()
         if weight is None:
             return False
-        now = _sample(weight) if before is not None else None
-        return weight._version != version or (now is not None and not torch.equal(now, before))  # type: ignore[arg-type]
-
-
-def _sample(weight: Tensor) -> Tensor | None:
-    """A few numbers of a weight; None on a device, where to compare them would be to wait."""
-    if type(weight.detach()) is not Tensor or not weight.is_cpu or weight.layout != torch.strided:
-        return None
-    flat = weight.detach().reshape(-1)
-    return flat[:: max(1, flat.numel() // _SAMPLE)].clone()
+        now = sample(weight) if before is not None else None
+        return weight._version != version or (now is not None and not same_numbers(now, before))
 
 
 def anything_compiled() -> bool:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from surefoot.observe.graph import ACCUMULATE, GraphView, Node, saved
 
@@ -56,7 +55,7 @@ class DataSite:
     but one uses what it gives (no residual connection, say), so that the scale of the data is taken out again.
     """
 
-    weight: Parameter
+    weight: Tensor
     data: Tensor
     feature_dim: int
     normalises: bool
@@ -86,8 +85,8 @@ def find_data(view: GraphView) -> list[DataSite]:
             continue
         attribute, at, weight_at, dim = layer
         below = node.next_functions
-        weight = _parameter(below[weight_at][0]) if weight_at < len(below) else None
-        if weight is None or id(weight) in seen or (at >= 0 and not _from_data(below[at][0])):
+        weight = _parameter(view, below[weight_at][0]) if weight_at < len(below) else None
+        if weight is None or id(weight) in seen or (at >= 0 and not _from_data(view, below[at][0])):
             continue
         data = saved(node, attribute)
         if data is None or data.layout is not torch.strided or not data.numel() or not data.dim():
@@ -102,42 +101,42 @@ def find_data(view: GraphView) -> list[DataSite]:
     return sites
 
 
-def find_mixed(view: GraphView) -> list[tuple[Parameter, Tensor]]:
+def find_mixed(view: GraphView) -> list[tuple[Tensor, Tensor]]:
     """Weights of layers that data enter side by side with what a layer has made (features beside an embedding), and
     what enters them."""
-    found: list[tuple[Parameter, Tensor]] = []
+    found: list[tuple[Tensor, Tensor]] = []
     for node in view.nodes[:MAX_NODES]:
         if node.name() not in ("AddmmBackward0", "MmBackward0"):
             continue
         attribute, at, weight_at, _ = _LAYERS[node.name()]
-        joined, weight = node.next_functions[at][0], _parameter(node.next_functions[weight_at][0])
+        joined, weight = node.next_functions[at][0], _parameter(view, node.next_functions[weight_at][0])
         if weight is None or joined is None or joined.name() != "CatBackward0":
             continue
-        parts = [_from_data(part) for part, _ in joined.next_functions]
+        parts = [_from_data(view, part) for part, _ in joined.next_functions]
         data = saved(node, attribute) if any(parts) and not all(parts) else None
         if data is not None and data.layout is torch.strided and data.numel():
             found.append((weight, data))
     return found[:MAX_SITES]
 
 
-def _parameter(node: Node | None) -> Parameter | None:
+def _parameter(view: GraphView, node: Node | None) -> Tensor | None:
     for _ in range(4):
         if node is None:
             return None
         if node.name() == ACCUMULATE:
-            return node.variable if isinstance(node.variable, Parameter) else None
+            return node.variable if view.trains(node.variable) else None
         if node.name() not in _PLUMBING or len(node.next_functions) != 1:
             return None
         node = node.next_functions[0][0]
     return None
 
 
-def _from_data(node: Node | None, depth: int = 4) -> bool:
+def _from_data(view: GraphView, node: Node | None, depth: int = 4) -> bool:
     """No parameter is behind ``node``: data, or coordinates that are differentiated by (a PINN's)."""
     if node is None:
         return True
     if node.name() == ACCUMULATE:
-        return not isinstance(node.variable, Parameter)
+        return not view.trains(node.variable)
     if depth == 0 or node.name() not in _PLUMBING:
         return False
-    return all(_from_data(child, depth - 1) for child, _ in node.next_functions)
+    return all(_from_data(view, child, depth - 1) for child, _ in node.next_functions)

@@ -84,6 +84,14 @@ class Models:
         # an id is given again after its owner died
         return owned if owned is not None and owned.ref() is parameter else None
 
+    def stand_for(self, tensor: Tensor, leaf: Tensor) -> None:
+        """``tensor`` is what ``leaf``, which is known, stands for now."""
+        known = self.owned[id(leaf)]
+        gone = [key for key, owned in self.owned.items() if owned.path == known.path and owned.ref() is None]
+        for key in gone:
+            del self.owned[key]
+        self.owned[id(tensor)] = Owned(weakref.ref(tensor), known.layer, known.path)
+
     def place(self, parameter: Tensor) -> int | None:
         """The place of the layer that owns a parameter."""
         owned = self.find(parameter)
@@ -172,7 +180,8 @@ def find_models(
 
     ``gathered`` are parameters that stand, in a module or in a graph, for shards of theirs, as (whole, shard).
 
-    Parameters that no module owns become layers of their own. Shared parameters belong to the module defined first.
+    Parameters that no module owns become layers of their own, a bias with the weight before it. Shared ones belong
+    to the module defined first.
     """
     wanted = {id(p) for p in parameters}
     shard_of = {id(whole): shard for whole, shard in gathered if id(shard) in wanted}
@@ -215,11 +224,18 @@ def find_models(
             found.layers.append(layer)
         if fresh:
             found.roots.append(Root(prefix, weakref.ref(top), id(top) in compiled, compiled.get(id(top))))
+    whole_of = {id(shard): whole for whole, shard in gathered}
+    weight: Tensor | None = None
     for number, parameter in enumerate(p for p in parameters if id(p) not in found.owned):
-        name = _global_name(parameter) or f"parameter.{number}"
-        layer = Layer(name, "Parameter", parameter.numel(), None)
+        name = _global_name(whole_of.get(id(parameter), parameter)) or f"parameter.{number}"
+        if weight is not None and parameter.dim() == 1 and len(parameter) in (weight.shape[0], weight.shape[-1]):
+            layer = found.layers[-1]  # its bias
+            layer.numel += parameter.numel()
+        else:
+            layer = Layer(name, "Parameter", parameter.numel(), None)
+            found.layers.append(layer)
+        weight = parameter if parameter.dim() > 1 else None
         found.owned[id(parameter)] = Owned(weakref.ref(parameter), layer, name)
-        found.layers.append(layer)
     for whole, shard in gathered:
         if id(shard) in found.owned:
             owner = found.owned[id(shard)]
@@ -243,11 +259,17 @@ def _names_of(tops: list[nn.Module]) -> list[str]:
 
 
 def _global_name(obj: object) -> str | None:
-    """The name that the script's module gives to an object, if any."""
+    """The name that the script's module gives to an object, or a collection of its with the object's place in it."""
     main = sys.modules.get("__main__")
     for name, value in list(vars(main).items()) if main is not None else ():
-        if value is obj and not name.startswith("_"):
+        if name.startswith("_"):
+            continue
+        if value is obj:
             return name
+        held = value.items() if type(value) is dict else enumerate(value) if type(value) in (list, tuple) else ()
+        for key, element in held:
+            if element is obj:
+                return f"{name}.{key}"
     return None
 
 

@@ -131,6 +131,7 @@ class Gatherer:
         if not view.complete:
             view.sites.clear()  # what comes before and after an activation is not known
         self._guard("discovery", self._scene.update, view.leaves)
+        view.by_hand = self._scene.trained_by_hand()
         self.activations.at_backward(view)
         if view.loss is not None:
             self._guard("logits", self._read_loss_site, view.loss)

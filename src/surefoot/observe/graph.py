@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -18,7 +19,7 @@ Node = Any  # torch.autograd.graph.Node; its saved tensors are attributes that n
 ACCUMULATE = "torch::autograd::AccumulateGrad"
 
 # Ops between a parameter and the op that uses it, e.g. the transpose of a weight or its cast under autocast.
-_WEIGHT_PLUMBING = frozenset(
+WEIGHT_PLUMBING = frozenset(
     [
         "TBackward0",
         "PermuteBackward0",
@@ -78,10 +79,10 @@ _SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0
 
 @dataclass(slots=True)
 class Site:
-    """One activation in the graph: what kind, which parameter feeds it, and the node that saved its output."""
+    """One activation in the graph: what kind, which leaf feeds it, and the node that saved its output."""
 
     kind: str
-    producer: Parameter
+    producer: Tensor
     node: Node
     hidden: bool  # a layer with parameters comes after it, so it is not the model's output
     gate: bool  # it is multiplied with something: saturation is its job
@@ -91,7 +92,7 @@ class Site:
 class LossSite:
     """The loss function in the graph: its name, its node, and the node that made its input.
 
-    ``chosen`` is the gather that takes one log-probability a row, where the loss is minus the mean or sum of those.
+    ``chosen`` takes one log-probability a row (a gather or an index), where the loss is minus the mean or sum of those.
     """
 
     name: str
@@ -110,6 +111,11 @@ class GraphView:
     loss: LossSite | None = None
     nodes: list[Node] = field(default_factory=list)  # in order of execution in the forward
     complete: bool = True  # False where the graph was larger than `limit`
+    by_hand: frozenset[int] = frozenset()  # ids of leaves that are trained though they are no parameters
+
+    def trains(self, leaf: Tensor) -> bool:
+        """Whether a leaf is trained, and not data or a coordinate that something is differentiated by."""
+        return isinstance(leaf, Parameter) or id(leaf) in self.by_hand
 
 
 def saved(node: Node, *names: str) -> Tensor | None:
@@ -191,7 +197,7 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
                 own.append(leaf)
                 leaves.setdefault(id(leaf), leaf)
         direct[node] = own
-        if own and names[node] not in _WEIGHT_PLUMBING:
+        if own and names[node] not in WEIGHT_PLUMBING:
             producer[node] = own[0]
             continue
         # the newest layer upstream: with a residual sum, the branch that was computed last
@@ -203,7 +209,7 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
     covered: set[Node] = set()  # some layer with parameters comes after
     gated: set[Node] = set()
     for node in reversed(nodes):
-        after = node in covered or (bool(direct[node]) and names[node] not in _WEIGHT_PLUMBING)
+        after = node in covered or (bool(direct[node]) and names[node] not in WEIGHT_PLUMBING)
         multiplies = names[node] == "MulBackward0"
         for child in children.get(node, ()):
             if after:
@@ -211,8 +217,8 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
             if multiplies:
                 gated.add(child)
         kind = ACTIVATIONS.get(names[node])
-        if kind is not None and isinstance(producer.get(node), Parameter):
-            view.sites.append(Site(kind, producer[node], node, node in covered, node in gated))  # type: ignore[arg-type]
+        if kind is not None and node in producer:
+            view.sites.append(Site(kind, producer[node], node, node in covered, node in gated))
     view.sites.reverse()
     view.loss = _find_loss(nodes, names, children)
     return view
@@ -225,7 +231,7 @@ def _leaf(node: Node, names: dict[Node, str], children: dict[Node, list[Node]]) 
         if name == ACCUMULATE:
             return node.variable
         below = children.get(node, [])
-        if name not in _WEIGHT_PLUMBING or len(below) != 1:
+        if name not in WEIGHT_PLUMBING or len(below) != 1:
             return None
         node = below[0]
     return None
@@ -251,14 +257,50 @@ def _find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, l
 
 
 def _chosen_of(log_softmax: Node, root: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> Node | None:
-    """The gather between a log-softmax and the end of the graph, with nothing but averages around it."""
+    """The choice between a log-softmax and the end of the graph, with nothing but averages around it."""
     node: Node | None = root
-    while node is not None and names.get(node) in _AVERAGES:
+    while node is not None and not _chooses(node, names) and names.get(node) in _AVERAGES:
         below = children.get(node, [])
         node = below[0] if len(below) == 1 else None
-    if node is None or names.get(node) != "GatherBackward0":
+    if node is None or not _chooses(node, names):
         return None
     return node if _through_shapes(children.get(node, []), names, children)[0] is log_softmax else None
+
+
+def _chooses(node: Node, names: dict[Node, str]) -> bool:
+    """``log_probs.gather(1, targets[:, None])`` or ``log_probs[rows, targets]``."""
+    return names.get(node) == "GatherBackward0" or (names.get(node) == "IndexBackward0" and len(_indices(node)) == 2)
+
+
+def _indices(node: Node) -> list[Tensor]:
+    """What an index took, where it took something of each dimension; empty where that was freed or changed in place."""
+    try:
+        indices = list(node._saved_indices)
+    except RuntimeError:
+        return []
+    return [] if any(index is None for index in indices) else [index.detach() for index in indices]
+
+
+def chosen_classes(loss: LossSite) -> Tensor | None:
+    """The class that a hand-written cross-entropy takes of each row; None where there is none, or not one a row."""
+    if loss.chosen is None:
+        return None
+    if loss.chosen.name() == "IndexBackward0":
+        classes = _indices(loss.chosen)[-1:]
+        return classes[0] if classes and classes[0].dim() == 1 and classes[0].dtype == torch.int64 else None
+    index = saved(loss.chosen, "index")
+    return None if index is None or index.shape[-1] != 1 else index.reshape(-1)
+
+
+def soft_targets(loss: LossSite, view: GraphView) -> Tensor | None:
+    """What the log-probabilities are weighted with where targets are probabilities; None where they are not."""
+    for node in view.nodes if loss.name == "log_softmax" else ():
+        below = [child for child, _ in node.next_functions if child is not None]
+        if node.name() == "MulBackward0" and len(below) == 1 and below[0] is loss.node:
+            weights, made = saved(node, "other", "self"), saved(loss.node, "result")
+            same = weights is not None and made is not None and weights.shape == made.shape
+            return weights if same else None
+    return None
 
 
 def shape_source(node: Node | None) -> Node | None:

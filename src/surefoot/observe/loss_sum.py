@@ -17,6 +17,8 @@ MAX_TERMS = 6  # a longer sum is one over time or over samples, not over aims
 _REDUCTIONS = frozenset(["MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"])
 _SCALINGS = frozenset(["MulBackward0", "DivBackward0", "NegBackward0", "ToCopyBackward0"])
 _RESHAPES = frozenset(["ViewBackward0", "SqueezeBackward0", "SqueezeBackward1", "UnsqueezeBackward0"])
+# Adds a mean to other terms, or takes the smaller of two products, as PPO's surrogate does.
+_JOINS = frozenset(["AddBackward0", "SubBackward0", "RsubBackward1", "MinimumBackward0", "MaximumBackward0"])
 
 
 @dataclass(slots=True)
@@ -167,26 +169,39 @@ def _plain(name: str) -> str:
 
 
 def hand_written_expansion(root: Tensor) -> float:
-    """How many times more differences a hand-written loss takes than it has predictions; 1 is right.
+    """How many times more pairs a hand-written loss takes than it has predictions; 1 is right.
 
-    Seen is the one mistake that is certain: ``(n, 1)`` predictions minus ``(n,)`` targets make ``(n, n)`` differences.
+    Seen are two mistakes that are certain: ``(n, 1)`` predictions minus ``(n,)`` targets make ``(n, n)`` differences;
+    and a mean over the ``(n, n)`` products of ``(n,)`` with ``(n, 1)`` numbers (log-probabilities and advantages, say)
+    is the product of two means, in which no number belongs to another.
     """
-    frontier = [root.grad_fn] if root.grad_fn is not None else []
+    frontier = [(root.grad_fn, True)] if root.grad_fn is not None else []  # and whether only averages came after it
     for _ in range(8):
-        below: list[Node] = []
-        for node in frontier:
-            if node.name() == "SubBackward0":
+        below: list[tuple[Node, bool]] = []
+        for node, averaged in frontier:
+            name = node.name()
+            if name == "SubBackward0" or (name == "MulBackward0" and averaged):
                 rows = _outer_rows(node)
                 if rows > 1:
                     return float(rows)
-                continue
-            below += [child for child, _ in node.next_functions if child is not None]
+            averaged = averaged and _only_averages(node)
+            below += [(child, averaged) for child, _ in node.next_functions if child is not None]
         frontier = below[:16]
     return 1.0
 
 
+def _only_averages(node: Node) -> bool:
+    """It averages, adds, or multiplies all alike."""
+    name = node.name()
+    if name in ("MulBackward0", "DivBackward0"):
+        factor = saved(node, "other", "self")
+        return factor is None or factor.numel() == 1
+    return name in _REDUCTIONS or name in _SCALINGS or name in _JOINS
+
+
 def _outer_rows(node: Node) -> int:
-    """n if ``node`` subtracts something without a gradient from ``(n, 1)`` (or the other way) and gets ``(n, n)``."""
+    """n if ``node`` combines something without a gradient with ``(n, 1)`` (or the other way) and gets ``(n, n)``;
+    where that was made of ``(n,)`` by ``[:, None]``, all pairs are meant."""
     shape = [int(size) for size in node._input_metadata[0].shape]
     children = [(child, number) for child, number in node.next_functions if child is not None]
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or len(children) != 1:
@@ -194,5 +209,7 @@ def _outer_rows(node: Node) -> int:
     child, number = children[0]
     if child.name() == "ExpandBackward0" and child.next_functions[0][0] is not None:
         child, number = child.next_functions[0]
+    if child.name() == "UnsqueezeBackward0":
+        return 1
     source = [int(size) for size in child._input_metadata[number].shape]
     return shape[0] if source in ([shape[0], 1], [shape[0]]) else 1

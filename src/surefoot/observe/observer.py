@@ -11,6 +11,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.observe.account import Account
+from surefoot.observe.asked import Asked, asked_for, gradients_in, outside_of_transforms, trains
 from surefoot.observe.budget import Budget
 from surefoot.observe.clock import Clock, OptimizerState
 from surefoot.observe.culprit import find_culprit
@@ -36,10 +38,12 @@ from surefoot.observe.scene import Scene
 from surefoot.observe.signals.loss import loss_tensor
 from surefoot.observe.signals.ranks import RankWeights
 from surefoot.observe.structure import LOOKS, Structure
-from surefoot.observe.untold import UntoldSteps
+from surefoot.observe.untaken import UntakenLosses
+from surefoot.observe.untold import UntoldSteps, plain_leaves
 from surefoot.observe.validation import Validation
 
 FLUSH_EVERY = 1.0  # seconds between commits; one costs a millisecond or two
+ODD_BATCHES = 4  # batches with an odd loss that are read even where the budget is spent: some milliseconds each
 _now = time.perf_counter
 _compiling = torch.compiler.is_compiling
 _task: Callable[[], int] = torch._C._current_graph_task_id  # of the backward that this thread is inside, or -1
@@ -83,6 +87,7 @@ class Observer:
         self.guard, self.tell = self._guard, self._guard.tell
         self._scene = Scene(self._rows, self.tell, self.clock, models, optimizers)
         self._structure = Structure(self._scene)
+        self._odd_batches = 0  # that were read though the budget was spent
         self._changed = 0  # steps whose wiring is still to be read, after a change
         self._later = later if later is not None else Later()
         tools = Tools(self._scene, self._rows, self._later, budget, self.tell, self._guard, keep)
@@ -92,8 +97,12 @@ class Observer:
         self._home = Home()
         self._scalars = Scalars(tools, self._odd_loss)
         self._untold = UntoldSteps(self._scene, self._home)
+        self._untaken = UntakenLosses()
         self.validation = Validation(self._scene, self._home, self._rows, self._later, self._guard)
         self._inner: dict[int, Optimizer] = {}  # those that stepped inside the backward under way
+        self._asked_backward = False  # the script has called `backward`
+        self._hands_over = False  # it has asked for gradients of what an optimiser holds
+        self._asked: tuple[Asked, Optimizer | None] | None = None  # whose gradient is being taken, and who holds it
         self._closure_ran = False  # inside a step: its closure gave loss and gradient, what it computes now is more
         # since the last optimiser step
         self._spent = False  # an optimiser has stepped on the scalars gathered; another may step on the same ones
@@ -165,24 +174,31 @@ class Observer:
             return
         try:
             self._inner.clear()
+            if not self._asked_backward:
+                self._asked_backward = True
+                self._scalars.forget()  # what was read before was read of gradients that served something else
             if self._untold.sought:
-                self._end_untold_step()
-            if self._may_skip or self._spent:
-                # what was gathered belongs to the steps that were taken since; if the scaler skipped the step, for some
-                # gradient was not finite, it belongs to none
-                self._scalars.forget()
-                self._may_skip = self._spent = False
-            self._scalars.backwards += 1
-            if self._pace.looking or self._probes:
-                # first, for it may find a scaler that the loss was multiplied by
-                self._guard("clock", self._look_at_backward, tensors)
-            loss = loss_tensor(tensors)
-            if loss is not None:
-                self._scalars.read(loss)
-            if self._scalars.backwards == 1 and self.clock.steps + 1 >= self._pace.due:
-                self._guard("structure", self._seek_change, tensors)
+                self._end_untold_step(lambda: plain_leaves(tensors))
+            self._begin_backward(tensors)
+            if not self.clock.steps or self._untold.hand_written:
+                self._guard("clock", self._untold.begin, tensors)
         except Exception as error:
             self._guard.failed("loss", error)
+
+    def before_gradient(self, outputs: Any, inputs: Any, create_graph: bool) -> bool:
+        """The script is about to ask for a gradient; whether it is that of a loss that it trains on. Where ``backward``
+        is called, it is something else."""
+        if self._pace.idle or not self._guard.on or self._home.elsewhere() or _task() != -1:
+            return False
+        if self._closure_ran or self._asked_backward or self._guard.working:
+            return False
+        return bool(self._guard("clock", self._begin_gradient, outputs, inputs, create_graph))
+
+    def after_gradient(self, found: Any) -> None:
+        """The script has what it asked for."""
+        asked, self._asked = self._asked, None
+        if asked is not None and self._guard.on:
+            self._guard("clock", self._end_gradient, *asked, found)
 
     def after_backward(self) -> None:
         """The script's backward is over."""
@@ -191,12 +207,9 @@ class Observer:
         if self._inner:
             self._guard("clock", self._end_inner_steps)
             return
-        if self._untold.sought or not self.clock.steps:
+        if self._untold.sought or not self.clock.steps or self._untold.hand_written:
             self._guard("clock", self._expect_untold_step)
-        for probe in self._probes.values():
-            self._guard("wiring", probe.after_backward)
-        if self._pace.looking and not self.clock.inside_step:
-            self._guard("clock", self._gatherer.at_backward_end)
+        self._end_backward()
 
     def before_clip(self, parameters: Any) -> None:
         """The script is about to clip gradients."""
@@ -226,6 +239,11 @@ class Observer:
 
     def _tell_skips(self, scaler: Any, state: OptimizerState) -> None:
         self.tell("skipped", optimizer=state.name, **self._scene.skips_of(state).facts(scaler))
+
+    def computed(self, loss: Any) -> None:
+        """A loss function has given a loss that takes a gradient."""
+        if self._untaken.computed(self.clock.steps) and self._guard.on and not self._home.elsewhere():
+            self._guard("untaken losses", self._look_at_untaken, loss)
 
     def after_eval(self) -> None:
         """Some module was put into evaluation mode."""
@@ -319,6 +337,61 @@ class Observer:
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
+    def _begin_backward(self, tensors: Any, owner: Optimizer | None = None, in_graph: bool = True) -> None:
+        """The gradient of a loss is about to be taken, of the parameters of ``owner`` alone, if that is known."""
+        if self._may_skip or self._spent:
+            # what was gathered belongs to the steps that were taken since; if the scaler skipped the step, for some
+            # gradient was not finite, it belongs to none
+            self._scalars.forget()
+            self._may_skip = self._spent = False
+        self._scalars.backwards += 1
+        if in_graph and (self._pace.looking or self._probes):
+            # first, for it may find a scaler that the loss was multiplied by
+            self._guard("clock", self._look_at_backward, tensors)
+        loss = loss_tensor(tensors)
+        if loss is not None:
+            self._scalars.read(loss, owner)
+        if in_graph and self._scalars.backwards == 1 and self.clock.steps + 1 >= self._pace.due:
+            self._guard("structure", self._seek_change, tensors)
+
+    def _end_backward(self) -> None:
+        """Gradients are complete."""
+        for probe in self._probes.values():
+            self._guard("wiring", probe.after_backward)
+        if self._pace.looking and not self.clock.inside_step:
+            self._guard("clock", self._gatherer.at_backward_end)
+
+    def _begin_gradient(self, outputs: Any, inputs: Any, create_graph: bool) -> bool:
+        asked = asked_for(outputs, inputs, create_graph)
+        if asked is None:
+            return False
+        scene = self._scene
+        with outside_of_transforms() if not asked.in_graph else nullcontext():
+            if not scene.discovered:
+                scene.update(asked.tensors)
+            owner = scene.holder_of(asked.tensors[0])
+            if owner is not None:
+                self._hands_over = True
+            else:
+                by_hand = self._untold.hand_written
+                if self._hands_over or (not by_hand and (self.clock.steps or not trains(asked))):
+                    return False
+                self._end_untold_step(lambda: asked.tensors)
+            # of the first gradient that an optimiser may be handed the loss alone: a ``backward`` may follow, which it
+            # is only a part of
+            self._begin_backward(asked.loss, owner, asked.in_graph and (owner is None or self.clock.steps > 0))
+        self._asked = asked, owner
+        return True
+
+    def _end_gradient(self, asked: Asked, owner: Optimizer | None, found: Any) -> None:
+        gradients = gradients_in(found)
+        with outside_of_transforms() if not asked.in_graph else nullcontext():
+            if owner is None:
+                optimizer = self._untold.expect_of(asked.tensors, gradients, self._pace.looking)
+                if optimizer is not None and self._pace.looking:
+                    self._look_at_step(optimizer)
+            self._end_backward()
+
     def _look_at_backward(self, tensors: Any) -> None:
         if self._pace.looking and self._scalars.backwards == 1:
             self._gatherer.at_backward(tensors)
@@ -349,15 +422,19 @@ class Observer:
 
     def _expect_untold_step(self) -> None:
         """A backward is over and no optimiser has ever told of a step."""
-        if not self.clock.inside_step and (optimizer := self._untold.expect()) is not None and self._pace.looking:
-            self._look_at_step(optimizer)
+        if not self.clock.inside_step:
+            optimizer = self._untold.expect(self._pace.looking)
+            if optimizer is not None and self._pace.looking:
+                self._look_at_step(optimizer)
 
-    def _end_untold_step(self) -> None:
-        """Another backward begins, or the run is over."""
-        optimizer = self._untold.ended()
+    def _end_untold_step(self, asked: Callable[[], list[Tensor]] = list) -> None:
+        """Another gradient is asked for, of what ``asked`` gives, or the run is over."""
+        optimizer = self._untold.ended(asked, self._pace.looking)
         if optimizer is not None:
             self._pace.nested = True  # never idle: every backward has to be seen
             self._end_step(optimizer)
+            if self._pace.looking:
+                self._untold.meet()
 
     def _end_step(self, optimizer: Optimizer) -> None:
         """The slow path: something is due at the end of this step, or it is not the main optimiser's."""
@@ -428,9 +505,23 @@ class Observer:
         if (value is None or not math.isfinite(value)) and not self._scene.nonfinite_told:
             self._scene.nonfinite_told = True
             self._guard("culprit", self._seek_culprit, tensors, value)
+        if self._pace.looking or self._scalars.backwards != 1:
+            return
         affordable = self.budget.every is not None or self.budget.steady < self.budget.fraction
-        if affordable and not self._pace.looking and self._scalars.backwards == 1:
+        if affordable or self._odd_batches < ODD_BATCHES:
+            self._odd_batches += not affordable
             self._gatherer.at_odd_loss(tensors)
+
+    def _look_at_untaken(self, loss: Any) -> None:
+        """Many losses have come and no step: is it because they are not finite?"""
+        if type(loss) is not Tensor or not loss.is_cpu or not self._later.immediate or not loss.requires_grad:
+            return
+        value = float(loss.detach().sum())
+        if not math.isfinite(value):
+            self.tell("untaken", losses=self._untaken.count, value=as_text(value))
+            if not self._scene.nonfinite_told:
+                self._scene.nonfinite_told = True
+                self._guard("culprit", self._seek_culprit, loss, value)
 
     def _seek_change(self, tensors: Any) -> None:
         if self._structure.changed(self.clock.steps + 1):

@@ -1,6 +1,7 @@
 """The only places where surefoot stands in PyTorch's way: a dozen functions, two methods, and the step hooks.
 
-``torch.autograd.backward`` is where every ``loss.backward()`` passes; ``clip_grad_*`` because gradients are to be read
+``torch.autograd.backward`` is where every ``loss.backward()`` passes, and ``torch.autograd.grad`` every gradient that
+an update by hand takes; ``clip_grad_*`` because gradients are to be read
 before; ``GradScaler.step`` for the factor that the loss was multiplied by, and the steps that it skips; ``Module.eval``
 and the loss functions for validation. The clock is PyTorch's own global optimiser hooks. Everything is put back by
 :meth:`Patches.remove`.
@@ -16,6 +17,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from surefoot.observe.asked import wrap_grad
 from surefoot.observe.compiled import anything_compiled
 from surefoot.observe.validation import LOSSES, Validation, wrap_eval, wrap_loss
 
@@ -38,6 +40,12 @@ class Listener(Protocol):
     def after_backward(self) -> None:
         """A backward ended without an exception."""
 
+    def before_gradient(self, outputs: Any, inputs: Any, create_graph: bool) -> bool:
+        """A gradient is asked for; whether to tell once it is there."""
+
+    def after_gradient(self, found: Any) -> None:
+        """It is there."""
+
     def before_clip(self, parameters: Any) -> None:
         """Gradients are about to be clipped."""
 
@@ -46,6 +54,9 @@ class Listener(Protocol):
 
     def after_scaled(self, scaler: Any, optimizer: Optimizer) -> None:
         """A gradient scaler has stepped an optimiser, or skipped its step."""
+
+    def computed(self, loss: Any) -> None:
+        """A loss function has given a loss that takes a gradient."""
 
     def after_eval(self) -> None:
         """Some module was put into evaluation mode."""
@@ -75,11 +86,15 @@ class Patches:
             original(tensors, *args, **kwargs)
             listener.after_backward()
 
+        original_grad = torch.autograd.grad
+        grad = wrap_grad(original_grad, lambda: listener.idle, listener.before_gradient, listener.after_gradient)
+
         _never_compile(backward, all_below=False)
         entries = (listener.before_backward, listener.after_backward, listener.before_step, listener.after_step)
         for entry in (*entries, listener.tick):
             _never_compile(entry, all_below=True)
         self._put(torch.autograd, "backward", backward)
+        self._put(torch.autograd, "grad", grad)
 
         for name in ("clip_grad_norm_", "clip_grad_value_"):
             self._put(torch.nn.utils, name, _clipping(getattr(torch.nn.utils, name), listener))
@@ -100,11 +115,11 @@ class Patches:
         if not anything_compiled():  # else what was compiled with these functions would be compiled again
             for name in LOSSES:
                 loss = getattr(torch.nn.functional, name)
-                self._put(torch.nn.functional, name, wrap_loss(loss, listener.validation))
+                self._put(torch.nn.functional, name, wrap_loss(loss, listener.validation, listener.computed))
 
         self._pre_hook: Any = register_optimizer_step_pre_hook(listener.before_step)
         self._post_hook: Any = register_optimizer_step_post_hook(listener.after_step)
-        self._backward, self._bare_backward = backward, original
+        self._gradients = (("backward", backward, original), ("grad", grad, original_grad))
         self._listener = listener
         listener.on_idle = self._rest
 
@@ -114,9 +129,10 @@ class Patches:
 
     def _rest(self, idle: bool) -> None:
         """Step out of the way while the listener is idle: even a call that does nothing costs microseconds."""
-        here, there = (self._backward, self._bare_backward) if idle else (self._bare_backward, self._backward)
-        if torch.autograd.backward is here:  # else somebody patched it on top
-            torch.autograd.backward = there
+        for name, ours, bare in self._gradients:
+            here, there = (ours, bare) if idle else (bare, ours)
+            if getattr(torch.autograd, name) is here:  # else somebody patched it on top
+                setattr(torch.autograd, name, there)
         # What the handles know of their hooks' places is used, for making new handles takes a dozen microseconds.
         before, after = self._pre_hook.hooks_dict_ref(), self._post_hook.hooks_dict_ref()
         if idle:

@@ -55,6 +55,8 @@ PER_OPTIMIZER = {
         "row_loss_max",
         "top_loss_share",
         "target_rms",
+        "target_mean",
+        "target_deviation",
         "loss_expansion",
         "stale_loader_batches",
         "stale_loader_asked",

@@ -34,35 +34,35 @@ class Scalars:
         self.rows = 0
         self._tools, self._odd = tools, odd
         self._trigger, self._course = LossTrigger(), LossCourse()
-        self._loss: float | None = None
-        self._device_loss: Tensor | None = None  # the same, where it can't be read without waiting
+        # By whose parameters alone the gradient was taken; None where that is not known, and for all of them together.
+        self._loss: dict[int | None, float] = {}
+        self._device_loss: dict[int | None, Tensor] = {}  # the same, where it can't be read without waiting
 
     def forget(self) -> None:
         """What was gathered belongs to no step that is still to come."""
-        self._loss, self._device_loss, self.backwards = None, None, 0
+        self._loss, self._device_loss, self.backwards = {}, {}, 0
 
-    def read(self, loss: Tensor) -> None:
-        """Take in the loss of a backward that begins."""
+    def read(self, loss: Tensor, owner: Optimizer | None = None) -> None:
+        """Take in the loss of a backward that begins, or of a gradient by the parameters of ``owner`` alone."""
+        key = None if owner is None else id(owner)
         scale = self._tools.scene.loss_scale()
         if not loss.is_cpu or not self._tools.later.immediate:
             loss = loss.detach() if scale is None else loss.detach() / scale
-            self._device_loss = loss if self._device_loss is None else self._device_loss + loss
+            self._device_loss[key] = self._device_loss[key] + loss if key in self._device_loss else loss
             return
         factor = 1.0 if scale is None else scale.item()
         if not factor > 0:  # the scale itself has come down to zero: what the loss was is not known, but some of what
             self._tools.guard("loss", self._odd, loss, None)  # it was made of may still be seen to be no number
             return
         value = loss.item() / factor
-        self._loss = value if self._loss is None else self._loss + value
+        self._loss[key] = self._loss.get(key, 0.0) + value
         if not value <= self._trigger.limit or math.isinf(value):
             self._tools.guard("loss", self._odd, loss, value)
 
     def scaled_by(self, scaler: Any) -> None:
         """A gradient scaler is met only now: what was read of this step was multiplied by its scale."""
-        if self._loss is not None:
-            self._loss /= float(scaler._scale)
-        elif self._device_loss is not None:
-            self._device_loss = self._device_loss / scaler._scale
+        self._loss = {key: loss / float(scaler._scale) for key, loss in self._loss.items()}
+        self._device_loss = {key: loss / scaler._scale for key, loss in self._device_loss.items()}
 
     def write(self, optimizer: Optimizer, state: OptimizerState, constant_loss: Tensor | None) -> None:
         """An optimiser has stepped on what was gathered."""
@@ -72,11 +72,13 @@ class Scalars:
         asked: dict[str, Tensor] = {}
         if isinstance(rate, Tensor):
             asked["learning_rate"] = rate
-        if self._loss is not None:
-            values["loss"] = self._loss
-            self._learn(step, self._loss / max(1, self.backwards))
-        elif self._device_loss is not None:
-            asked["loss"] = self._device_loss
+        loss = self._loss.get(id(optimizer), self._loss.get(None))
+        device_loss = self._device_loss.get(id(optimizer), self._device_loss.get(None))
+        if loss is not None:
+            values["loss"] = loss
+            self._learn(step, loss / max(1, self.backwards))
+        elif device_loss is not None:
+            asked["loss"] = device_loss
         if constant_loss is not None:
             asked["constant_loss"] = constant_loss
         self.rows += 1

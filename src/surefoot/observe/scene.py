@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.observe.by_hand import ByHand
 from surefoot.observe.clock import Clock, OptimizerState
 from surefoot.observe.discover import Models, census, find_models, optimizer_name
 from surefoot.observe.own_names import own_names
@@ -55,6 +56,7 @@ class Scene:
         self._given_models = None if models is None else list(models)
         self._given_optimizers = None if optimizers is None else {id(o) for o in optimizers}
         self._shard_of: dict[int, tuple[weakref.ref[Tensor], int]] = {}  # ids of gathered parameters and their shards
+        self._stand_ins: list[tuple[weakref.ref[Tensor], Tensor]] = []  # what is trained by hand, and a leaf of ours
         self._strangers: set[int] = set()  # parameters of models that are not to be watched
         self._holdings: list[tuple[OptimizerState, type, list[weakref.ref[Tensor]]]] = []  # of all optimisers met
 
@@ -84,6 +86,14 @@ class Scene:
         held = {id(p) for o in self.clock.optimizers for group in o.param_groups for p in group["params"]}
         return held | {whole for whole, (ref, shard) in self._shard_of.items() if shard in held and ref() is not None}
 
+    def holder_of(self, parameter: Tensor) -> Optimizer | None:
+        """The script's optimiser that holds a parameter, if one does."""
+        for optimizer in self.clock.optimizers:
+            held = (p for group in optimizer.param_groups for p in group["params"])
+            if not isinstance(optimizer, ByHand) and any(p is parameter for p in held):
+                return optimizer
+        return None
+
     def update(self, leaves: Sequence[Tensor], parameters: Sequence[Tensor] = ()) -> None:
         """Make sure that everything in a loss's graph, or in an optimiser, is known."""
         unknown = {id(x) for x in leaves if isinstance(x, nn.Parameter) and self.models.find(x) is None}
@@ -94,6 +104,23 @@ class Scene:
     def meet_again(self, leaves: Sequence[Tensor]) -> None:
         """Look for models and optimisers anew, as at the beginning."""
         self._discover(leaves, ())
+
+    def stand_for(self, tensors: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
+        """``leaves`` of ours stand for these ``tensors``, which the script trains by hand, and may have replaced."""
+        known, pairs = self._stand_ins, list(zip(tensors, leaves, strict=True))
+        if [id(ref()) for ref, _ in known] == [id(tensor) for tensor in tensors]:
+            return
+        self._stand_ins = [(weakref.ref(tensor), leaf) for tensor, leaf in pairs]
+        if not known:
+            self._discover((), leaves)
+            return
+        for tensor, leaf in pairs:
+            self.models.stand_for(tensor, leaf)
+        self._shard_of = {id(tensor): (weakref.ref(tensor), id(leaf)) for tensor, leaf in pairs}
+
+    def trained_by_hand(self) -> frozenset[int]:
+        """Ids of what is trained by hand, in the place of which something of ours stands."""
+        return frozenset(id(tensor) for ref, _ in self._stand_ins if (tensor := ref()) is not None)
 
     def state_of(self, optimizer: Optimizer, in_backward: bool = False) -> OptimizerState:
         """What is known of an optimiser, met for the first time or not; ``in_backward`` if it steps inside one."""
@@ -138,7 +165,7 @@ class Scene:
         found = census()
         self.checkpointing = self.checkpointing or found.checkpointing
         modules = found.modules
-        optimizers = _outermost([o for o in found.optimizers if self.follows(o)])
+        optimizers = _outermost([o for o in found.optimizers if self.follows(o) and not isinstance(o, ByHand)])
         if self.scaler is None and len(found.scalers) == 1:
             self.scaler = found.scalers[0]
         self.schedulers = [weakref.ref(s) for s in found.schedulers]
@@ -152,12 +179,13 @@ class Scene:
             if name not in getattr(m, "parameters_to_ignore", ())
         }
         wanted = [p for o in optimizers for p in parameters_of(o)]
+        wanted += [leaf for _, leaf in self._stand_ins]
         if self._given_models is None:
             wanted += [x for x in leaves if isinstance(x, nn.Parameter)]
         else:
             modules = [m for given in self._given_models for m in given.modules()]
             wanted += [p for m in self._given_models for p in m.parameters()]
-        gathered = shards(found.modules)
+        gathered = [*shards(found.modules), *self._stood_for(modules)]
         self._shard_of = {id(whole): (weakref.ref(whole), id(shard)) for whole, shard in gathered}
         whole = {id(w): s for w, s in gathered}
         known = list({id(p): p for p in (whole.get(id(p), p) for p in (*wanted, *parameters))}.values())
@@ -187,6 +215,19 @@ class Scene:
             ],
         )
         self._look_up_names()
+
+    def _stood_for(self, modules: Sequence[nn.Module]) -> list[tuple[Tensor, Tensor]]:
+        """Tensors that are trained by hand with their stand-ins. Those of a functional call are none of a module's own
+        parameters, but have their names where all shapes agree."""
+        pairs = [(tensor, leaf) for ref, leaf in self._stand_ins if (tensor := ref()) is not None]
+        if not pairs or any(isinstance(tensor, nn.Parameter) for tensor, _ in pairs):
+            return pairs
+        leaves = [leaf for _, leaf in pairs]
+        for module in modules:
+            own = list(module.parameters())
+            if [p.shape for p in own] == [leaf.shape for leaf in leaves]:
+                return [*pairs, *zip(own, leaves, strict=True)]
+        return pairs
 
     def _look_up_names(self) -> None:
         """Tell what the script calls its model, optimiser and loss function, where it does not call them so."""

@@ -1,16 +1,25 @@
-"""Steps that no hook tells of, found from one backward to the next: compiled ``step()``, updates by hand."""
+"""Steps that no hook tells of, found from one gradient to the next: compiled ``step()``, updates by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from surefoot.observe.compiled import ByHand, Unseen
+from surefoot.observe.by_hand import ByHand, HandWritten
+from surefoot.observe.compiled import Unseen
+from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.home import Home
 from surefoot.observe.scene import Scene
 
+_TRIES = 16  # backwards before the first step whose graph is read for tensors that are trained and no parameters
+
 
 class UntoldSteps:
-    """Looks, while no step was ever told of, whether weights change between two backwards.
+    """Looks, while no step was ever told of, whether weights change from one gradient to the next.
 
     Parameters
     ----------
@@ -22,22 +31,53 @@ class UntoldSteps:
         self._scene, self._home = scene, home
         self._unseen: Unseen | None = None
         self._by_hand: ByHand | None = None  # kept alive while the run lasts
+        self._hand = HandWritten()
+        self._leaves: list[Tensor] = []  # of the backward under way: plain tensors that may be trained
+        self._tries = 0
 
     @property
     def sought(self) -> bool:
-        """Whether a backward has gone before after which a step may come untold."""
-        return self._unseen is not None
+        """Whether a gradient has gone before after which a step may come untold."""
+        return self._unseen is not None or self._hand.sought
 
-    def expect(self) -> Optimizer | None:
+    @property
+    def hand_written(self) -> bool:
+        """Whether tensors are known to be trained that no optimiser holds, nor a module as its parameters."""
+        return self._hand.optimizer is not None
+
+    def begin(self, tensors: Any) -> None:
+        """A backward begins, and no optimiser has ever told of a step: see what it leads to if no parameters do."""
+        hand = self._hand
+        if self.hand_written:
+            self._leaves = hand.held() or hand.now or hand.trained(plain_leaves(tensors))
+        elif self._tries < _TRIES:
+            self._tries += 1
+            leaves = plain_leaves(tensors)
+            self._leaves = leaves if not any(map(self._scene.holder_of, leaves)) else []
+
+    def expect(self, looking: bool) -> Optimizer | None:
         """A backward is over; gives who is going to step, where steps are known to be untold."""
+        leaves, self._leaves = self._leaves, []
+        if leaves:
+            return self.expect_of(leaves, [leaf.grad for leaf in leaves], looking)
         known = self._unseen is not None and self._unseen.confirmed
         self._unseen = Unseen(self._scene.clock.optimizers, known)
         if self._unseen.optimizer is None:
             self._unseen = Unseen(self._without_optimizer(), known)
         return self._unseen.optimizer if known else None
 
-    def ended(self) -> Optimizer | None:
-        """Another backward begins, or the run is over: if weights have changed since the last one, who has stepped."""
+    def expect_of(
+        self, tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], looking: bool
+    ) -> Optimizer | None:
+        """The same where the gradients of ``tensors`` were given to the script."""
+        self._hand.expect(tensors, gradients, looking)
+        return self._hand.optimizer
+
+    def ended(self, asked: Callable[[], list[Tensor]], looking: bool) -> Optimizer | None:
+        """Another gradient is asked for, or the run is over: if weights have changed since the last one, who has
+        stepped. ``asked`` gives what the gradient is taken of, as far as no optimiser holds it."""
+        if self._hand.sought:
+            return self._ended_by_hand(asked, looking)
         unseen = self._unseen
         if unseen is None:
             return None
@@ -50,9 +90,33 @@ class UntoldSteps:
         unseen.confirmed = True
         return optimizer
 
+    def meet(self) -> None:
+        """The step that begins is looked at: get to know what it trains, which may be other tensors than before."""
+        hand = self._hand
+        if hand.now:
+            hand.drop()
+            hand.follow()
+            self._scene.stand_for(hand.now, hand.leaves)
+
     def forget(self) -> None:
         """The run is over."""
         self._unseen = self._by_hand = None
+        self._hand = HandWritten()
+
+    def _ended_by_hand(self, asked: Callable[[], list[Tensor]], looking: bool) -> Optimizer | None:
+        hand = self._hand
+        first = hand.optimizer is None
+        if first and self._scene.clock.steps:
+            hand.forget()  # steps are told of after all
+            return None
+        if not self._home.here() or not hand.ended(asked) or hand.optimizer is None:
+            return None
+        if first:
+            self._scene.stand_for(hand.now, hand.leaves)
+            self._scene.state_of(hand.optimizer)
+        elif looking and hand.now:
+            hand.follow()
+        return hand.optimizer
 
     def _without_optimizer(self) -> list[Optimizer]:
         """Who steps where no optimiser holds what has a gradient: whatever changes the weights by hand."""
@@ -62,3 +126,9 @@ class UntoldSteps:
         self._by_hand = ByHand(owned)
         self._scene.state_of(self._by_hand)
         return [self._by_hand]
+
+
+def plain_leaves(tensors: Any) -> list[Tensor]:
+    """The leaves that a gradient is taken of, if none of them is a parameter."""
+    leaves = read_graph(roots_of(tensors)).leaves
+    return [] if any(isinstance(leaf, Parameter) for leaf in leaves) else leaves

@@ -248,9 +248,13 @@ def _merged(parts: list[_Part]) -> _Part:
     return merged
 
 
-def wrap_loss(original: Callable[..., Any], validation: Validation) -> Callable[..., Any]:
-    """A loss function that also tells. Compiled and scripted code gets the original, by the mark that PyTorch's own
-    wrappers bear for its compilers."""
+def wrap_loss(
+    original: Callable[..., Any], validation: Validation, computed: Callable[[Any], None]
+) -> Callable[..., Any]:
+    """A loss function that also tells; ``computed`` takes each loss of which a gradient may be taken.
+
+    Compiled and scripted code gets the original, by the mark that PyTorch's own wrappers bear for its compilers.
+    """
     name, grad_enabled = original.__name__, torch.is_grad_enabled
 
     @functools.wraps(original)
@@ -258,7 +262,9 @@ def wrap_loss(original: Callable[..., Any], validation: Validation) -> Callable[
         result = original(*args, **kwargs)
         if not grad_enabled():
             validation.evaluated(name, args, kwargs, result)
-        elif validation.listening:
+            return result
+        computed(result)
+        if validation.listening:
             validation.trained(name, args, kwargs, result)
         return result
 

@@ -15,7 +15,7 @@ from surefoot.analysis.softmax import (
     spread,
     target_margins,
 )
-from surefoot.observe.graph import LossSite, saved
+from surefoot.observe.graph import LossSite, chosen_classes, saved
 
 MAX_ROWS = 4096
 MAX_ELEMENTS = 1 << 20  # what passes over whole rows in float32 may read: 4 MiB a copy
@@ -77,8 +77,8 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
 def _targets(loss: LossSite) -> Tensor | None:
     """The right classes, one a row, as :func:`class_last` orders the rows; those to ignore are negative."""
     if loss.chosen is not None:  # a cross-entropy written by hand
-        chosen = saved(loss.chosen, "index")
-        return None if chosen is None or chosen.shape[-1] != 1 else chosen.reshape(-1)[:MAX_ROWS]
+        chosen = chosen_classes(loss)
+        return None if chosen is None else chosen[:MAX_ROWS]
     targets = saved(loss.node, "target") if loss.name == "cross_entropy" else None
     if targets is None or targets.is_floating_point():
         return None

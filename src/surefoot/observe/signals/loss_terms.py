@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import BackwardCFunction
-from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
@@ -42,7 +41,7 @@ class LossTerms(Instrument):
         if len(roots) != 1 or self.tools.scene.checkpointing or self._listeners:
             return
         terms = split(roots[0])
-        parameters = [leaf for leaf in view.leaves if isinstance(leaf, Parameter) and leaf.requires_grad]
+        parameters = [leaf for leaf in view.leaves if view.trains(leaf) and leaf.requires_grad]
         if not terms or not parameters or len(terms) * sum(p.numel() for p in parameters) > MAX_ELEMENTS:
             return
         if not view.complete or not self.tools.affords("terms", 0.7 * len(terms)):

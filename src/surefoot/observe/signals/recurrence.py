@@ -1,8 +1,9 @@
 """How the gradient grows on its way back through time, in modules that a forward runs over and over.
 
 Of a cell, or any layer that is called again and again in one forward, the gradient of each call's output is measured
-in the script's own backward. A fused ``nn.RNN``, ``LSTM`` or ``GRU`` shows the gradient of its output only: what it is
-at the states inside is replayed, for a few sequences, after the backward (a dear reading).
+in the script's own backward; and so it is at each use of a weight that is a bare parameter of a loop. A fused
+``nn.RNN``, ``LSTM`` or ``GRU`` shows the gradient of its output only: what it is at the states inside is replayed, for
+a few sequences, after the backward (a dear reading).
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from torch.optim import Optimizer
 
 from surefoot.dynamics import final_state, growth_rate, state_gradients
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import GraphView
+from surefoot.observe.discover import Layer
+from surefoot.observe.graph import GraphView, Node
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
+from surefoot.observe.time_loops import loops
 
 SEQUENCES = 4  # of a fused module, so many are replayed,
 WINDOW = 128  # and so many of their last time steps
@@ -135,8 +138,30 @@ class Recurrence(Instrument):
             self._handles.append(tensor.register_hook(keep(place, along)))
 
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
-        """The forward is over: what is called from here on is not of this loss."""
+        """The forward is over: what is called from here on is not of this loss. Its graph shows the loops that call no
+        layer."""
         self._open = False
+        models = self.tools.scene.models
+        found: list[tuple[str, Tensor, list[Node]]] = []
+        for leaf, nodes in loops(view, SHORTEST, LONGEST):
+            owned = models.find(leaf)
+            if owned is not None and self._shows_no_calls(owned.layer):
+                found.append((owned.layer.name, leaf, nodes))
+        for part, (name, leaf, nodes) in enumerate(found):
+            if leaf.dim() < max(other.dim() for layer, other, _ in found if layer == name):
+                continue  # a bias goes where its weight goes
+            calls = self._calls.setdefault(name, _Calls())
+            calls.count = max(calls.count, len(nodes))
+            for number, node in enumerate(nodes, 1):
+                measure = self._measure(calls, number, part)
+                self._handles.append(node.register_prehook(partial(_first, measure)))
+
+    def _shows_no_calls(self, layer: Layer) -> bool:
+        """Whether nothing is known of a layer that was run through time; torch's own cells tell by their hooks alone,
+        for what their weights give are gates."""
+        module = None if layer.module is None else layer.module()
+        calls = self._calls.get(layer.name)
+        return not isinstance(module, (nn.RNNBase, nn.RNNCellBase)) and (calls is None or calls.count < SHORTEST)
 
     def withdraw(self) -> None:
         """Take the hooks off."""
@@ -186,6 +211,12 @@ def run_back(replay: _Replay) -> Tensor:
         output = None if output is None else output[:, -WINDOW:]
     last = [replay.gradients.get(place) for place in (1, 2)]
     return state_gradients(module, inputs, state, output_gradient=output, final_gradients=last)
+
+
+def _first(measure: Any, gradients: tuple[Tensor | None, ...]) -> None:
+    """Measure the gradient of what a node of the graph gave."""
+    if gradients and gradients[0] is not None:
+        measure(gradients[0])
 
 
 def _tensors(output: Any) -> list[Tensor]:

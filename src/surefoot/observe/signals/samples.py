@@ -32,7 +32,7 @@ from surefoot.analysis.samples import (
 )
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.data_sites import find_data
-from surefoot.observe.graph import GraphView, LossSite, saved
+from surefoot.observe.graph import GraphView, LossSite, chosen_classes, saved, soft_targets
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_sum import hand_written_expansion
@@ -43,6 +43,7 @@ from surefoot.observe.signals.swings import Swings
 STALE_LOOKS = 4  # after so many looks at one and the same batch, it is asked where others might be
 KEPT_BATCHES = 4096
 KEPT_CLASSES = 4096
+_ROUNDING = 1e-3  # of probabilities that are to sum to one
 NAMED_ROWS = 8  # of a batch whose loss is odd, the rows with the highest losses are named
 
 
@@ -165,7 +166,9 @@ class Samples(Instrument):
                     batch.inputs = inputs
             if view.loss is not None and view.loss.name in ROW_LOSSES:
                 self._read_losses(batch, view.loss)
-            if "loss_expansion" not in batch.known and len(roots) == 1:
+            elif view.loss is not None:
+                self._read_log_probabilities(batch, view.loss, soft_targets(view.loss, view))
+            if batch.known.get("loss_expansion", 1.0) <= 1 and len(roots) == 1:
                 batch.known["loss_expansion"] = hand_written_expansion(roots[0])
             if batch.hashes is not None and batch.rows > KEPT_SAMPLES:
                 self._thin(batch)
@@ -183,13 +186,29 @@ class Samples(Instrument):
             flat = targets.reshape(-1)
             batch.labels = flat[:KEPT_SAMPLES]
             batch.whole_labels = not flat.is_floating_point()
+            if flat.is_floating_point() and len(flat) > 1:
+                batch.numbers["target_deviation"], batch.numbers["target_mean"] = torch.std_mean(flat.float())
+        elif targets.is_floating_point() and targets.dim() == 2:
+            batch.labels = _favoured(targets)
         if expanded > 1:
             return
         options: dict[str, Any] = {"beta": getattr(loss.node, "_saved_beta", getattr(loss.node, "_saved_delta", 1.0))}
         ignore = getattr(loss.node, "_saved_ignore_index", -100)
         # autograd stores the signed index as an unsigned 64-bit number
         options["ignore_index"] = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
-        losses = row_losses(loss.name, inputs, targets, **options)
+        self._keep_losses(batch, row_losses(loss.name, inputs, targets, **options))
+
+    def _read_log_probabilities(self, batch: _Batch, loss: LossSite, weights: Tensor | None) -> None:
+        """Of a cross-entropy that is written by hand, or has probabilities as targets."""
+        classes, made = chosen_classes(loss), saved(loss.node, "result")
+        if classes is not None:
+            batch.labels = classes[:KEPT_SAMPLES]
+            if made is not None and made.dim() == 2 and len(made) == len(classes):
+                self._keep_losses(batch, row_losses("nll_loss", made, classes))
+        elif weights is not None and weights.dim() == 2:
+            batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs
+
+    def _keep_losses(self, batch: _Batch, losses: Tensor) -> None:
         if len(losses) > 1:
             batch.numbers["row_loss_median"] = losses.median()
             batch.numbers["row_loss_max"] = losses.max()
@@ -331,6 +350,14 @@ def _order(past: _Past, labels: np.ndarray, whole: bool) -> dict[str, float]:
         "label_classes": float(order.classes),
         "label_classes_seen": float(len(counts)),
     }
+
+
+def _favoured(targets: Tensor) -> Tensor:
+    """The class that each row of probabilities favours; −1 where a row favours none, or not all are probabilities."""
+    rows = targets[:KEPT_SAMPLES]
+    most, classes = rows.max(dim=1)
+    shares = (rows >= 0).all() & ((rows.sum(dim=1) - 1).abs() < _ROUNDING).all()
+    return torch.where(shares & (most > 0.5), classes, -1)
 
 
 def _first(value: Any, depth: int = 3) -> Tensor | None:
