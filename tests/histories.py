@@ -131,3 +131,9 @@ FEW_RANDOM = (
     ("activations", "saturated_share"),
     ("activations", "called"),
 )
+
+
+def first_cure(found: Finding) -> str | None:
+    """What ``--apply`` does first for a finding: the remedy itself, or the first of several to choose from."""
+    apply = found.remedies[0].apply
+    return None if apply is None else apply.removeprefix("best-of:of=").split("/")[0]

@@ -191,7 +191,7 @@ def test_settings_are_read() -> None:
 @pytest.mark.parametrize(
     ("text", "say"),
     [
-        ("cure", "there is no remedy 'cure'; there are lr-scale, safe-step"),
+        ("cure", "there is no remedy 'cure'; there are lr-scale, lr-search, safe-step"),
         ("lr_scal", "did you mean 'lr-scale'?"),
         ("lr-scale:fator=2", "lr-scale has no setting 'fator'; it has factor=0.1 (times the script's own rate)"),
         ("lr-scale:", "lr-scale has no setting ''"),
@@ -300,4 +300,4 @@ def test_auto_judges_a_run_that_was_killed(ward: Path) -> None:
     done = treated(ward, "patient.py", "too-high")
     assert done.returncode == 0
     (ward / "run" / "diagnosis.json").unlink()
-    assert first_remedy(str(ward / "run")).startswith("lr-scale:factor=")
+    assert first_remedy(str(ward / "run")).startswith("lr-search:factor=")

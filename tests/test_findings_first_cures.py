@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from histories import Stream, falling, flat, layered, train
+from histories import Stream, falling, first_cure, flat, layered, train
 from surefoot.runs import Finding
 
 LN10 = 2.303
@@ -19,10 +19,10 @@ def test_a_rate_that_rose_and_undid_the_run_is_capped_at_what_did_well() -> None
     risen = train(losses, lr=lambda s: 0.01 if s <= 118 else 0.5, constant=LN10).findings()["divergence"]
     assert first(risen) == "lr-cap:max=0.01"
     steady = train(losses, lr=0.01, constant=LN10).findings()["divergence"]
-    assert first(steady) == "lr-scale:factor=0.1"
+    assert first(steady) == "lr-search:factor=0.1"
     nothing_learned = [*flat(120), *[4.0 * 1.2**i for i in range(60)]]
     unknown = train(nothing_learned, lr=lambda s: 0.01 if s <= 118 else 0.5, constant=LN10).findings()["divergence"]
-    assert first(unknown) == "lr-scale:factor=0.1"
+    assert first(unknown) == "lr-search:factor=0.1"
 
 
 def descent(momentum: float, curvature: float | None = None, **defaults: float) -> str | None:
@@ -47,11 +47,11 @@ def descent(momentum: float, curvature: float | None = None, **defaults: float) 
 def test_gradient_descent_is_slowed_by_what_its_first_step_shows(
     momentum: float, curvature: float | None, factor: float
 ) -> None:
-    assert descent(momentum, curvature) == f"lr-scale:factor={1 / factor:g}"
+    assert descent(momentum, curvature) == f"lr-search:factor={1 / factor:g}"
 
 
 def test_optimisers_that_divide_the_gradient_by_its_size_are_slowed_by_their_worst_step() -> None:
-    assert descent(0.0, eps=1e-8) == "lr-scale:factor=0.0001"
+    assert descent(0.0, eps=1e-8) == "lr-search:factor=0.0001"
 
 
 def test_a_loss_that_is_maximised_is_told_as_such() -> None:
@@ -84,7 +84,7 @@ def start(variance: float | None, activation: str = "relu") -> str | None:
     stream = train([1e6, *flat(20, 1e6)], constant=1.0)
     stream.event(1, "initialisation", activation=activation, weight_variance=sizes)
     layered(stream, "activations", "activation_rms", lambda _: [4.0**i for i in range(8)], (1, 2, 4, 8))
-    return first(stream.findings()["exploding-gradient"])
+    return first_cure(stream.findings()["exploding-gradient"])
 
 
 def test_norms_where_no_size_of_the_weights_explains_the_growth() -> None:

@@ -17,7 +17,7 @@ from surefoot.apply.cure import Cure, Desk
 from surefoot.observe.discover import census
 from surefoot.observe.graph import read_graph, roots_of
 
-_LOOKS = 8  # backwards that are looked at, all of the first; then the 16th, 32nd, …
+_EVERY = 8  # backwards: the first ones are looked at, then two in a row of so many, for parameters may come later
 
 
 class AllParameters(Cure):
@@ -37,7 +37,7 @@ class AllParameters(Cure):
         if torch._C._current_graph_task_id() != -1:
             return
         self._backwards += 1
-        if self._backwards > _LOOKS and self._backwards & (self._backwards - 1):
+        if self._backwards > _EVERY and self._backwards % _EVERY > 1:
             return
         leaves = [x for x in read_graph(roots_of(tensors)).leaves if isinstance(x, nn.Parameter) and x.requires_grad]
         optimizers = census().optimizers
@@ -50,6 +50,8 @@ class AllParameters(Cure):
                 # not a group of their own: a scheduler that was made before keeps one rate for each group there was
                 groups = optimizers[shares.index(max(shares))].param_groups
                 max(groups, key=lambda group: len(group["params"]))["params"].extend(still)
+                for x in still:
+                    x.grad = None  # nobody has cleared what came together so far
                 self._added += len(still)
                 self.act()
         self._waiting = {id(x): (weakref.ref(x), x.detach().clone()) for x in missed if all(x is not a for a in still)}

@@ -33,6 +33,17 @@ ENTRIES = (
         (Key("factor", 0.1, "times the script's own rate", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "lr-search",
+        "multiplies the learning rate by a factor that branches of the script find",
+        "the rate is too high or too low, and nobody knows by how much",
+        "lr_search:LearningRateSearch",
+        (
+            Key("factor", 1.0, "where it can't be searched for; above or below 1, the way to search", number(0.0),
+                _POSITIVE),
+            Key("seconds", 120.0, "that the search may take", number(0.0), _POSITIVE),
+        ),
+    ),
+    Entry(
         "safe-step",
         "shortens each step to the radius of convergence of the cross-entropy",
         "spikes and divergence of a classifier or language model",
@@ -233,10 +244,23 @@ ENTRIES = (
         (Key("slope", 0.1, "below zero", number(0.0, 1.0), "a number in (0, 1]"),),
     ),
     Entry(
+        "relu",
+        "puts ReLUs in the place of sigmoids between layers, and draws the weights for them",
+        "signal or gradient vanishes over depth in a network of sigmoids",
+        "relu:ReLU",
+    ),
+    Entry(
         "attention-skip",
         "puts a skip connection around attentions that have none, and norms of torch's Transformer layers first",
         "the tokens of a sequence become one vector over depth",
         "attention_skip:AttentionSkip",
+    ),
+    Entry(
+        "saturation-cap",
+        "scales what enters a tanh or sigmoid down to a size at which its slope is not lost",
+        "units saturate as weights, or a factor in front of them, grow",
+        "saturation_cap:SaturationCap",
+        (Key("rms", 1.5, "largest root mean square of what enters", number(0.0), _POSITIVE),),
     ),
     Entry(
         "qk-clip",
@@ -291,6 +315,38 @@ ENTRIES = (
         "layer_norm:LayerNorm",
     ),
     Entry(
+        "skip-connection",
+        "adds what enters each block of a network to what comes out of it, where both have one shape",
+        "signal or gradient vanishes over depth, and weights of another size do not help",
+        "skip:SkipConnection",
+    ),
+    Entry(
+        "zero-bias",
+        "sets the biases of a model that was just drawn to zero",
+        "units are off, or saturated, for every input from the start",
+        "starts:ZeroBias",
+    ),
+    Entry(
+        "orthogonal-recurrent",
+        "makes recurrent weights of a model that was just drawn orthogonal",
+        "signal or gradient explodes or vanishes through time",
+        "starts:OrthogonalRecurrent",
+        (Key("layers", "", "of the script's own that a loop calls at every time step, with + between", str, "names"),),
+    ),
+    Entry(
+        "forget-gates",
+        "opens the forget gates of LSTMs and GRUs for times up to the length of the sequences",
+        "the gradient vanishes through time",
+        "starts:ForgetGates",
+        (Key("length", 100.0, "of the sequences, in time steps", number(2.0), "a number above 2"),),
+    ),
+    Entry(
+        "off-zero",
+        "draws weights that are zero throughout",
+        "two factors of a product are zero, and keep each other there",
+        "starts:OffZero",
+    ),
+    Entry(
         "critical-init",
         "draws the weights anew, at the critical point of the activation",
         "signal or gradient vanishes or explodes over depth from the first step",
@@ -299,6 +355,17 @@ ENTRIES = (
             Key("activation", "auto", "of the network", one_of(*ACTIVATIONS), f"one of {', '.join(ACTIVATIONS)}"),
             Key("gamma", 0.0, "factor of the skip connection", number(0.0, 0.999, closed=True), "a number in [0, 1)"),
             Key("input_rms", None, "size of the inputs' entries", size_or_auto, "auto or a positive number"),
+        ),
+    ),
+    Entry(
+        "best-of",
+        "takes that of several remedies which lowers the loss most in branches of the script",
+        "there are several ways to cure what is wrong",
+        "best_of:BestOf",
+        (
+            Key("of", ("critical-init", "layer-norm"), "remedies, each as ID or ID:key=value, with / between",
+                lambda text: several(text), "two or more that there are"),
+            Key("seconds", 120.0, "that the trials may take", number(0.0), _POSITIVE),
         ),
     ),
 )  # fmt: skip
@@ -337,6 +404,20 @@ def parse(text: str) -> Choice:
             got = value if equals else part.strip()
             raise ValueError(f"{id}: {name} ({key.meaning}) wants {key.wants}, not {got!r}") from None
     return Choice(id, tuple(settings.items()))
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Read ``ID[:key=value]/ID[:key=value]…``, remedies to choose from.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two, an unknown one, or one that chooses itself.
+    """
+    texts = tuple(text.split("/"))
+    if len(texts) < 2 or any(parse(one).id == "best-of" for one in texts):
+        raise ValueError(text)
+    return texts
 
 
 def _settings_of(entry: Entry) -> str:

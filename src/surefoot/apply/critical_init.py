@@ -6,24 +6,19 @@ nothing behind. Where weights do not look as if they had just been drawn, nothin
 
 from __future__ import annotations
 
-import weakref
 import zlib
 from collections import Counter
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
-from surefoot.apply.cure import Cure, Desk
-from surefoot.apply.fresh import sign_of_training
+from surefoot.apply.cure import Desk
+from surefoot.apply.start import Start
 from surefoot.init.critical import InitPlan, critical_, dense_layers
 from surefoot.observe.attention_sites import feeding_layer
 from surefoot.observe.data_sites import find_data
-from surefoot.observe.discover import census, find_models, unwrap
 from surefoot.observe.graph import GraphView, read_graph
-from surefoot.observe.hook import Hook
 from surefoot.observe.replay import Forward
 from surefoot.observe.residual_sites import find_branches
 from surefoot.observe.signals.initialisation import ACTIVATION_NODES
@@ -31,90 +26,29 @@ from surefoot.observe.signals.initialisation import ACTIVATION_NODES
 Function = str | nn.Module
 
 
-class CriticalInit(Cure):
+class CriticalInit(Start):
     """Calls :func:`surefoot.init.critical_` on each model that the script's optimisers train."""
 
     id = "critical-init"
-    wants_models = True
 
     def __init__(self, desk: Desk, activation: str, gamma: float, input_rms: float | None) -> None:
         super().__init__(desk)
         self.activation, self.gamma, self.input_rms = activation, gamma, input_rms
-        self._hooks: dict[int, Any] = {}
-        self._met: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-        self._stepped = False
-        self._done: list[str] = []
-        if desk.offset:
-            self.note("the run is continued, so its weights are trained; they stay")
 
-    def at_optimizer(self, optimizer: Optimizer) -> None:
-        """Wait for the first forward of each model that it trains."""
-        if self.desk.offset:
-            return
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        modules = census().modules if self.models is None else [m for top in self.models for m in top.modules()]
-        for root in find_models(modules, parameters).roots:
-            model = root.module()
-            if model is not None and model not in self._met:
-                self._met.add(model)
-                # hooks of a compiled model run outside of what is compiled; those of the model below would be traced
-                door = next((m for m in modules if m is not model and unwrap(m)[0] is model), model)
-                handle = door.register_forward_pre_hook(
-                    Hook(partial(self._at_forward, weakref.ref(model))), with_kwargs=True, prepend=True
-                )
-                self._hooks[id(model)] = handle
-
-    def before_step(self, optimizer: Optimizer) -> None:
-        """From here on weights are trained."""
-        self._stepped = True
-
-    def at_close(self) -> None:
-        """Take the hooks off; say so where no model was met."""
-        if self._hooks and self._stepped:
-            self.note("a model's forward is compiled, or was not met; it keeps its weights")
-        for handle in self._hooks.values():
-            handle.remove()
-        self._hooks.clear()
-        if not self._met and not self.desk.offset:
-            self.note("no model was found to be trained; nothing was changed")
-
-    def summary(self) -> str:
-        """What was drawn."""
-        return "; ".join(self._done) if self._done else "drew no weights"
-
-    def _at_forward(
-        self, ref: weakref.ref[nn.Module], door: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        """A forward pre-hook."""
-        model = ref()
-        if torch.compiler.is_compiling() or model is None:
-            return
-        self._hooks.pop(id(model)).remove()
-        try:
-            self._draw(model, args, kwargs)
-        except Exception as error:
-            self.note(f"{type(model).__name__} keeps its weights: {' '.join(str(error).split())}")
-
-    def _draw(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        used = "a step was taken already" if self._stepped else sign_of_training(model)
-        if used is not None:
-            raise ValueError(f"{used}; only a model that was just drawn is drawn anew")
+    def start(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Draw the weights."""
         found, rms, ends = self._tried(model, args, kwargs)
         act: Function = found if self.activation == "auto" else self.activation
         first = next((module.weight for _, module, _ in dense_layers(model)), None)
         if first is None:
             raise ValueError("it has no Linear or Conv layer")
         generator = torch.Generator().manual_seed(_seed(first))
-        copies = _copies_of(model)
         plan = critical_(model, act, self.gamma, self.input_rms or rms or 1.0, generator)
         with torch.no_grad():  # each branch would add its variance to the last one's; from zero they find their size
             for weight in ends:
                 weight.zero_()
-        for other in copies:
-            other.load_state_dict(model.state_dict())
         branches = f", and {len(ends):,} residual branches that begin at zero" if ends else ""
-        self._done.append(_told(model, act, plan) + branches)
-        self.act()
+        return _told(model, act, plan) + branches
 
     def _tried(
         self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -157,22 +91,6 @@ def _activation(view: GraphView) -> Function:
 def _seed(weight: Tensor) -> int:
     """A seed that follows from the weights there were: of the script's own seed, and the same on all ranks."""
     return zlib.crc32(weight.detach().float().cpu().contiguous().numpy().tobytes())
-
-
-def _copies_of(model: nn.Module) -> list[nn.Module]:
-    """Other models that hold the same numbers: targets and averages that the script copied from this one."""
-    mine = list(model.state_dict().values())
-    parts = {id(m) for m in model.modules()}
-    found = []
-    for other in census().modules:
-        if type(other) is type(model) and id(other) not in parts:
-            theirs = list(other.state_dict().values())
-            if len(mine) == len(theirs) and all(
-                a is not b and a.shape == b.shape and a.device == b.device and torch.equal(a, b)
-                for a, b in zip(mine, theirs, strict=True)
-            ):
-                found.append(other)
-    return found
 
 
 def _told(model: nn.Module, act: Function, plan: InitPlan) -> str:

@@ -65,6 +65,10 @@ class Cure:
         self.stopped = ""
         self.models: list[nn.Module] | None = None
         self.noted: set[str] = set()
+        self.reinstate: Callable[[], None] = lambda: None
+        """Puts all cures in place again, telling nobody: for a process that was forked, where they are taken away."""
+        self.add: Callable[[str], None] = lambda _: None
+        """Puts another cure in place, behind all others, as ``--apply`` would."""
 
     def patches(self, guard: Callable[..., Any]) -> Iterable[Patch]:
         """Functions of torch's that it stands before.

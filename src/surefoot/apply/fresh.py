@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.init.critical import dense_layers
+from surefoot.observe.discover import census
 
 _LEAST = 8  # rows or columns that scatter is judged by
 _SIGMAS = 8.0
@@ -59,3 +60,19 @@ def uneven(weight: Tensor, dim: int) -> bool:
         return False
     found = float(squares.transpose(0, dim).reshape(count, -1).mean(dim=1).var())
     return found > expected * (1 + _SIGMAS * math.sqrt(2 / count))
+
+
+def copies_of(model: nn.Module) -> list[nn.Module]:
+    """Other models that hold the same numbers: targets and averages that the script copied from this one."""
+    mine = list(model.state_dict().values())
+    parts = {id(m) for m in model.modules()}
+    found = []
+    for other in census().modules:
+        if type(other) is type(model) and id(other) not in parts:
+            theirs = list(other.state_dict().values())
+            if len(mine) == len(theirs) and all(
+                a is not b and a.shape == b.shape and a.device == b.device and torch.equal(a, b)
+                for a, b in zip(mine, theirs, strict=True)
+            ):
+                found.append(other)
+    return found

@@ -22,10 +22,10 @@ from torch.optim.optimizer import (
     register_optimizer_step_pre_hook,
 )
 
-from surefoot.apply.catalogue import KNOWN
+from surefoot.apply.catalogue import KNOWN, parse
 from surefoot.apply.cure import Cure, Desk
 from surefoot.apply.settings import Choice
-from surefoot.observe.compiled import ByHand
+from surefoot.observe.by_hand import ByHand
 from surefoot.observe.discover import census
 from surefoot.observe.patches import closure_in, followed, with_closure
 
@@ -56,16 +56,22 @@ class Interposer:
     ) -> None:
         self._desk = desk
         self._follows = follows
-        self.cures = [make(choice, desk) for choice in choices]
-        for cure in self.cures:
-            cure.models = None if models is None else list(models)
+        self._models = None if models is None else list(models)
+        self.cures = [self._made(choice) for choice in choices]
         self._off: set[int] = set()  # ids of cures that failed
         self._steps = 0
         self._threads = threading.local()
         self._patched: list[tuple[Any, str, Any, Any]] = []
         for choice in choices:
-            desk.tell("apply", id=choice.id, settings=dict(choice.settings))
-        self._handles: list[Any] = [
+            self._tell(choice)
+        self._handles: list[Any] = []
+        self._put_in_place()
+        if any(cure.wants_models for cure in self.cures):
+            for optimizer in census().optimizers:  # made before the cures came
+                self._met(optimizer)
+
+    def _put_in_place(self) -> None:
+        self._handles = [
             register_optimizer_step_pre_hook(self._begin),
             register_optimizer_step_post_hook(self._amend),
             register_optimizer_step_post_hook(self._end),
@@ -75,12 +81,36 @@ class Interposer:
         if self._any("at_backward"):
             self._put(torch.autograd, "backward", self._backward(torch.autograd.backward))
         for cure in self.cures:
-            for home, name, wrap in cure.patches(functools.partial(self._unless_off, cure)):
-                self._put(home, name, wrap(getattr(home, name)))
+            self._patch_for(cure)
         if any(cure.wants_models for cure in self.cures):
             self._put(Optimizer, "__init__", self._init(Optimizer.__init__))
-            for optimizer in census().optimizers:  # made before the cures came
-                self._met(optimizer)
+
+    def _made(self, choice: Choice) -> Cure:
+        cure = make(choice, self._desk)
+        cure.models = self._models
+        cure.reinstate, cure.add = self._reinstate, self._add
+        return cure
+
+    def _tell(self, choice: Choice) -> None:
+        self._desk.tell("apply", id=choice.id, settings=dict(choice.settings))
+
+    def _patch_for(self, cure: Cure) -> None:
+        for home, name, wrap in cure.patches(functools.partial(self._unless_off, cure)):
+            self._put(home, name, wrap(getattr(home, name)))
+
+    def _reinstate(self) -> None:
+        self.remove()
+        self._desk = Desk(lambda *_, **__: None, self._desk.offset)
+        for cure in self.cures:
+            cure.desk = self._desk
+        self._put_in_place()
+
+    def _add(self, text: str) -> None:
+        choice = parse(text)
+        self._tell(choice)
+        cure = self._made(choice)
+        self.cures.append(cure)
+        self._patch_for(cure)
 
     def remove(self) -> None:
         """Take everything away."""

@@ -3,9 +3,9 @@
 Which parameters these are the first steps show: they are held, trainable, and get no gradient while others do. From
 then on ``detach()`` (or ``.data``) of a tensor that depends on such parameters gives a copy that shows whether it is on
 the way of the loss that their own optimiser steps on. Where it is, the graph is kept; any other (a target, a logged
-number, what a critic is given) is left alone. The same holds for a tensor that is made anew of such a tensor, of its
-``numpy()`` or of its ``tolist()``. ``with torch.no_grad():`` inside of a forward leaves gradients on, if its lines only
-compute (nothing is changed in place), and if that reaches them.
+number, what a critic is given) is left alone. The same holds for a tensor that is made anew of such a tensor, of a list
+of such, of its ``numpy()`` or of its ``tolist()``. ``with torch.no_grad():`` inside of a forward leaves gradients on,
+if its lines only compute (nothing is changed in place), and if that reaches them.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class KeepGraph(Cure):
 
     def _came_back(self, data: Any, frame: FrameType) -> Tensor | None:
         found, tensor = self._left.get(id(data), (None, None))
-        tensor = data if isinstance(data, Tensor) else tensor if found is data else None
+        tensor = data if isinstance(data, Tensor) else tensor if found is data else _stacked(data)
         if tensor is None or not tensor.requires_grad:
             return None
         if any(node in self._kept for node in read_graph([tensor]).nodes):
@@ -200,6 +200,18 @@ class KeepGraph(Cure):
     def summary(self) -> str:
         """Where."""
         return f"kept the graph at {', '.join(self._told)}" if self._told else "kept no graph"
+
+
+def _stacked(data: Any) -> Tensor | None:
+    """What ``torch.tensor`` would make of nested lists, with the graph of the tensors in them; None without any."""
+    if not isinstance(data, list | tuple) or not any(isinstance(x, list | tuple | Tensor) for x in data):
+        return None
+    parts = [x if isinstance(x, Tensor) else _stacked(x) for x in data]
+    like = next((x for x in parts if x is not None and x.requires_grad), None)
+    if like is None:
+        return None
+    number = like.detach()
+    return torch.stack([number.new_tensor(x) if p is None else p for x, p in zip(data, parts, strict=True)])
 
 
 def _only_computes(file: str, line: int) -> bool:

@@ -1,27 +1,24 @@
 """``layer-norm``: what each block of a network makes is brought to mean 0 and variance 1 over its features.
 
 Whatever a block multiplies its signal by, the next one then gets a signal of size 1 (Ba, Kiros, Hinton 2016, arXiv
-1607.06450); so it needs no weights of the right size, and holds where no size would do. A block is the outermost module
-of a class of the script's own that the model holds twice or more; else a Linear or Conv layer. The last one makes the
+1607.06450); so it needs no weights of the right size, and holds where no size would do. The last block makes the
 outputs and stays as it is.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from surefoot.apply.blocks import CONVOLUTION, blocks_of
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.fresh import sign_of_training
 from surefoot.observe.graph import ACCUMULATE, read_graph
 from surefoot.observe.hook import Hook
 from surefoot.observe.replay import Forward
-
-_CONVOLUTION = nn.modules.conv._ConvNd
 
 
 class LayerNorm(ModelCure):
@@ -54,7 +51,7 @@ class LayerNorm(ModelCure):
 
     def _put(self, model: nn.Module, args: Any, kwargs: Any) -> None:
         """See by one run of the model, which leaves nothing behind, which block comes last."""
-        blocks = _blocks(model)
+        blocks = blocks_of(model)
         owners = {id(p): block for block in blocks for p in block.parameters()}
         with torch.enable_grad():
             view = read_graph([t for t in Forward(model, args, kwargs).again() if t.grad_fn is not None])
@@ -83,24 +80,10 @@ class LayerNorm(ModelCure):
         return f"normalised what {self._blocks:,} blocks make over its features"
 
 
-def _blocks(model: nn.Module) -> list[nn.Module]:
-    """The outermost blocks of a model; see the module."""
-    own = Counter(type(m) for m in model.modules() if not type(m).__module__.startswith("torch."))
-    found: list[nn.Module] = []
-    inside: set[int] = set()
-    for module in model.modules():  # the outer ones first
-        weighted = any(p.dim() > 1 for p in module.parameters())
-        block = own[type(module)] > 1 or isinstance(module, nn.Linear | _CONVOLUTION)
-        if module is not model and id(module) not in inside and weighted and block:
-            found.append(module)
-            inside.update(id(m) for m in module.modules())
-    return found
-
-
 def _normed(module: nn.Module, args: Any, output: Any) -> Any:
     """A forward hook."""
     if not isinstance(output, Tensor) or not output.is_floating_point() or output.dim() < 2:
         return None
-    if any(isinstance(m, _CONVOLUTION) for m in module.modules()):
+    if any(isinstance(m, CONVOLUTION) for m in module.modules()):
         return F.group_norm(output, 1) if output[0].numel() > 1 else None
     return F.layer_norm(output, output.shape[-1:]) if output.shape[-1] > 1 else None

@@ -1,7 +1,8 @@
-"""``safe-domain``: roots, logarithms, inverse cosines and exponentials keep to where value and slope are finite.
+"""``safe-domain``: roots, logarithms, inverse cosines, exponentials and quotients keep to where they are finite.
 
 At the edge of a domain the backward multiplies 0 by ∞: a finite loss, and a gradient that is NaN; beyond it the value
-is NaN or infinite too. An argument there is moved to the nearest one that will do, and gets no gradient.
+is NaN or infinite too. An argument there is moved to the nearest one that will do, and gets no gradient. What is
+divided by zero is divided by one: nothing, over a count of nothing, is nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ def _off_zero_by_a_root(x: Tensor) -> Tensor:
 def _off_one(x: Tensor) -> Tensor:
     most = 1 - torch.finfo(x.dtype).eps
     return x.clamp(-most, most)
+
+
+def _not_zero(x: Tensor) -> Tensor:
+    return x.where(x != 0, 1)
 
 
 def _below_overflow(x: Tensor) -> Tensor:
@@ -59,7 +64,10 @@ class SafeDomain(Cure):
             for name, inside in _INSIDE.items():
                 yield home, name, functools.partial(self._guarded, guard, inside)
             yield home, "pow", functools.partial(self._power, guard)
+            for name in ("div", "divide", "true_divide"):
+                yield home, name, functools.partial(self._quotient, guard)
         yield Tensor, "__pow__", functools.partial(self._power, guard)
+        yield Tensor, "__truediv__", functools.partial(self._quotient, guard)
 
     def _guarded(
         self, guard: Callable[..., Any], inside: Callable[[Tensor], Tensor], original: Callable[..., Any]
@@ -81,8 +89,18 @@ class SafeDomain(Cure):
 
         return power
 
+    def _quotient(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def quotient(input: Any, other: Any, *args: Any, **kwargs: Any) -> Any:
+            moved = None
+            if isinstance(other, Tensor) and (trains(input) or trains(other)) and not torch.compiler.is_compiling():
+                moved = guard(self._move, other, _not_zero)
+            return original(input, other if moved is None else moved, *args, **kwargs)
+
+        return quotient
+
     def _move(self, x: Any, inside: Callable[[Tensor], Tensor]) -> Tensor | None:
-        if not trains(x) or not x.is_floating_point():
+        if not (trains(x) or inside is _not_zero) or not x.is_floating_point():
             return None
         moved = inside(x)
         count = (moved != x).sum()

@@ -55,6 +55,8 @@ def text_of(value: Any) -> str:
     """A setting's value as it is written."""
     if value is None:
         return "auto"
+    if isinstance(value, tuple):
+        return "/".join(value)
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.apply.cure import Cure, Desk, gradient_scale, parameters_of
+from surefoot.apply.step_loss import StepLoss
 from surefoot.observe.discover import census
-from surefoot.observe.signals.loss import loss_tensor
 from surefoot.optim.bad_batches import BadBatchGate
 
 _LISTED = 20  # steps that are told by number
@@ -30,28 +30,21 @@ class SkipBadBatch(Cure):
         super().__init__(desk)
         self._how = (factor, window)
         self._gates: weakref.WeakKeyDictionary[Optimizer, BadBatchGate] = weakref.WeakKeyDictionary()
-        self._loss: Tensor | None = None  # summed over the backwards since a step
-        self._stepped = False
+        self._loss = StepLoss()
         self._taken_away: list[tuple[Tensor, Tensor]] = []  # parameters and their gradients
         self._norms: list[weakref.ref[nn.Module]] | None = None
-        self._scalers: list[weakref.ref[Any]] = []
         self._statistics: list[tuple[Tensor, Tensor]] = []  # buffers of batch norms, and what they were
         self._skipped: list[int] = []
         self._seen = 0
 
     def at_backward(self, tensors: Any) -> None:
         """Keep the loss."""
-        if self._stepped:
-            self._loss, self._stepped = None, False
-        loss = loss_tensor(tensors)
-        if loss is not None:
-            value = loss.detach()
-            self._loss = value if self._loss is None else self._loss + value.to(self._loss.device)
+        self._loss.at_backward(tensors)
 
     def before_step(self, optimizer: Optimizer) -> None:
         """Count the step."""
         self._seen += 1
-        self._stepped = True
+        self._loss.stepped()
 
     def at_gradients(self, optimizer: Optimizer) -> None:
         """Judge the batch; if it is bad, take the gradients away."""
@@ -60,12 +53,11 @@ class SkipBadBatch(Cure):
         if not gradients:
             return
         if self._norms is None:
-            found = census()
-            self._norms = [weakref.ref(m) for m in found.modules if isinstance(m, nn.modules.batchnorm._NormBase)]
-            self._scalers = [weakref.ref(scaler) for scaler in found.scalers]
+            modules = census().modules
+            self._norms = [weakref.ref(m) for m in modules if isinstance(m, nn.modules.batchnorm._NormBase)]
         gate = self._gates.setdefault(optimizer, BadBatchGate(*self._how))
         norm = float(torch.nn.utils.get_total_norm(gradients)) / gradient_scale(optimizer)
-        if gate.passes(loss=self._unscaled_loss(), norm=norm):
+        if gate.passes(loss=self._loss.value(), norm=norm):
             return
         for p in parameters:
             if p.grad is not None:
@@ -76,13 +68,6 @@ class SkipBadBatch(Cure):
         self.act()
         signal, value, limit = gate.reasons[0]
         self.desk.tell("skip", id=self.id, signal=signal, value=str(value), limit=str(limit))
-
-    def _unscaled_loss(self) -> float | None:
-        """The loss since the last step, without the factor of a gradient scaler; None if that isn't known."""
-        scalers = [s for ref in self._scalers if (s := ref()) is not None and s.is_enabled()]
-        if self._loss is None or len(scalers) > 1:
-            return None
-        return float(self._loss) / (scalers[0].get_scale() if scalers else 1.0)
 
     def after_step(self, optimizer: Optimizer) -> None:
         """Keep the running statistics of a good step; put the last ones back after a bad one."""

@@ -7,6 +7,8 @@ The first line says where it goes: ``# after: model|optimizer|loss`` (below the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from surefoot.runs.schema import Remedy
 
@@ -19,13 +21,13 @@ def _factor(factor: float) -> float:
 
 
 def lower_rate(factor: float) -> Remedy:
-    """Divide the learning rate by what the evidence says it is too high by."""
+    """Divide the learning rate by what the evidence says it is too high by; ``--apply`` asks the script itself."""
     factor = _factor(factor)
     return Remedy(
         name="lower learning rate",
         why=f"steps about {factor:g} times shorter come back inside what the loss can give",
         how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] /= {factor:g}\n',
-        apply=f"lr-scale:factor={1 / factor:g}",
+        apply=f"lr-search:factor={1 / factor:g}",
     )
 
 
@@ -58,14 +60,24 @@ DESCEND = Remedy(
 
 
 def raise_rate(factor: float) -> Remedy:
-    """Multiply the learning rate by what the evidence says it is too low by."""
+    """Multiply the learning rate by what the evidence says it is too low by; ``--apply`` asks the script itself."""
     factor = _factor(factor)
     return Remedy(
         name="raise learning rate",
         why=f"at {factor:g} times the rate a run of this length moves the weights by about their own size",
         how=f'# after: optimizer\nfor group in optimizer.param_groups:\n    group["lr"] *= {factor:g}\n',
-        apply=f"lr-scale:factor={factor:g}",
+        apply=f"lr-search:factor={factor:g}",
     )
+
+
+def best_of(cures: Sequence[Remedy], *others: str) -> tuple[Remedy, ...]:
+    """The same cures; the first of them is applied as the best of all that ``--apply`` knows, and of ``others``."""
+    known = list(dict.fromkeys([*(cure.apply for cure in cures if cure.apply is not None), *others]))
+    if len(known) < 2:
+        return tuple(cures)
+    beside = ", ".join(id.partition(":")[0] for id in known if id != cures[0].apply)
+    why = f"{cures[0].why} (--apply tries {beside} beside it, and takes what lowers the loss most)"
+    return replace(cures[0], why=why, apply=f"best-of:of={'/'.join(known)}"), *cures[1:]
 
 
 def critical_init(activation: str) -> Remedy:
@@ -178,6 +190,7 @@ KAIMING = Remedy(
         "        if module.bias is not None:\n"
         "            torch.nn.init.zeros_(module.bias)\n"
     ),
+    apply="critical-init",
 )
 ORTHOGONAL = Remedy(
     name="torch.nn.init.orthogonal_",
@@ -208,6 +221,7 @@ RELU_FOR_SIGMOID = Remedy(
         "    if isinstance(module, torch.nn.Linear):\n"
         '        torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")\n'
     ),
+    apply="relu",
 )
 LEAKY = Remedy(
     name="torch.nn.LeakyReLU in place of torch.nn.ReLU",
@@ -223,15 +237,10 @@ LEAKY = Remedy(
     apply="leaky-relu",
 )
 ZERO_BIAS = Remedy(
-    name="biases at zero",
+    name="surefoot.init.zero_bias_",
     why="with zero biases and symmetric weights every unit is on for about half of the inputs",
-    how=(
-        "# after: optimizer\n"
-        "import torch\n"
-        "for module in model.modules():\n"
-        '    if isinstance(getattr(module, "bias", None), torch.nn.Parameter):\n'
-        "        torch.nn.init.zeros_(module.bias)\n"
-    ),
+    how="# after: optimizer\nfrom surefoot.init import zero_bias_\nzero_bias_(model)\n",
+    apply="zero-bias",
 )
 LOGITS_FROM_MODEL = Remedy(
     name="raw logits to the loss",

@@ -17,3 +17,7 @@ from surefoot.init.flow import kernel_flow as kernel_flow
 from surefoot.init.flow import pair_kernel as pair_kernel
 from surefoot.init.moments import GaussianMoments as GaussianMoments
 from surefoot.init.moments import gaussian_moments as gaussian_moments
+from surefoot.init.starts import off_zero_ as off_zero_
+from surefoot.init.starts import open_forget_gates_ as open_forget_gates_
+from surefoot.init.starts import orthogonal_recurrent_ as orthogonal_recurrent_
+from surefoot.init.starts import zero_bias_ as zero_bias_
