@@ -45,6 +45,10 @@ def test_large_inputs_need_harm_to_be_more_than_an_info() -> None:
     well = entering(train(falling(150), constant=LN10), 12.0).findings()["unscaled-inputs"]
     assert well.severity == "info"
     assert "unscaled-inputs" not in entering(train(falling(150), constant=LN10), 9.0).findings()
+    later = entering(train(falling(150), constant=LN10), 12.0)  # a rectifier has passed the size on
+    for step in (1, 2, 4):
+        later.row(step, "activations", {("saturated_share", "fc"): NAN, ("saturated_share", "fc2"): 0.9})
+    assert later.findings()["unscaled-inputs"].severity == "warning"
     absurd = entering(train(falling(150, first=30.0), constant=LN10), 12.0).findings()["unscaled-inputs"]
     assert absurd.severity == "warning" and absurd.first_step == 1 and absurd.where == ("fc",)
     lost = entering(train([2.3, 90.0, NAN, NAN], constant=LN10), 500.0).findings()["unscaled-inputs"]
@@ -131,6 +135,20 @@ def test_expansion_at_two_looks() -> None:
     assert labelled([{"loss_expansion": 1}] * 5).loud() == []
 
 
+def test_groups_that_come_one_after_the_other() -> None:
+    def sites(spread: float, share: float) -> list[str]:
+        stream = train([share if step % 16 == 1 else 0.3 for step in range(1, 257)], constant=1.0, looks=range(257))
+        for i, step in enumerate((1, 2, 4, 8, 16, 32, 48, 64, 65, 80, 81, 96, 97, 112, 113, 128, 129, 160, 161, 192)):
+            row = {"batch_rows": 64, "batch_returned": float(i > 4), "target_deviation": 1.0}
+            row |= {"target_mean": spread * ((i * 5) % 7 - 3)}
+            stream.row(step, "samples", {(signal, ""): value for signal, value in row.items()})
+        return stream.loud()
+
+    assert sites(1.0, 5.0) == ["unshuffled-data"]
+    assert "unshuffled-data" not in sites(0.03, 5.0)  # means of shuffled data: 1/√64 of the deviation
+    assert "unshuffled-data" not in sites(1.0, 0.5)  # groups, and none is forgotten
+
+
 def terms(ratio: float, quiet: Callable[[int], float], weight: float = 1.0, kind: str = "mse_loss") -> Stream:
     stream = Stream()
     for step in range(10, 500, 20):
@@ -148,6 +166,29 @@ def test_a_drowned_term() -> None:
     assert terms(0.005, lambda s: 0.5, weight=0.01).loud() == []  # small by design
     assert terms(0.005, lambda s: 1e-3 * s, kind="mean_sum").findings() == {}  # a penalty that rises from nothing
     assert terms(0.005, lambda s: 0.5, kind="kl_div").findings()["loss-term-imbalance"].severity == "info"
+
+
+def held(fit: float = 0.44, cosine: float = -1.0, constant: float = NAN) -> list[str]:
+    """A residual that weighs 10⁴ and its fit: gradients that cancel once the residual is down."""
+    stream = train(falling(128, first=600.0, last=0.5), constant=constant)
+    for step in (4, 8, 16, 32, 64, 96, 112, 128):
+        loud = 600.0 if step < 20 else 0.4
+        quiet = 0.44 * (1 - step / 128) + fit * step / 128
+        whole = math.sqrt(loud**2 + 0.16 + 2 * loud * 0.4 * cosine * 0.999)
+        row = {("term_gradient_norm", "squared_error"): loud, ("term_gradient_norm", "mse_loss"): 0.4}
+        row |= {("term_alignment", "squared_error"): (loud + 0.4 * cosine * 0.999) / whole}
+        row |= {("term_alignment", "mse_loss"): (0.4 + loud * cosine * 0.999) / whole}
+        row |= {("term_value", "squared_error"): 5e4 / step**3, ("term_value", "mse_loss"): quiet}
+        row |= {("term_weight", "squared_error"): 1e4, ("term_weight", "mse_loss"): 1.0}
+        stream.row(step, "terms", row)
+    return stream.loud()
+
+
+def test_a_term_that_is_held_where_a_louder_one_has_put_it() -> None:
+    assert held() == ["loss-term-imbalance"]
+    assert held(fit=0.2) == []  # it is learned
+    assert held(cosine=0.0) == []  # nothing holds it: it is as low as it gets
+    assert held(cosine=0.0, constant=0.43) == ["loss-term-imbalance"]  # it knows nothing
 
 
 def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth() -> None:

@@ -159,6 +159,9 @@ def test_terms_are_left_alone_where_somebody_listens(listening):
     assert len(heard) == (3 if listening == "hook" else 0)
 
 
+LABELS = torch.zeros(10, dtype=torch.long)
+
+
 def broadcast(shape, loss):
     model = mlp(6, 1)
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
@@ -177,6 +180,10 @@ def broadcast(shape, loss):
         F.smooth_l1_loss,
         lambda p, t: ((p - t) ** 2).mean(),
         lambda p, t: (t - p).abs().sum() / 10,
+        lambda p, t: (p - t + F.softplus(2 * (t - p)) - math.log(2)).mean(),
+        lambda p, t: 1.0 - (p.sigmoid() * t).mean(),
+        lambda p, t: -torch.minimum(p.exp() * t, p.exp().clamp(0.8, 1.2) * t).mean() / 2 + p.square().mean(),
+        lambda p, t: (F.cross_entropy(p * torch.ones(2), LABELS, reduction="none") * t[:, None]).mean(),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Using a target size")
@@ -184,6 +191,42 @@ def test_expansion_of_the_loss(loss):
     assert broadcast((10,), loss) == 10
     assert broadcast((10, 1), loss) == 1
     assert broadcast((1,), loss) == 1
+
+
+def test_pairs_that_are_meant_are_no_expansion():
+    assert broadcast((10,), lambda p, t: (p.squeeze(1)[:, None] - t).abs().mean()) == 1  # an energy distance
+    assert broadcast((10,), lambda p, t: ((p * t) ** 2).mean()) == 1  # a kernel: no mean of products
+    assert broadcast((10,), lambda p, t: (p * t * torch.eye(10)).sum()) == 1
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z, y: F.mse_loss(z, F.one_hot(y, 3).float()),
+        lambda z, y: F.cross_entropy(z, F.one_hot(y, 3).float(), label_smoothing=0.1),
+        lambda z, y: -(z.log_softmax(1) * F.one_hot(y, 3)).sum(1).mean(),
+        lambda z, y: -z.log_softmax(1)[torch.arange(len(y)), y].mean(),
+        lambda z, y: -z.log_softmax(1).gather(1, y[:, None]).mean(),
+    ],
+)
+def test_labels_of_losses_that_are_not_cross_entropy_of_numbers(loss):
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    y = torch.tensor([1, 1, 1, 1, 1, 1, 2, 2, 2, 2])
+    with watching(1) as seen:
+        step(optimizer, loss(model(torch.randn(10, 6)), y))
+    assert seen.signal("label_majority") == {1: 1.0} and seen.signal("label_rising") == {1: 1.0}
+    assert seen.signal("label_purity")[1] == pytest.approx((6 * 5 + 4 * 3) / 90)
+
+
+def test_targets_that_favour_no_class_have_no_labels():
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        for targets in (torch.rand(10, 3) + 1, torch.full((10, 3), 1 / 3)):
+            step(optimizer, F.mse_loss(model(torch.randn(10, 6)), targets))
+    assert not seen.signal("label_purity")
 
 
 def anew(loader, x, y):
@@ -297,6 +340,17 @@ def test_an_odd_batch_is_read_although_nobody_looked():
     assert [s for s, _ in odd] == [41]
     assert odd[0][1]["rows"][0] == 3
     assert list(seen.signal("input_max", "0")) == [30, 41, 60]
+
+
+@pytest.mark.parametrize("count", [0, 4])
+def test_a_few_odd_batches_are_read_though_the_budget_is_spent(monkeypatch, count):
+    monkeypatch.setattr("surefoot.observe.observer.ODD_BATCHES", count)
+    torch.manual_seed(0)
+    model = mlp()
+    with watching() as seen:
+        seen.observer.budget.spent = 1e6
+        corrupted(model, torch.optim.SGD(model.parameters(), 1e-3), 40)
+    assert [s for s, kind, _ in seen.events if kind == "odd_batch"] == ([41] if count else [])
 
 
 @pytest.mark.parametrize("keep", [False, True])

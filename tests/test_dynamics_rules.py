@@ -150,14 +150,16 @@ def test_labels_that_are_drowned_by_an_error() -> None:
 
 
 def test_few_samples_that_throw_the_loss_up() -> None:
-    def rise(concentration: float, peak: float) -> list[str]:
+    def rise(concentration: float, peak: float, share: float = 0.95, correlation: float = 1.0) -> list[str]:
         stream = train([*falling(40, 2.0, 0.5, 0.001), peak, *flat(40, 0.6, 0.001)], constant=2.0)
-        values = {"energy_share": 0.95, "concentration": concentration, "lag1": 1.0, "correlation": 1.0}
+        values = {"energy_share": share, "concentration": concentration, "lag1": -0.3, "correlation": correlation}
         stream.row(42, "samples", {(f"opposing_{name}", ""): value for name, value in values.items()})
         return stream.loud()
 
     assert rise(0.8, 3.0) == ["opposing-outliers"]
     assert rise(0.2, 3.0) == rise(0.8, 0.6) == []
+    assert rise(0.55, 3.0, 0.7, -0.6) == ["opposing-outliers"]  # two groups that move against each other
+    assert rise(0.55, 3.0, 0.7, 0.6) == rise(0.4, 3.0, 0.7, -0.6) == rise(0.55, 0.6, 0.7, -0.6) == []
 
 
 def test_a_bad_batch_that_is_only_seen_in_hindsight() -> None:

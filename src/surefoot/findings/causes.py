@@ -177,8 +177,13 @@ EFFECTS: dict[str, frozenset[str]] = {
             "unsafe-step",
         }
     ),
-    "saturated-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters", "stalled"}),
-    "dead-units": frozenset({"vanishing-gradient", "learning-rate-too-low", "frozen-parameters", "stalled"}),
+    # what is off, or flat, for every input answers all inputs alike
+    "saturated-units": frozenset(
+        {"vanishing-gradient", "learning-rate-too-low", "frozen-parameters", "stalled", "rank-collapse"}
+    ),
+    "dead-units": frozenset(
+        {"vanishing-gradient", "learning-rate-too-low", "frozen-parameters", "stalled", "rank-collapse"}
+    ),
     "vanishing-gradient": frozenset(
         {
             "learning-rate-too-low",

@@ -40,6 +40,7 @@ class LossLevel:
     negative : a loss below zero was seen, so zero is no lower bound.
     nonfinite_step : first step of the newest unbroken stretch of NaN or infinite losses, else None.
     refreshed : the newest row refreshed the medians.
+    marks : steps, an eighth of the run apart, and ``recent`` at each of them.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class LossLevel:
         "first_step",
         "lost_step",
         "low",
+        "marks",
         "negative",
         "newest",
         "newest_step",
@@ -78,6 +80,7 @@ class LossLevel:
         self.nonfinite_step: int | None = None
         self.lost_step: int | None = None
         self.nonfinite_rows = 0
+        self.marks: list[tuple[int, float]] = []
         self._window: deque[float] = deque(maxlen=WINDOW)
         self._constants: deque[float] = deque(maxlen=16)
         self._shares: deque[float] = deque(maxlen=8)
@@ -122,6 +125,8 @@ class LossLevel:
             self.lost_step = None
         elif self.lost_step is None:
             self.lost_step = self.newest_step
+        if not self.marks or 8 * self.steps >= 9 * (self.marks[-1][0] - self.first_step) + 8:
+            self.marks.append((self.newest_step, self.recent))
         self.refreshed = True
 
     def add_constant(self, constant: float, loss: float = math.nan) -> None:
@@ -172,6 +177,12 @@ class LossLevel:
         # from far above, a loss that is not down to a constant's yet may be on its way
         near = 5 * self.constant >= self.first or self.recent <= 1.1 * self.constant
         return self.known and near and self.recent >= _CONSTANT * self.constant
+
+    @property
+    def at_half(self) -> float:
+        """``recent`` as it was when the run was half as long, NaN where no loss is that old."""
+        half = self.first_step + self.steps / 2
+        return next((recent for step, recent in reversed(self.marks) if step <= half), math.nan)
 
     @property
     def base(self) -> float:

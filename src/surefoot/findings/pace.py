@@ -6,11 +6,12 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-from surefoot.findings.levels import LossLevel
+from surefoot.findings.levels import EARLY, LossLevel
 
 # Overshoot of a step that promises a thousandth of the loss: of the healthy runs of the clinic all had four times that
 # within a hundred steps, and most had twenty times.
 SMALL_PROMISE = 5e-4
+STIRRED = 0.1  # of their size that the weights moved: of less, and nothing learned, it is the rate that is too low
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Pace:
     ----------
     movement : Σ ‖Δθ‖/‖θ‖ over all steps so far, the steps between two looks counted like the later look: an upper
         bound of how far the weights can have moved, in units of their own size.
+    promised : Σ −⟨g, Δθ⟩/Λ over all steps so far, counted in the same way: for a convex loss no less than the share
+        of it that they can have taken away. Looks at which Λ was unknown count as nothing.
+    opening : ``movement`` over the first 16 steps.
+    overshot : the newest looks whose overshoot was 1 or more, at most 4 of them.
     peak_overshoot, peak_rate : the largest seen so far, and ``peak_step`` the step of the first of them.
     """
 
@@ -46,15 +51,19 @@ class Pace:
         "first",
         "movement",
         "newest",
+        "opening",
+        "overshot",
         "peak_overshoot",
         "peak_rate",
         "peak_step",
+        "promised",
     )
 
     def __init__(self) -> None:
         self.newest: deque[Stride] = deque(maxlen=64)
         self.first: list[Stride] = []
-        self.movement = 0.0
+        self.overshot: deque[Stride] = deque(maxlen=4)
+        self.movement = self.opening = self.promised = 0.0
         self.peak_overshoot = self.peak_rate = 0.0
         self.peak_step = 0
 
@@ -85,6 +94,12 @@ class Pace:
         self.newest.append(stride)
         if len(self.first) < 4:
             self.first.append(stride)
+        if overshoot > 0:
+            self.promised += 2 * overshoot * gap
+        if step <= self.first[0].step + EARLY:
+            self.opening = self.movement
+        if overshoot >= 1:
+            self.overshot.append(stride)
         if overshoot > self.peak_overshoot:
             self.peak_overshoot, self.peak_step = overshoot, step
         self.peak_rate = max(self.peak_rate, rate)
@@ -92,6 +107,11 @@ class Pace:
     def moved_by(self, step: int) -> float:
         """Σ ‖Δθ‖/‖θ‖ up to a step after the last look, the steps since counted like it."""
         return self.movement + (self.newest[-1].rate * (step - self.newest[-1].step) if self.newest else 0.0)
+
+    def promised_by(self, step: int) -> float:
+        """``promised`` up to a step after the last look, the steps since counted like it."""
+        last = self.newest[-1] if self.newest else None
+        return self.promised + (2 * last.overshoot * (step - last.step) if last and last.overshoot > 0 else 0.0)
 
     def last(self, n: int) -> list[Stride]:
         """The newest ``n`` strides, newest last."""

@@ -15,9 +15,24 @@ def stuck_for(history: History, steps: int) -> bool:
     return bool(levels) and all(level.stuck and level.steps >= steps for level in levels)
 
 
+def resting(level: LossLevel, left: float = 0.2, slowed: float = 0.9) -> bool:
+    """The loss is above a fifth of where it began, or of a constant's, and hardly lower than at half of the run.
+
+    Something may have been learned: an offset, the commonest answer, a first easy part.
+    """
+    began = min(level.first, level.constant) if level.known else level.first
+    return not level.negative and level.recent > left * began and level.recent > slowed * level.at_half
+
+
+def one_loss(history: History) -> bool:
+    """There is one loss, of one optimiser or of several that share it; adversaries have one each."""
+    return len({(level.first, level.newest, level.newest_step) for level in history.losses.values()}) == 1
+
+
 def fit(history: History) -> bool:
-    """Some loss is down to a tenth of where it began: small gradients are what is left."""
-    return any(level.count >= 3 and level.recent < 0.1 * abs(level.first) for level in history.losses.values())
+    """Some loss is down to a tenth of where it began: small gradients are left. Below zero that says nothing."""
+    levels = history.losses.values()
+    return any(v.count >= 3 and not v.negative and v.recent < 0.1 * abs(v.first) for v in levels)
 
 
 def warming_up(history: History) -> bool:
@@ -33,6 +48,20 @@ def growing(history: History) -> bool:
     """Some optimiser's gradient is twice its median or more: a plateau that is about to end."""
     norms = [[stride.gradient_norm for stride in pace.newest] for pace in history.paces.values() if pace.newest]
     return any(found[-1] > 2 * sorted(found)[len(found) // 2] for found in norms)
+
+
+def units_lost(history: History) -> int | None:
+    """The first look at which half of the units of some layer had died or saturated that had not at the start."""
+    found = []
+    for signal in ("dead_share", "saturated_share"):
+        firsts, newest = history.first_layers(signal), history.layers(signal)
+        if newest is None or not firsts:
+            continue
+        for name, share in zip(newest.names, newest.values, strict=True):
+            if share >= 0.5 and not firsts[0][name] >= 0.5 * share:
+                steps, shares = history.series(signal, name)
+                found.append(int(steps[shares >= 0.5][0]))
+    return min(found, default=None)
 
 
 def settled(history: History, level: LossLevel) -> bool:

@@ -14,6 +14,8 @@ WITHOUT_CRITICAL_POINT = frozenset({"sigmoid", "softplus"})  # Roberts, Yaida, H
 CRITICAL = {"relu": 2.0, "leaky_relu": 2.0, "tanh": 1.0, "gelu": 1.983, "silu": 1.988, "mish": 2.014,
             "hardswish": 1.972, "elu": 1.0, "": 1.0}  # fmt: skip
 
+_OTHER_WAYS = ("skip-connection", "zero-bias")  # past the blocks; and through gates that biases hold shut
+
 
 def activation_of(history: History) -> str:
     """The network's commonest activation as its first look saw it; "" where it saw none."""
@@ -52,11 +54,12 @@ def cures_of_start(history: History, grown: Profile | None = None, toward_output
         # of activations that are functions nothing can be put in the place
         replaceable = bool(history.wheres("saturated_share"))
         both = (remedies.RELU_FOR_SIGMOID, remedies.LAYER_NORM)
-        return both if replaceable else both[::-1]
+        return remedies.best_of(both if replaceable else both[::-1])
     weights = remedies.critical_init(activation)
     if grown is None or not history.events("initialisation"):
-        return (weights, remedies.LAYER_NORM)
+        return remedies.best_of((weights, remedies.LAYER_NORM), *_OTHER_WAYS)
     size = weight_size(history, grown)
     # layers of the script's own have no size that is known, and products of layers grow by more than theirs
     drawn = explained(grown.slope if toward_output else -grown.slope, size / CRITICAL.get(activation, 1.0))
-    return (weights, remedies.LAYER_NORM) if drawn else (remedies.LAYER_NORM, weights)
+    both = (weights, remedies.LAYER_NORM) if drawn else (remedies.LAYER_NORM, weights)
+    return remedies.best_of(both, *_OTHER_WAYS)

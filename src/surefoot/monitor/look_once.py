@@ -18,7 +18,7 @@ from surefoot.monitor.inspect import Subject, loss_of
 from surefoot.monitor.session import Session
 from surefoot.monitor.start_facts import start_facts
 from surefoot.monitor.synthetic import synthetic
-from surefoot.observe.compiled import ByHand
+from surefoot.observe.by_hand import ByHand
 from surefoot.observe.signals.activations import first_tensor
 from surefoot.observe.start import StartProbe
 

@@ -100,7 +100,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "times the 8 changes that tell a swing), or at one where inputs of six times the usual size are among the "
             "data.\n"
             "Or, without a swing so far, a loss as far above its best, with nine tenths of all change one pattern and "
-            "six tenths of it carried by the top 5 %."
+            "six tenths of it carried by the top 5 %; or with half of it one pattern, half carried by them, and a "
+            "correlation ≤ −½ between the groups."
         ),
         source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
         not_this=(
@@ -122,7 +123,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "all labels seen if shuffled.\n"
             "Threshold: purity ≥ 0.8 in three quarters of at least four looks, with different majorities, where "
             "shuffled data would show 0.75 or less; or labels that only go one way within three quarters of the "
-            "batches, over half of the classes at most."
+            "batches, over half of the classes at most.\n"
+            "Real-valued targets: n Var(batch means)/Var(within) ≥ 10 over at least six batches, by medians, once "
+            "batches have come again, and two of them with a loss 1.5 times that of their own mean."
         ),
         source="arithmetic: shuffled labels of 8 rows or more do this once in thousands of batches",
         not_this=(
@@ -142,13 +145,14 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         mathematics=(
             "Σᵢⱼ (fᵢ − yⱼ)²/n² = Σᵢ (fᵢ − ȳ)²/n + var y: the minimum is fᵢ = ȳ.\n"
-            "Judged: loss_expansion, the number of differences over the number of predictions or targets.\n"
+            "Σᵢⱼ fᵢ aⱼ/n² = f̄ ā: of products (log-probabilities times advantages) only the averages are left.\n"
+            "Judged: loss_expansion, the number of pairs over the number of predictions or targets.\n"
             "Threshold: above 1 at two looks."
         ),
         source="arithmetic; no matter of degree",
         not_this=(
             "One target for all rows, or one row for all targets, uses each number of the other side once. Pairwise "
-            "losses subtract a tensor from itself."
+            "losses subtract a tensor from itself, or make pairs of rows by [:, None]."
         ),
         remedies=("targets of the predictions' shape",),
         severities="critical where the loss learns nothing, else warning",
@@ -168,7 +172,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "gradient's make one of the larger's), for a term whose weight is 1, or the other's, and whose value has "
             "neither halved after the first quarter of the steps nor come below a tenth of its first. Or 0.1 or "
             "less from the first look on, with a hundredth of the other's value or less, while the value rises tenfold "
-            "over four looks and three doublings of the steps."
+            "over four looks and three doublings of the steps. Or 0.01 or less at the first looks, for an error or "
+            "score that never fell by a tenth, though the other did to a tenth; and gᵢ·r/‖r‖² ≤ −½ now, r being the "
+            "gradient of all other terms (−1 where they cancel), or as long again at what a constant scores."
         ),
         source="Wang, Teng, Perdikaris 2021, SIAM J. Sci. Comput. 43 (A3055)",
         not_this=(
@@ -176,7 +182,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "starts at nothing and rises is doing its work."
         ),
         remedies=("terms weighted by their gradients",),
-        severities="warning between errors or scores of predictions, else info",
+        severities="warning between errors or scores of predictions, or for one that was never learned, else info",
     ),
     Explanation(
         id="overfitting",

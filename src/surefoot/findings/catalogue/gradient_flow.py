@@ -43,7 +43,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "surefoot.init.critical_",
             "torch.nn.LayerNorm after each block",
             "torch.nn.ReLU in place of torch.nn.Sigmoid",
-            "forget gates open at the start",
+            "surefoot.init.open_forget_gates_",
             "surefoot.losses.gradient_penalty",
         ),
         severities="critical beyond 2^-24 in a run that learns nothing, else warning",
@@ -99,14 +99,16 @@ ENTRIES: tuple[Explanation, ...] = (
             "logarithm.\n"
             "Threshold: 2^6 over the whole depth for an info; above, what the consequence's own rule says of a start "
             "at which the gradient falls by 2^6 or the signal changes by 2^10 and more; or a decay to 2^-18 at the "
-            "start and a loss that has learned nothing for 128 steps since."
+            "start and a loss that has learned nothing for 128 steps since. In few layers: weights of four times the "
+            "critical variance with a first loss of three times a constant's, and units lost or a loss at rest after "
+            "64 steps; or a fiftieth of it, a signal that halves five times, and nothing learned."
         ),
         source=_PRINCIPLES,
         not_this=(
-            "Networks of a few layers, normalised or with skip connections, forgive any size: their profile over depth "
-            "is no straight line, or the size of the weights explains less than half of it. A deep network that learns "
-            "all the same gets an info. An activation without a critical point, such as the sigmoid, is not cured by "
-            "other weights: that is vanishing-gradient alone."
+            "Networks of a few layers, normalised or with skip connections, forgive most sizes: their profile over "
+            "depth is no straight line, or the size of the weights explains less than half of it. A deep network that "
+            "learns all the same gets an info. An activation without a critical point, such as the sigmoid, is not "
+            "cured by other weights: that is vanishing-gradient alone."
         ),
         remedies=("surefoot.init.critical_", "torch.nn.LayerNorm after each block"),
         severities="warning or critical with the vanishing or exploding gradient it is the start of, warning where "
@@ -134,7 +136,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "a factor of ten or so. A gradient that dies out through time while the loss learns nothing is "
             "vanishing-gradient."
         ),
-        remedies=("orthogonal recurrent weights", "torch.nn.utils.clip_grad_norm_"),
+        remedies=("surefoot.init.orthogonal_recurrent_", "torch.nn.utils.clip_grad_norm_"),
         severities="critical from 2^24 on where the loss learns nothing or is lost, else warning",
     ),
     Explanation(
@@ -190,7 +192,7 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         remedies=(
             "torch.nn.LeakyReLU in place of torch.nn.ReLU",
-            "biases at zero",
+            "surefoot.init.zero_bias_",
             "torch.nn.init.kaiming_normal_",
         ),
         severities="critical from 90 % of a layer on in a run that learns nothing, else warning; info in a run that "
@@ -218,7 +220,12 @@ ENTRIES: tuple[Explanation, ...] = (
             "where the loss learns nothing. Gates and a sigmoid at the output are meant to saturate; the output's is "
             "not counted."
         ),
-        remedies=("surefoot.init.critical_", "torch.nn.init.orthogonal_", "biases at zero", "lower learning rate"),
+        remedies=(
+            "surefoot.init.critical_",
+            "torch.nn.init.orthogonal_",
+            "surefoot.init.zero_bias_",
+            "lower learning rate",
+        ),
         severities="critical from 90 % of a layer on in a run that learns nothing, else warning; info in a run that "
         "learns where they saturated later",
     ),

@@ -18,8 +18,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "  > 2  even in a quadratic bowl the step lands higher than it began (lr > 2/λ).\n"
             "Judged: predicted_decrease/(2·loss) and update_norm/weight_norm, together with the loss.\n"
             "Threshold: overshoot of ½ or steps of a tenth of the weights at two looks, and a loss a quarter above its "
-            "first level (or a constant prediction's) beyond its noise; the docstring of the rule has the other ways. "
-            "Overshoot alone condemns nothing."
+            "first level (or a constant prediction's) beyond its noise; or steps that overshot three times, or moved "
+            "the weights by twice their own size in 16 steps, and a loss that rests far from a fit from 64 steps on; "
+            "the docstring of the rule has the other ways. Overshoot alone condemns nothing."
         ),
         source="Polyak 1987, Introduction to Optimization, §5.3; the run's own losses for the harm",
         not_this=(
@@ -37,7 +38,8 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         severities=(
             "critical with harm; warning for two looks with overshoot 2 or more while the loss does not go down; both "
-            "after 16 losses, for a jump of the first steps may heal by itself"
+            "after 16 losses, for a jump of the first steps may heal by itself; warning for a run that learned "
+            "something after such a jump and rests there"
         ),
     ),
     Explanation(
@@ -51,7 +53,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: update_norm/weight_norm (the share of their size that the weights move in a step) and elasticity "
             "‖g‖‖θ‖/L, which tells a missing gradient from a missing step.\n"
             "Threshold: a median below 2e-5 after 48 steps, every step promising less than 1e-4 of the loss, with "
-            "elasticity 0.05 or more and a loss within 5 % (and twice its noise) of its first level."
+            "elasticity 0.05 or more and a loss within 5 % (and twice its noise) of its first level.\n"
+            "Or, where the weights moved by less than a tenth of their size: Σ −⟨g, Δθ⟩/L, what all steps together "
+            "promised, which bounds what a convex loss can have lost: below a fifth at the end of a run that learned "
+            "nothing. Or a stability coefficient below 1/500 at every reading, and a loss at rest far from a fit."
         ),
         source="arithmetic: at 2e-5 more than 50,000 steps move the weights by their own size; healthy runs, also "
         "with a tenth of a good rate, need 20,000 at most",
@@ -76,7 +81,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Where the loss began near minus what a constant prediction scores, it is the negative of a loss function: "
             "then it must not fall below twice that, and the sign is what is wrong.\n"
             "Where every step is on one and the same batch, so that nothing but the steps can raise the loss: a "
-            "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning."
+            "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning.\n"
+            "A loss of a known scale that climbs back to twice its best and half of its first, higher with each eighth "
+            "of the run: a warning."
         ),
         source="the run's own history, and the loss of the best constant prediction",
         not_this=(
@@ -90,7 +97,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "steps down the loss",
             "torch.nn.utils.clip_grad_norm_",
         ),
-        severities="critical; a warning for what is lost on one batch",
+        severities="critical; a warning for what is lost on one batch, or slowly",
     ),
     Explanation(
         id="unsafe-step",
@@ -212,7 +219,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "clips.\n"
             "Threshold: below 1 at the last four looks, 0.1 by the median, and a loss that has learned nothing in 48 "
             "steps because of it: SGD's steps below 2e-5 of the weights that would be above without clipping; or ε "
-            "leaving 1/16 of an adaptive optimiser's step, and half without clipping."
+            "leaving 1/16 of an adaptive optimiser's step, and half without clipping. Or the run is over, 0.01 was "
+            "left, and the loss was still falling, far from a fit, under a rate that no schedule had lowered."
         ),
         source="arithmetic (see learning-rate-too-low); scale invariance of Adam up to its ε",
         not_this=(
@@ -220,7 +228,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Adam divides a steady ratio out again. An info as long as the loss learns."
         ),
         remedies=("wider clipping",),
-        severities="warning where nothing is learned for it, else info",
+        severities="warning where nothing is learned, or the run comes to no end, for it; else info",
     ),
     Explanation(
         id="scheduler-misuse",

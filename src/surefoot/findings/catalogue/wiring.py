@@ -212,7 +212,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "of 0 for some parameters while others learn is an info too. Parameters in low precision may round their "
             "updates to nothing: see low-precision-underflow."
         ),
-        remedies=("one optimizer for all parameters", "weights off zero"),
+        remedies=("one optimizer for all parameters", "surefoot.init.off_zero_"),
         severities="critical where they are most of the model, else warning; info where it is likely meant",
     ),
 )

@@ -16,7 +16,7 @@ import numpy as np
 
 from surefoot.findings.history import History, Layers
 from surefoot.findings.pace import SMALL_PROMISE, Pace
-from surefoot.findings.progress import fit, stuck_for, warming_up
+from surefoot.findings.progress import fit, resting, stuck_for, warming_up
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -24,6 +24,7 @@ _LOOKS, _SPAN = 3, 32
 _KEPT = 40  # looks to go back: where every step is looked at, they span so much
 _SHORT = 1 / 16  # of Adam's step: four halvings
 _STILL = 2e-5
+_LARGE_EPS = 1e-5  # a thousand times the usual one
 _PATIENCE = 48  # steps, as for learning-rate-too-low
 _FACTOR = "√v̂/(√v̂ + ε), the share that ε leaves of Adam's step; ½ at √v̂ = ε (Wortsman et al. 2024, §3.4)"
 _PROMISES = "a thousandth of the loss a step; healthy runs promise several times that within their first hundred"
@@ -38,6 +39,8 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     most 1/16 of Adam's step there, the loss is not yet fit, and
 
     * the loss learns nothing (48 steps, rate not rising), or
+    * it rests far from a fit, under steps that promise less than a thousandth of it, and would promise more without
+      ε, or
     * those layers stand still (update_ratio below 2·10⁻⁵) while the others move ten times faster at least.
     """
     newest, factor = history.layers("epsilon_share"), history.layers("epsilon_factor")
@@ -57,7 +60,7 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     still: list[str] = []
     if left <= _SHORT and not fit(history):
         still = _standing(history.layers("update_ratio"), set(names))
-        if still or (stuck_for(history, _PATIENCE) and not warming_up(history)):
+        if still or (not warming_up(history) and (stuck_for(history, _PATIENCE) or _held(history, left))):
             severity = "warning"
     where = tuple(still or names)
     at = where[0]
@@ -84,18 +87,31 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     return Sign(severity, cause, tuple(evidence), where, shares[0].step, cures)
 
 
-_CLIPPED, _FEW = 0.1, 4
+def _held(history: History, left: float) -> bool:
+    """Every loss rests where steps are too short to take it any further, of which ε leaves the share ``left``."""
+    for name, level in history.losses.items():
+        pace = history.paces.get(name)
+        if pace is None or level.steps < _PATIENCE or len(pace.newest) < _FEW or not resting(level):
+            return False
+        promise = float(np.median([s.overshoot for s in pace.last(_FEW)]))
+        if not promise < SMALL_PROMISE <= promise / left:
+            return False
+    return bool(history.losses)
+
+
+_CLIPPED, _UNFINISHED, _FEW = 0.1, 0.01, 4
 _RATIO = "gradient after clipping over before, median of the looks: SGD's rate in force is this share of lr"
 
 
-@rule("always-clipping", needs=("gradients",))
+@rule("always-clipping", needs=("gradients", "events"))
 def always_clipping(history: History) -> Sign | None:
     """At each of the last four looks the gradient was clipped, to a tenth or less by the median: info.
 
-    Warning where the loss learns nothing for that reason, after 48 steps with a rate that does not rise: SGD's steps
-    are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, or all together less than the tenth
-    that counts as learned, and would not without clipping; or ε leaves at most 1/16 of an adaptive optimiser's step and
-    would leave half of it without clipping.
+    Warning where the loss learns nothing, or rests far from a fit, for that reason, after 48 steps with a rate that
+    does not rise: SGD's steps are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, or all
+    together less than the tenth that counts as learned, and would not without clipping; or ε leaves at most 1/16 of an
+    adaptive optimiser's step and would leave half of it without clipping. Warning, too, where a run of SGD is over
+    that was left a hundredth of its gradients, and whose loss was still falling and above a tenth of its first.
     """
     for name in history.wheres("clip_ratio"):
         steps, ratios = history.series("clip_ratio", name)
@@ -110,11 +126,13 @@ def always_clipping(history: History) -> Sign | None:
         adaptive = "eps" in history.optimizer(name).get("defaults", {})
         evidence = [Evidence("clip_ratio", name, int(steps[-1]), ratio, _CLIPPED, _RATIO)]
         severity: Severity = "info"
-        if stuck_for(history, _PATIENCE) and not warming_up(history):
+        if _nowhere(history) and not warming_up(history):
             because = _adaptive_harm(history, ratio) if adaptive else _rate_harm(history, pace, name, ratio)
             if because is not None:
                 severity = "warning"
                 evidence.append(because)
+        elif not adaptive and ratio <= _UNFINISHED and pace is not None and _unfinished(history, pace):
+            severity = "warning"
         _, norms = history.series("gradient_norm", name)
         norm = float(np.nanmedian(norms[-_FEW:]))
         effect = (
@@ -125,6 +143,20 @@ def always_clipping(history: History) -> Sign | None:
         cause = f"clipping acts in every step and leaves {100 * ratio:.2g} % of the gradient: {effect}."
         return Sign(severity, cause, tuple(evidence), (name,) if name else (), int(steps[0]), (wider_clip(norm),))
     return None
+
+
+def _unfinished(history: History, pace: Pace) -> bool:
+    """The run is over, its loss was still falling and far from a fit, and no rate was to end it."""
+    last, levels = pace.newest[-1], history.losses.values()
+    constant = last.learning_rate >= 0.5 * pace.first[0].learning_rate and not warming_up(history)
+    falling = [v.steps >= _PATIENCE and v.at_half > v.recent + 2 * v.noise and v.recent > 0.1 * v.first for v in levels]
+    return bool(history.events("exit")) and constant and all(falling)
+
+
+def _nowhere(history: History) -> bool:
+    """Every loss has learned nothing, or rests far from a fit."""
+    levels = history.losses.values()
+    return bool(levels) and all(v.steps >= _PATIENCE and (v.stuck or resting(v)) for v in levels)
 
 
 def _rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> Evidence | None:
@@ -142,6 +174,16 @@ def _rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> 
         bound = _LEARNED / (2 * steps)
         return Evidence("predicted_decrease / (2 · loss)", name, strides[-1].step, promise, bound, _ALL_PROMISES)
     return None
+
+
+def held_back(history: History) -> bool:
+    """No layer moves, the last no more than the first: a large ε is above the gradients of all, without which an
+    adaptive optimiser would make up for their decay, or clipping leaves too little of every one."""
+    eps, factor = _eps(history), history.layers("epsilon_factor")
+    if eps >= _LARGE_EPS and factor is not None and np.isfinite(factor.values).any():
+        return float(np.nanmax(factor.values)) <= _SHORT
+    clipped = always_clipping(history)
+    return clipped is not None and clipped.severity != "info"
 
 
 def _adaptive_harm(history: History, ratio: float) -> Evidence | None:

@@ -14,6 +14,8 @@ _PURE = 0.8
 # Lag-1 autocorrelation: n evenly spaced numbers in order have 1 − 3/n at least; of a handful, such as the two values at
 # the ends of an interval, the order says nothing.
 _FEW_LABELS = 0.5
+# Fisher's F of batch means: with six batches, shuffled data pass 10 once in 10⁹ times.
+_GROUP_LOOKS, _BETWEEN, _FORGOTTEN = 6, 10.0, 1.5
 # A loop that makes several steps of each batch, 32 say, may look as if it asked each time (its batch is made anew from
 # the same rows). So it takes twice as many steps; or those 32, where its asking was followed at so many looks that even
 # of batches drawn at random the same one would have come each time once in a million.
@@ -51,9 +53,10 @@ LOOP_OVER_LOADER = Remedy(
 def unshuffled_data(history: History) -> Sign | None:
     """Classes come one after the other (nearly pure batches, of different classes; or labels that rise within each of
     four batches, over few of the classes), or real-valued targets are sorted: warning. The same batches come again in
-    a later epoch: info."""
+    a later epoch: info; warning where real-valued targets differ from batch to batch ten times more than chance has it,
+    and the model, twice as long after, still meets batches on which their own mean does much better."""
     for name in history.wheres("batch_rows"):
-        sign = _pure(history, name) or _rising(history, name)
+        sign = _pure(history, name) or _rising(history, name) or _grouped(history, name)
         if sign is not None:
             return sign
     return _returned(history)
@@ -113,13 +116,50 @@ def _rising(history: History, name: str) -> Sign | None:
     return Sign("warning", cause, (evidence, order), (name,) if name else (), int(steps[0]), (SHUFFLE,))
 
 
+def _grouped(history: History, name: str) -> Sign | None:
+    """Rows that belong together (of one site, one day) come together. Of n rows drawn at random the variance of their
+    mean is an nth of that within; what is more is between the groups. To have groups is no fault (a graph, a task):
+    to forget one over the others is."""
+    if len(history.wheres("batch_rows")) > 1:
+        return None
+    steps, (means, deviations, returned) = _measured(history, name, "target_mean", "target_deviation", "batch_returned")
+    again = steps[returned == 1]
+    late = steps >= max(2 * again[0], history.step / 2) if len(again) else steps < 0
+    if late.sum() < _GROUP_LOOKS:
+        return None
+    rows = dict(zip(*history.measured("batch_rows", name), strict=True))
+    # medians: a single odd batch is another finding's
+    between = 1.4826 * float(np.median(np.abs(means[late] - np.median(means[late]))))
+    within = float(np.median(deviations[late])) / float(np.sqrt(np.median([rows[step] for step in steps[late]])))
+    at, losses = history.series("loss", name)
+    constants = history.series("constant_loss", name)[1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = (losses / constants)[np.isin(at, steps[late])] if len(losses) == len(constants) else losses[:0]
+    worse = shares[shares >= _FORGOTTEN]
+    if not (between**2 >= _BETWEEN * within**2 > 0 and len(worse) >= 2):
+        return None
+    ratio = (between / within) ** 2
+    evidence = (
+        Evidence("variance of target_mean", name, int(steps[-1]), ratio, _BETWEEN,
+                 f"of {late.sum()} batches, in units of what rows drawn at random have: 1 if shuffled"),
+        Evidence("loss / constant_loss", name, int(steps[-1]), float(worse.max()), _FORGOTTEN,
+                 "their own mean would do better, though these data were seen before"),
+    )  # fmt: skip
+    cause = (
+        f"rows that belong together come together: the targets' mean varies {ratio:.3g} times as much from batch to "
+        f"batch as it would in shuffled data, and of {len(shares)} batches {len(worse)} were as good as forgotten."
+    )
+    return Sign("warning", cause, evidence, (name,) if name else (), int(steps[0]), (SHUFFLE,))
+
+
 def _returned(history: History) -> Sign | None:
     for name in history.wheres("batch_returned"):
         if history.value("batch_returned", name) != 1 or history.value("distinct_batches", name) < 4:
             continue
         evidence = Evidence("batch_returned", name, history.step, 1.0, 0.0, "shuffled anew, a batch never comes twice")
         cause = "the same batches come again in every epoch: the order of samples is not shuffled anew."
-        return Sign("info", cause, (evidence,), (name,) if name else (), None, (SHUFFLE,))
+        began = int(history.measured("batch_returned", name)[0][0])
+        return Sign("info", cause, (evidence,), (name,) if name else (), began, (SHUFFLE,))
     return None
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import ORDERS, LossLevel
+from surefoot.findings.progress import one_loss
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import slower
 from surefoot.runs.schema import Evidence
@@ -29,17 +30,19 @@ from surefoot.runs.schema import Evidence
 _MIN_ROWS = 6
 _LOOKS, _STEPS = 4, 32
 _FOR_LONG = 0.25  # of the run
+_RISES, _LATE = 4, 64  # marks of the level, an eighth of the run apart; steps
 
 
 @rule("divergence", needs=("step",))
 def divergence(history: History) -> Sign | None:
     """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
-    of what it had gained, for a quarter of the run: warning. See the module."""
+    of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
+    to half of its first, ever higher over the last third of the run. See the module."""
     for name, level in history.losses.items():
         if not level.refreshed or level.count < _MIN_ROWS:
             continue
         if level.recent <= level.first:
-            sign = _climbs(history, name, level)
+            sign = _climbs(history, name, level) or _falls_back(history, name, level)
             if sign is not None:
                 return sign
             sign = None if level.lost_step is None else _lost_on_one_batch(history, name, level)
@@ -48,6 +51,10 @@ def divergence(history: History) -> Sign | None:
             continue
         sole = len(history.losses) == 1
         threshold, source = _bound(level, sole)
+        if not level.low > threshold > 0:
+            sign = _falls_back(history, name, level)
+            if sign is not None:
+                return sign
         if level.low > threshold > 0:
             factor = level.recent / abs(level.first) if level.first else float("inf")
             cause = (
@@ -80,6 +87,23 @@ def _climbs(history: History, name: str, level: LossLevel) -> Sign | None:
         f"of a loss, of which a constant prediction has {constant:.3g}, so that every step climbs."
     )
     return Sign("critical", cause, (evidence,), (name,) if name else (), None, (remedies.DESCEND,))
+
+
+def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
+    """Slowly, and without an end: what was learned is lost again, and each eighth of the run loses more of it."""
+    if not one_loss(history) or not level.known or not level.recent >= 2 * level.best or len(level.marks) < _RISES:
+        return None
+    rising = [recent for _, recent in level.marks[-_RISES:]]
+    if sorted(set(rising)) != rising or level.steps < _LATE or not level.best < 0.7 * level.first <= 1.4 * level.recent:
+        return None
+    cause = (
+        f"the loss climbs back, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to "
+        "the next: its steps do not descend."
+    )
+    source = "the run's own best: twice that, and half of the first loss; four marks in a row, each above the last"
+    evidence = Evidence("loss", name, history.step, level.recent, 2 * level.best, source)
+    cures = (slower(history, name, 10.0), remedies.CLIP)
+    return Sign("warning", cause, (evidence,), (name,) if name else (), level.marks[-_RISES][0], cures)
 
 
 def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | None:

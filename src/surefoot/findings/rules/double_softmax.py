@@ -19,6 +19,8 @@ from surefoot.runs.schema import Evidence, Remedy
 
 _LOOKS = 2
 _SOFTMAX, _SIGMOID = 1.0, 3.0
+# log_softmax: a cross-entropy that is written by hand, or has probabilities as targets
+_OF_CLASSES = ("cross_entropy", "log_softmax", "nll_loss")
 _ROW_ERROR = 1e-3
 
 
@@ -35,22 +37,22 @@ def double_softmax(history: History) -> Sign | None:
         rows_sum = _rows_sum_to_one(history, name)
         evidence: tuple[Evidence, ...]
         cures: tuple[Remedy, ...]
-        if name in ("cross_entropy", "nll_loss") and (made == {_SOFTMAX} or rows_sum):
+        if name in _OF_CLASSES and (made == {_SOFTMAX} or rows_sum):
             classes = history.value("num_classes", name)
             floor = math.log1p((classes - 1) / math.e) if classes >= 2 else math.nan
             cures = (remedies.NLL_OF_LOG,)  # for nll_loss raw logits would be as wrong
-            if name == "cross_entropy":
+            if name != "nll_loss":
                 cures = (remedies.LOGITS_FROM_MODEL, *cures)
                 cause = (
-                    "cross_entropy gets probabilities: it applies a softmax of its own, so that with "
+                    f"{name} gets probabilities: it applies a softmax of its own, so that with "
                     f"{classes:.0f} classes the loss cannot fall below {floor:.3g}."
                 )
             else:
                 cause = "nll_loss gets probabilities, not their logarithms: it averages −p and not −log p."
-        elif name == "cross_entropy" and made == {_SIGMOID}:
+        elif name in ("cross_entropy", "log_softmax") and made == {_SIGMOID}:
             classes = history.value("num_classes", name)
             floor = math.log1p((classes - 1) / math.e) if classes >= 2 else math.nan
-            cause = f"cross_entropy gets the output of a sigmoid: logits in [0, 1] keep the loss above {floor:.3g}."
+            cause = f"{name} gets the output of a sigmoid: logits in [0, 1] keep the loss above {floor:.3g}."
             cures = (remedies.LOGITS_FROM_MODEL,)
         elif name == "binary_cross_entropy_with_logits" and made <= {_SOFTMAX, _SIGMOID}:
             floor = math.log(2)

@@ -36,8 +36,9 @@ _START = 4 * EARLY  # steps in which the start is judged: its harm shows by then
 def exploding_gradient(history: History) -> Sign | None:
     """From the first look on: activations grow by 2¹⁰ over depth (and the first loss is ten times a constant's), or the
     gradient and the layers' shares of the elasticity grow by 2⁶ toward the input and elasticity is ≥ 300, or the first
-    loss is a thousand times a constant's at elasticity ≥ 100. After 16 losses, unless the loss has come back by then:
-    elasticity is ≥ 1000 and steps overshoot (twice, or once tenfold: so no clipping).
+    loss is a thousand times a constant's at elasticity ≥ 100, or ten times at elasticity ≥ 300 at two looks. After
+    16 losses, unless the loss has come back by then: elasticity is ≥ 1000 and steps overshoot (twice, or once tenfold:
+    so no clipping).
 
     Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot.
 
@@ -83,7 +84,9 @@ def from_the_start(history: History) -> Sign | None:
             return _depth_sign(history, "gradient_rms", grown, "critical" if harmed else "warning")
         over = [s for s in pace.first if s.elasticity >= 1000 and s.overshoot >= 1]
         level = history.losses.get(name)
-        far_off = level is not None and level.first >= 1000 * level.constant > 0 and first.elasticity >= 100
+        times = level.first / level.constant if level is not None and level.constant > 0 else 0.0
+        twice = all(s.elasticity >= _ELASTIC for s in pace.first[:2]) and len(pace.first) >= 2
+        far_off = (times >= 1000 and first.elasticity >= 100) or (times >= 10 and twice)
         overshoots = first in over and (len(over) >= 2 or first.overshoot >= 10)
         if far_off or (overshoots and not _came_back(history, name)):
             evidence = Evidence("gradient_norm · weight_norm / loss", name, first.step, first.elasticity, 1000.0,

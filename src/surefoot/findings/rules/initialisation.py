@@ -8,9 +8,11 @@ critical point, such as the sigmoid, is not cured by other weights, and is no ca
 
 from __future__ import annotations
 
+import numpy as np
+
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
-from surefoot.findings.progress import stuck_for
+from surefoot.findings.progress import resting, stuck_for, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.exploding import from_the_start
 from surefoot.findings.rules.vanishing import over_depth
@@ -19,7 +21,11 @@ from surefoot.runs.schema import Evidence, Severity
 
 _NOTED, _SHRUNK, _GROWN, _BACK = 6.0, 12.0, 10.0, 6.0  # bits over the whole depth
 _DEAF = 18.0  # bits: what is left of float32's 24 is too little to tell one input from another beside the biases
-_LONG = 128  # steps
+_LONG, _SOON = 128, 64  # steps
+# Of the critical variance: usual starts draw with a sixth (PyTorch's layers, under ReLU) to twice of it (untrained
+# healthy networks of the clinic).
+_LARGE, _SMALL = 4.0, 1 / 50
+_ABSURD = 3.0  # of a constant's loss
 
 
 @rule("off-critical-initialisation", needs=("gradients",))
@@ -28,6 +34,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
     explains: info. Warning or critical where it was the start of what ``vanishing-gradient`` or ``exploding-gradient``
     now judges so; warning, too, where 2⁻¹⁸ was left at the start and the loss has learned nothing for 128 steps since:
     biases, whose gradient does not need the signal, have then grown in its place and hide the decay, but not undone it.
+    Where no growth over depth is seen: weights of four times the critical variance, or a fiftieth of it; see the code.
     """
     told = history.events("initialisation")
     activation = activation_of(history)
@@ -36,7 +43,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
     firsts = {signal: history.first_layers(signal)[:2] for signal in ("activation_rms", "gradient_rms")}
     start = {signal: p for signal, rows in firsts.items() if (p := _geometric(history, rows)) is not None}
     if not start or max(abs(p.bits) for p in start.values()) < _NOTED:
-        return None
+        return _by_size(history, activation)
     forward, backward = start.get("activation_rms"), start.get("gradient_rms")
     shrinks = (backward is not None and backward.bits <= -_NOTED) or (forward is not None and forward.bits >= _SHRUNK)
     grows = (forward is not None and forward.bits <= -_GROWN) or (backward is not None and backward.bits >= _BACK)
@@ -81,6 +88,38 @@ def off_critical_initialisation(history: History) -> Sign | None:
     where = start[signal].names if harm is None else harm.where
     cures = cures_of_start(history, start[signal], toward_output=signal == "activation_rms")
     return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures)
+
+
+def _by_size(history: History, activation: str) -> Sign | None:
+    """Too few layers to see a growth over depth: weights of another size than any usual start draws them, a first loss
+    or a first signal that shows it, and harm that goes back to it."""
+    level = next(iter(history.losses.values())) if len(history.losses) == 1 else None
+    sizes = [v for v in history.events("initialisation")[0].data.get("weight_variance", {}).values() if v and v > 0]
+    firsts = history.first_layers("activation_rms")
+    if level is None or not activation or len(sizes) < 2 or not firsts:
+        return None
+    ratio, step = float(np.median(sizes)) / CRITICAL[activation], firsts[0].step
+    known = firsts[0].values[np.isfinite(firsts[0].values) & (firsts[0].values > 0)]
+    size = Evidence("weight variance · fan-in", "", step, ratio * CRITICAL[activation], CRITICAL[activation],
+                    f"C_W of the critical point of {activation}; usual starts have a sixth to twice of it")  # fmt: skip
+    if ratio >= _LARGE and level.first >= _ABSURD * level.constant > 0 and level.steps >= _SOON:
+        lost = units_lost(history)
+        if lost is None and not resting(level):
+            return None
+        harm = "units have died or saturated since" if lost is not None else f"the loss rests at {level.recent:.3g}"
+        shown = Evidence("loss", "", level.first_step, level.first, _ABSURD * level.constant,
+                         "a network that knows nothing yet should answer as a constant does")  # fmt: skip
+        times = level.first / level.constant
+        cause = f"the weights start too large, the first loss is {times:.3g} times a constant prediction's, and {harm}"
+    elif ratio <= _SMALL and len(known) >= 2 and known[-1] <= known[0] / 32 and stuck_for(history, _SOON):
+        shown = Evidence("activation_rms, last layer over first", firsts[0].names[-1], step,
+                         float(known[-1] / known[0]), 1 / 32, "five halvings of the signal")  # fmt: skip
+        cause = "the weights start too small for a signal to pass, and nothing is learned"
+    else:
+        return None
+    cause += f" (weight variance times fan-in is {ratio * CRITICAL[activation]:.3g}, critical is "
+    cause += f"{CRITICAL[activation]:.4g})."
+    return Sign("warning", cause, (size, shown), (), step, cures_of_start(history))
 
 
 def _geometric(history: History, rows: list) -> Profile | None:

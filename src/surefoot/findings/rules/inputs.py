@@ -60,10 +60,18 @@ def unscaled_inputs(history: History) -> Sign | None:
             if layer in judged or not size > 0:
                 continue
             judged.add(layer)  # by its first row: later the weights know of the inputs
-            sign = _judge(history, layer, rows.step, float(size), spreads[layer])
+            sign = _judge(history, layer, rows.step, float(size) / _of_weights(history, layer), spreads[layer])
             if sign is not None:
                 return sign
     return None
+
+
+def _of_weights(history: History, layer: str) -> float:
+    """How much of it is the size of the weights, not of what comes in: √(variance · fan-in) where that is above the
+    critical 2 of a ReLU; see ``off-critical-initialisation``."""
+    told = history.events("initialisation")
+    drawn = told[0].data.get("weight_variance", {}).get(layer) if told else None
+    return math.sqrt(drawn) if isinstance(drawn, int | float) and drawn > 2 else 1.0
 
 
 def _judge(history: History, layer: str, step: int, size: float, spread: float) -> Sign | None:
@@ -121,11 +129,14 @@ def _harm(history: History, layer: str) -> tuple[str | None, tuple[Evidence, ...
         if _stuck(level):
             evidence = Evidence("loss", name, newest, level.recent, level.first, "where it began")
             return "the loss learns nothing", (evidence,)
-    flat = [rows[layer] for rows in history.first_layers("saturated_share")[:2]]
-    if any(share >= 0.5 for share in flat):
-        evidence = Evidence("saturated_share", layer, history.first_layers("saturated_share")[0].step,
-                            float(np.nanmax(flat)), 0.5, "half of its outputs are in the flat part")  # fmt: skip
-        return "its activation is saturated from the start", (evidence,)
+    # a rectifier passes the size on: the first activation with flat parts may come later
+    for rows in history.first_layers("saturated_share")[:2]:
+        flat = np.nan_to_num(rows.values)
+        if len(flat) and flat.max() >= 0.5:
+            where = rows.names[int(flat.argmax())]
+            evidence = Evidence("saturated_share", where, rows.step, float(flat.max()), 0.5,
+                                "half of its outputs are in the flat part")  # fmt: skip
+            return f"the activation of {where} is saturated from the start", (evidence,)
     dead = history.layers("dead_share")
     if dead is not None and dead[layer] >= 0.5:
         evidence = Evidence(

@@ -1,4 +1,4 @@
-"""``learning-rate-too-high`` and ``learning-rate-too-low``: what a step promises against what the loss has to give.
+"""``learning-rate-too-high``: what a step promises against what the loss has to give.
 
 A step Δθ promises, to first order, a decrease −⟨g, Δθ⟩. With overshoot = −⟨g, Δθ⟩/(2L) (L ≥ 0 the loss):
 
@@ -9,9 +9,6 @@ A step Δθ promises, to first order, a decrease −⟨g, Δθ⟩. With overshoo
 Networks are not convex and normalisation forgives much, so overshoot alone condemns nothing: measured on healthy runs
 (MLP, CNN, CNN with batch normalisation, LSTM, transformer; Adam, SGD, momentum) single steps reach 1.2. What condemns
 is overshoot together with a loss that does not go down.
-
-Too low is the mirror image: steps so short that the weights would need tens of thousands of them to move by their own
-size, of a gradient that is there (elasticity ‖g‖‖θ‖/L of order one), with a loss that has not moved beyond its noise.
 """
 
 from __future__ import annotations
@@ -21,8 +18,8 @@ import math
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, LossLevel
-from surefoot.findings.pace import SMALL_PROMISE, Pace, Stride
-from surefoot.findings.progress import settled
+from surefoot.findings.pace import Pace, Stride
+from surefoot.findings.progress import one_loss, resting, settled, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import of_descent, slower
 from surefoot.runs.schema import Evidence, Severity
@@ -36,13 +33,16 @@ _SHARP = (
     "sharpest curvature over what the optimizer can stand: beyond 1 it oscillates and grows (2/λ; Cohen et al. 2021)"
 )
 _FEW_LOOKS = 8
+_GONE = 2.0  # ‖Δθ‖/‖θ‖ summed over 16 steps: half of it in random directions would still replace the start
+_SCARRED = 64  # steps after which a run that was thrown back has had the time to come back
+_SLOWED = 0.7  # of the loss at half of the steps
 _HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
 
 
 @rule("learning-rate-too-high", needs=("step", "weights", "events"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Six ways to see it, all but NaN from the 16th
-    loss on (or at the end of the run), for a jump at the very start may heal by itself:
+    """Steps longer than the loss can repay, and a loss that pays for it. Seven ways to see it, all but NaN from the
+    16th loss on (or at the end of the run), for a jump at the very start may heal by itself:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
       two of the last looks had overshoot ≥ ½ or moved the weights by a tenth (or one did more than twice both):
@@ -57,6 +57,10 @@ def learning_rate_too_high(history: History) -> Sign | None:
       after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of 3 %, where
       half of a layer's units were lost since the start), and a bump of the loss or a level above a constant's:
       critical; not where those units were lost before the first long step, which then came of it;
+    * for good: three looks with overshoot ≥ 1 (two, where half of a layer's units were lost since the start), or a
+      movement by twice the weights' own size in the first 16 steps, so that nothing of their start was left; and from
+      64 steps on a loss above a fifth of where it began (or of a constant's), and hardly lower than when the run was
+      half as long: warning;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
     for name, level in history.losses.items():
@@ -74,6 +78,9 @@ def learning_rate_too_high(history: History) -> Sign | None:
 
 def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
     known = level.known and len(history.losses) == 1
+    scarred = _scarred(history, name, level, pace)
+    if scarred is not None:
+        return scarred
     if level.nonfinite_step is None and level.recent <= level.first and level.count > 3 and not level.stuck:
         return None  # learning: the common case, and cheap
     strength = 1.0 if known else 4.0
@@ -113,7 +120,7 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
         every = {s.step: s for s in (*pace.first, *pace.newest)}
         strong = [s for s in every.values() if s.overshoot >= 1 or s.rate >= 0.3]
         long_since = min((s.step for s in every.values() if s.overshoot >= 1 or s.rate >= _HEALTHY), default=0)
-        lost = _units_lost(history)
+        lost = units_lost(history)
         if lost is not None and lost <= long_since:
             return None  # units were lost under short steps
         crushed = lost is not None
@@ -130,18 +137,19 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     return None
 
 
-def _units_lost(history: History) -> int | None:
-    """The first look at which half of the units of some layer had died or saturated that had not at the start."""
-    found = []
-    for signal in ("dead_share", "saturated_share"):
-        firsts, newest = history.first_layers(signal), history.layers(signal)
-        if newest is None or not firsts:
-            continue
-        for name, share in zip(newest.names, newest.values, strict=True):
-            if share >= 0.5 and not firsts[0][name] >= 0.5 * share:
-                steps, shares = history.series(signal, name)
-                found.append(int(steps[shares >= 0.5][0]))
-    return min(found, default=None)
+def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
+    """The steps went further than the loss could repay, and what they undid has not been learned again since."""
+    many = pace.opening >= _GONE or len(pace.overshot) >= 3
+    if not (many or len(pace.overshot) >= 2) or level.steps < _SCARRED or not one_loss(history):
+        return None
+    lost = units_lost(history)
+    if not resting(level, slowed=_SLOWED) or not (many or lost is not None):
+        return None
+    if lost is not None and pace.opening < _GONE and lost <= pace.overshot[0].step:
+        return None  # long steps came of the loss of units
+    told = f"and after {level.steps} steps the loss {level.recent:.3g} hardly falls any more, far from a fit"
+    strides = list(pace.overshot) if len(pace.overshot) >= 2 else pace.first
+    return _high(name, history, level, strides, "warning", told)
 
 
 def _was_well(level: LossLevel) -> bool:
@@ -184,67 +192,3 @@ def _high(
     bounded = remedies.SAFE_STEP if softmax else remedies.CLIP
     cures = (slower(history, name, min(excess, 1e4)), bounded, *early, *by_curvature)
     return Sign(severity, cause, (evidence, loss, *sharp), (name,) if name else (), began, cures)
-
-
-_MIN_ROWS = 4
-_MIN_STEPS, _WARM = 48, 128
-_GAINED = 0.05
-_SLOW = 2e-5
-_THERE = "the gradient is there: 1 % of movement along it would change the loss by this many per cent"
-_LOW_SOURCE = (
-    "at this rate more than 50,000 steps move the weights by their own size; healthy runs, also with a tenth of a good "
-    "rate, need 20,000 at most"
-)
-
-
-@rule("learning-rate-too-low", needs=("step", "weights"))
-def learning_rate_too_low(history: History) -> Sign | None:
-    """Steps so short that nothing moves, although there is a gradient.
-
-    After 48 steps, 4 losses and 3 looks: the median step moves the weights by less than 2·10⁻⁵ of their size and every
-    one promises less than a thousandth of the loss; elasticity ≥ 0.05 (else it is the gradient that is missing) and the
-    gradient has not doubled (a plateau about to end); the loss is not 5 % (nor twice its noise) below its first level,
-    or still above that of a constant prediction, before which nothing is learned; it began no lower than 0.8 of a
-    constant prediction's, since a fine-tune begins low and may step as it likes; the rate was not higher before, and is
-    not rising (warm-up), unless after 128 steps as many again of the same rise promise less than those 5 %. Where the
-    loss of a constant prediction is not known, ten times shorter steps are asked for.
-    """
-    for name, level in history.losses.items():
-        pace = history.paces.get(name)
-        if pace is None or not level.refreshed or level.count < _MIN_ROWS or len(pace.newest) < 3:
-            continue
-        if level.steps < _MIN_STEPS:
-            continue
-        gained = level.first - level.recent > max(_GAINED * abs(level.first), 2 * level.noise)
-        if gained and not (level.known and level.recent > level.constant):
-            continue
-        if level.known and max(level.first, level.recent) < 0.8 * level.constant:
-            continue
-        slow = _SLOW if level.known else 0.1 * _SLOW
-        if pace.peak_rate >= 3 * slow or pace.peak_overshoot >= SMALL_PROMISE:
-            continue
-        strides = list(pace.newest)
-        first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
-        usual = sorted(s.rate for s in strides)[middle]
-        elasticity = sorted(s.elasticity for s in strides)[middle]
-        rising = newest.learning_rate > 1.01 * first.learning_rate or not newest.learning_rate > 0
-        # as many steps again of a rate that rises in proportion: the mean promise is one and a half of the newest
-        ahead = 3 * newest.overshoot * level.steps
-        warming_up = rising and not (level.steps >= _WARM and ahead < _GAINED)
-        if usual >= slow or warming_up or not elasticity >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
-            continue
-        cause = (
-            f"the learning rate ({newest.learning_rate:.3g}) is too low: {newest.step} steps moved the weights by "
-            f"{100 * pace.movement:.2g} % of their size in all and the loss stayed at {level.recent:.3g}."
-        )
-        evidence = (
-            Evidence("update_norm / weight_norm", name, newest.step, usual, slow, _LOW_SOURCE),
-            Evidence("gradient_norm · weight_norm / loss", name, newest.step, elasticity, 0.05, _THERE),
-        )
-        # the weights are to move by their own size in as many steps as there were, and no step to promise half of
-        # what would lose the guarantee
-        pace_wanted = min(1e-2, max(1e-3, 1 / max(1, level.steps)))
-        promised = 0.5 / pace.peak_overshoot if pace.peak_overshoot > 0 else math.inf
-        cures = (remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised)),)
-        return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
-    return None

@@ -22,6 +22,7 @@ _BASE = 2.5  # times as many steps: what is learned as slowly as 1/t is down to 
 _EARLY = 4.0  # times as many steps have been taken since then
 _FAINT = 0.1  # of the other's gradient, and its square of the other's value: errors of a tenth of its size
 _GIVEN_UP = 10.0  # times what it was
+_STAYED, _AGAINST = 0.9, -0.5  # of its first value; of the gradient of the rest
 _DOUBLINGS = 8.0  # times as many steps at the last of at least four looks as at the first
 _MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
 ERRORS = (*_MISFITS, "squared_error", "absolute_error")
@@ -45,10 +46,12 @@ BALANCE = Remedy(
 def loss_term_imbalance(history: History) -> Sign | None:
     """For 100 steps and six looks the gradient of a term that has a weight of one, or the other's, is at most a
     hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a tenth
-    of its first: warning where both are errors or scores of predictions, else info. Of such terms, with a tenth of the
-    other's gradient from the first look on and a hundredth of its value: it rises tenfold over four looks and three
-    doublings of the steps, or is a score of labels that was never below its first at six looks over 100 steps, while an
-    error against targets fell to a tenth: warning."""
+    of its first: warning where both are errors or scores of predictions, or where it is one that was never learned at
+    all, else info. Of such terms, with a tenth of the other's gradient from the first look on and a hundredth of its
+    value: it rises tenfold over four looks and three doublings of the steps, or is a score of labels that was never
+    below its first at six looks over 100 steps, while an error against targets fell to a tenth: warning. So is an error
+    or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and pulls
+    against it now; or where it is what a constant prediction scores twice as long as that took."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
@@ -67,7 +70,7 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
     whole = np.isfinite(gradients).all(axis=0)
     steps, gradients, values = steps[whole], gradients[:, whole], values[:, whole]
     seen = (history, names, steps, gradients, values)
-    given_up = _given_up(*seen) or _untouched(*seen)
+    given_up = _given_up(*seen) or _untouched(*seen) or _held_back(*seen)
     if given_up is not None:
         return given_up
     if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
@@ -101,7 +104,8 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
             f"the gradient of {loud} drowns that of {quiet}, which is {1 / np.median(ratio[i]):.3g} times smaller: "
             f"{quiet} began at {began:.3g}, is at {now:.3g}, and is not learned."
         )
-        severity = "warning" if _aims(history, kinds) else "info"
+        unlearned = values[i].min() >= _STAYED * began and _aims(history, {kind})
+        severity = "warning" if unlearned or _aims(history, kinds) else "info"
         return Sign(severity, cause, evidence, (), int(steps[0]), (BALANCE,))  # type: ignore[arg-type]
     return None
 
@@ -171,6 +175,66 @@ def _untouched(
         )
         return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
     return None
+
+
+def _held_back(
+    history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
+) -> Sign | None:
+    """A term that stays where the louder one has put it. As long as that falls, it drowns the other. Then no hundredth
+    is left to be seen: the two pull as hard against each other, and neither moves; or the model knows nothing, and has
+    not learned in as many steps again as the louder one took."""
+    if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS or steps[-1] < _DOUBLINGS * steps[0]:
+        return None
+    first = np.median(gradients[:, :3], axis=1)
+    loud = int(first.argmax())
+    sizes = values[loud] if np.isfinite(values[loud]).all() else gradients[loud]
+    if not _GIVEN_UP * np.median(sizes[-3:]) <= np.median(sizes[:3]):
+        return None
+    for i, name in enumerate(names):
+        began, least, now = (float(v) for v in (values[i, :3].max(), values[i].min(), np.median(values[i, -3:])))
+        drowned = 0 < first[i] <= _DROWNED * first[loud] and 0 < _STAYED * began <= least
+        if not drowned or not _aims(history, {_kind(name)}) or not _meant(history, name, names[loud]):
+            continue
+        against = float(np.median([_pull(history, names, i, step) for step in steps[-3:]]))
+        heard = np.flatnonzero(gradients[loud] * _FAINT <= gradients[i])
+        waited = len(heard) > 0 and steps[-1] >= 2 * steps[heard[0]] and _knows_nothing(history, name, now)
+        if not (against <= _AGAINST or waited):
+            continue
+        stays = Evidence("term_value", name, int(steps[-1]), now, float(_STAYED * began),
+                         f"nine tenths of what it was: at none of {len(steps)} looks was it lower")  # fmt: skip
+        source = f"a hundredth of that of {names[loud]} at the first looks (Wang, Teng, Perdikaris 2021)"
+        faint = float(_DROWNED * first[loud])
+        evidence: tuple[Evidence, ...]
+        evidence = (Evidence("term_gradient_norm", name, int(steps[0]), float(first[i]), faint, source), stays)
+        how = "nor has it been learned since"
+        if against <= _AGAINST:
+            how = "and now the two pull against each other"
+            source = "along that of the other terms, in units of it: −1 where they cancel, and neither moves"
+            evidence += (Evidence("gradient of the term", name, int(steps[-1]), against, _AGAINST, source),)
+        cause = (
+            f"the gradient of {names[loud]} drowned that of {name}, which was {first[loud] / first[i]:.3g} times "
+            f"smaller, {how}: {name} is at {now:.3g} after {values[i, 0]:.3g}."
+        )
+        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+    return None
+
+
+def _pull(history: History, names: list[str], i: int, step: int) -> float:
+    """The gradient of one term along that of all others together, in units of that; noise in either averages out."""
+    norms, alignments = (
+        np.array([dict(zip(*history.series(signal, name), strict=True)).get(step, np.nan) for name in names])
+        for signal in ("term_gradient_norm", "term_alignment")
+    )
+    whole = float(norms @ alignments)
+    along, own = float(norms[i] * alignments[i] * whole), float(norms[i] ** 2)
+    rest = whole**2 - 2 * along + own
+    return (along - own) / rest if rest > 0 else np.nan
+
+
+def _knows_nothing(history: History, name: str, value: float) -> bool:
+    """A term's value is what the best constant prediction scores."""
+    score = value / history.value("term_weight", name)
+    return any(level.constant > 0 and 0.97 <= score / level.constant <= 1.5 for level in history.losses.values())
 
 
 def _aims(history: History, kinds: set[str]) -> bool:

@@ -10,6 +10,7 @@ loss is a warning for the same reason, two in a row are critical.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,18 +57,25 @@ OFF_THE_EDGE = Remedy(
 )
 _EDGES = frozenset(("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "exp"))
 _NO_WAY_BACK = "IEEE 754: NaN and infinity spread through every operation that reads them"
+_TOLD = 2  # times that losses without a step are told of: at four times as many as a step has, at eight, at sixteen, …
 _VALUES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 @rule("non-finite", needs=("step", "weights", "gradients", "events"))
 def non_finite(history: History) -> Sign | None:
-    """Loss NaN, loss infinite twice, or weights non-finite: critical; gradients alone: info. See the module."""
+    """Loss NaN, loss infinite twice, or weights non-finite: critical; gradients alone: info. See the module.
+
+    So it is where a guard keeps losses that are not finite from their backward, and no step comes any more: a warning
+    at eight times as many losses as a step of the run has, critical at sixteen.
+    """
     for name, level in history.losses.items():
         if level.nonfinite_step is not None and level.newest_step == history.step:
             certain = math.isnan(level.newest) or level.nonfinite_rows > 1
             return _sign(
                 history, "critical" if certain else "warning", "loss", name, level.newest, level.nonfinite_step
             )
+    if (sign := _untaken(history)) is not None:
+        return sign
     weights = history.layers("weight_rms")
     if weights is not None and weights.step == history.step and _odd(weights, history.layers("update_rms")):
         update = history.layers("update_rms")
@@ -88,6 +96,18 @@ def non_finite(history: History) -> Sign | None:
         bad = [n for n, v in zip(shares.names, shares.values, strict=True) if v > 0]
         return _sign(history, "info", "gradient", bad[0], float(np.nanmax(shares.values)), history.step, tuple(bad))
     return None
+
+
+def _untaken(history: History) -> Sign | None:
+    told = history.events("untaken")
+    here = [event for event in told if event.step == history.step == told[-1].step]
+    if len(here) < _TOLD:
+        return None
+    data = here[-1].data
+    value = _VALUES.get(str(data.get("value")), math.nan)
+    sign = _sign(history, "warning" if len(here) == _TOLD else "critical", "loss", "", value, history.step)
+    kept = f"; since then {data.get('losses')} losses were computed and no step was taken."
+    return replace(sign, cause=sign.cause.removesuffix(".") + kept)
 
 
 def _odd(*several: Layers | None) -> bool:
@@ -136,7 +156,7 @@ def _cures(history: History) -> tuple[Remedy, ...]:
         first = (RANGE_OF_FLOAT32,)
     elif not first and data.get("kind") == "gradient":
         first = (OFF_THE_EDGE,)  # of a forward that is sound an infinite slope makes such a gradient
-    return (*first, remedies.SKIP_NONFINITE, remedies.ANOMALY)
+    return (*remedies.best_of((*first, remedies.SKIP_NONFINITE), "safe-domain"), remedies.ANOMALY)
 
 
 def answers(history: History) -> tuple[Remedy, ...]:

@@ -190,7 +190,7 @@ def opposing_outliers(history: History) -> Sign | None:
     it, in each of which a twentieth of the samples makes half of all change: it is they who say how long a step may be.
     Of samples with inputs of six times the size of the rest one such window is enough.
     The same where a twentieth makes six tenths of a rise like that, in one pattern: a swing that has grown too fast to
-    have swung back yet.
+    have swung back yet; or half of it, in two groups that move against each other, if not at each step.
     """
     swings = history.events("opposing_samples")
     swing = swings[-1].data if swings and swings[-1].step == history.step else None
@@ -202,8 +202,8 @@ def opposing_outliers(history: History) -> Sign | None:
         _, losses = history.series("loss", name)
         spike = level is not None and _spike(level.first, losses[np.isfinite(losses)])
         if swing is None:
-            if spike and values["energy_share"] >= _ONE_PATTERN and values["concentration"] >= _MOST_OF_A_RISE:
-                return _few_rise(history, name, values)
+            if spike and (bounds := _rise_of_few(values)):
+                return _few_rise(history, name, values, bounds)
             continue
         spike = spike and level is not None and level.learned
         theirs = values["concentration"] >= _MOST_OF_IT and _strong_inputs(history)
@@ -223,14 +223,20 @@ def opposing_outliers(history: History) -> Sign | None:
     return None
 
 
-def _few_rise(history: History, name: str, values: dict[str, float]) -> Sign:
-    bounds = {
-        "energy_share": (_ONE_PATTERN, _CRITERIA["energy_share"][1]),
-        "concentration": (_MOST_OF_A_RISE, "four times the share of the top 5 % when all samples move alike"),
-    }
+def _rise_of_few(values: dict[str, float]) -> dict[str, float]:
+    """The bounds that a rise of the loss passes if few samples make it; empty if they do not."""
+    one = {"energy_share": _ONE_PATTERN, "concentration": _MOST_OF_A_RISE}
+    two = {signal: _CRITERIA[signal][0] for signal in ("energy_share", "correlation")} | {"concentration": _MOST_OF_IT}
+    for bounds in (one, two):
+        if all(values[s] >= bound if bound > 0 else values[s] <= bound for s, bound in bounds.items()):
+            return bounds
+    return {}
+
+
+def _few_rise(history: History, name: str, values: dict[str, float], bounds: dict[str, float]) -> Sign:
     evidence = tuple(
-        Evidence(f"opposing_{signal}", name, history.step, values[signal], threshold, source)
-        for signal, (threshold, source) in bounds.items()
+        Evidence(f"opposing_{signal}", name, history.step, values[signal], bound, _CRITERIA[signal][1])
+        for signal, bound in bounds.items()
     )
     cause = (
         f"few samples throw the loss up: a twentieth of them carries {100 * values['concentration']:.0f} % of all "

@@ -39,15 +39,14 @@ STEP_ALL = Remedy(
 )
 
 OFF_ZERO = Remedy(
-    name="weights off zero",
+    name="surefoot.init.off_zero_",
     why="two factors that are both zero keep each other there: the gradient of each is the other one times something",
     how=(
         "# after: optimizer\n"
-        "import torch\n"
-        'for parameter in [p for group in optimizer.param_groups for p in group["params"]]:\n'
-        "    if parameter.dim() > 1 and not parameter.any():\n"
-        "        torch.nn.init.kaiming_uniform_(parameter, a=5**0.5)\n"
+        "from surefoot.init import off_zero_\n"
+        'off_zero_([p for group in optimizer.param_groups for p in group["params"]])\n'
     ),
+    apply="off-zero",
 )
 
 

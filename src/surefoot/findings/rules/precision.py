@@ -299,7 +299,8 @@ def amp_step_skipping(history: History) -> Sign | None:
         # the operation that gave NaN, where it is known; else it is float16 that overflows, unless the loss was finite
         # and no scale helped: what is not finite at 2⁻¹⁶ of its size is an infinite slope
         edge = answers(history) or ((OFF_THE_EDGE,) if _at_any_scale(history) else ())
-        cures = (*edge, RANGE_OF_FLOAT32, remedies.ANOMALY, FIND_NONFINITE)
+        in_range = remedies.best_of((*edge, RANGE_OF_FLOAT32), "safe-domain")
+        cures = (*in_range, remedies.ANOMALY, FIND_NONFINITE)
         return Sign("critical" if hopeless else "warning", cause, evidence, (name,) if name else (), first, cures)
     return None
 

@@ -33,51 +33,31 @@ _SOURCE = (
 
 def orthogonal(layers: tuple[str, ...]) -> Remedy:
     """Recurrent weights that keep lengths; ``layers`` are those that a hand-written loop calls at every time step."""
+    named = f":layers={'+'.join(layers)}" if layers else ""
     return Remedy(
-        name="orthogonal recurrent weights",
+        name="surefoot.init.orthogonal_recurrent_",
         why="an orthogonal matrix neither lengthens nor shortens what goes through it again and again",
         how=(
             "# after: optimizer\n"
-            "import torch\n"
-            f"in_the_loop = {layers!r}\n"
-            "for path, module in model.named_modules():\n"
-            "    if isinstance(module, (torch.nn.RNNBase, torch.nn.RNNCellBase)):\n"
-            "        for name, weight in module.named_parameters(recurse=False):\n"
-            '            if name.startswith("weight_hh"):\n'
-            "                for gate in weight.detach().split(module.hidden_size):\n"
-            "                    torch.nn.init.orthogonal_(gate)\n"
-            "    elif path in in_the_loop:\n"
-            "        for weight in (p.detach() for p in module.parameters(recurse=False) if p.dim() == 2):\n"
-            "            if weight.shape[0] == weight.shape[1]:\n"
-            "                torch.nn.init.orthogonal_(weight)\n"
-            "            else:  # input and state side by side, say\n"
-            "                weight.div_(torch.linalg.matrix_norm(weight, 2))\n"
+            "from surefoot.init import orthogonal_recurrent_\n"
+            f"orthogonal_recurrent_(model, {layers!r})\n"
         ),
+        apply=f"orthogonal-recurrent{named}",
     )
 
 
 def remember(length: float) -> Remedy:
-    """Forget gates that start open for as long as the sequences are; ``length`` in time steps.
-
-    A gate σ(b) keeps its memory for about 1 + eᵇ steps: b = ln(t − 1) for times t up to the length (Tallec, Ollivier
-    2018, Can recurrent neural networks warp time?, arXiv 1804.11188, §3).
-    """
-    most = max(3.0, length) - 1
+    """Forget gates that start open for as long as the sequences are; ``length`` in time steps."""
+    length = max(3.0, float(f"{length:.0f}"))
     return Remedy(
-        name="forget gates open at the start",
-        why=f"units of an LSTM or GRU then keep their memory, and its gradient, for up to {most + 1:.0f} time steps",
+        name="surefoot.init.open_forget_gates_",
+        why=f"units of an LSTM or GRU then keep their memory, and its gradient, for up to {length:.0f} time steps",
         how=(
             "# after: optimizer\n"
-            "import torch\n"
-            "gated = (torch.nn.LSTM, torch.nn.LSTMCell, torch.nn.GRU, torch.nn.GRUCell)  # their second gate forgets\n"
-            "for module in model.modules():\n"
-            "    if isinstance(module, gated):\n"
-            f"        times = torch.linspace(1.0, {most:.0f}.0, module.hidden_size)\n"
-            "        for name, bias in module.named_parameters(recurse=False):\n"
-            '            if name.startswith(("bias_ih", "bias_hh")):\n'
-            "                gate = bias.detach()[module.hidden_size : 2 * module.hidden_size]\n"
-            '                gate.copy_(times.log() if name.startswith("bias_ih") else torch.zeros_like(gate))\n'
+            "from surefoot.init import open_forget_gates_\n"
+            f"open_forget_gates_(model, {length:.0f})\n"
         ),
+        apply=f"forget-gates:length={length:.0f}",
     )
 
 
@@ -85,7 +65,8 @@ def remember(length: float) -> Remedy:
 def bptt_explosion(history: History) -> Sign | None:
     """Over the sequence |∂L/∂h_t| grows back in time by 2¹² or more (λT in bits), at three looks in a row, or by 2²⁴
     at the first two, or at the only one before the loss was not finite any more: warning. So is 2⁶ at the first look
-    where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``).
+    where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``), and at
+    three looks in a row where the elasticity is so by now and the loss learned nothing for 128 steps.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -112,19 +93,28 @@ def bptt_explosion(history: History) -> Sign | None:
 
 
 def _felt(history: History) -> Sign | None:
-    """Growth that leaves every time step heard, in a gradient that is far too large for its loss from the start on."""
+    """Growth that leaves every time step heard, in a gradient that is far too large for its loss: from the start on, or
+    by now, where that loss learns nothing."""
     rates, lengths = history.first_layers("bptt_rate"), history.first_layers("bptt_length")
     strong = [s for pace in history.paces.values() for s in pace.first if s.elasticity >= _ELASTIC]
-    if not rates or not lengths or len(strong) < 2 or rates[0].step > _FIRST:
+    if not rates or not lengths:
         return None
-    bits = {name: rates[0][name] * lengths[0][name] / math.log(2) for name in rates[0].names}
+    if len(strong) >= 2 and rates[0].step <= _FIRST:
+        bits = {name: rates[0][name] * lengths[0][name] / math.log(2) for name in rates[0].names}
+        rate, length = rates[0], lengths[0]
+    else:
+        newest = [pace.last(_LOOKS) for pace in history.paces.values()]
+        strong = [s for last in newest if all(s.elasticity >= _ELASTIC for s in last) for s in last]
+        if len(strong) < _LOOKS or not stuck_for(history, _LONG):
+            return None
+        bits = {name: min(b) for name, b in through_time(history).items() if len(b) == _LOOKS}
+        rate, length = history.recent_layers("bptt_rate", 1)[-1], history.recent_layers("bptt_length", 1)[-1]
     worst = max((name for name, b in bits.items() if b >= _GROWN), key=lambda name: bits[name], default=None)
     if worst is None:
         return None
-    rate, length = rates[0][worst], lengths[0][worst]
     source = "Euler's identity: of the order of the depth in a homogeneous network"
     elastic = Evidence("gradient_norm · weight_norm / loss", "", strong[0].step, strong[0].elasticity, _ELASTIC, source)
-    cause = f"{_growth(worst, rate, length)}, and is far too large for the loss that it is of."
+    cause = f"{_growth(worst, rate[worst], length[worst])}, and is far too large for the loss that it is of."
     evidence = (*_evidence(history, worst, bits[worst], _GROWN), elastic)
     return Sign("warning", cause, evidence, (worst,), strong[0].step, (orthogonal((worst,)), remedies.CLIP))
 

@@ -14,17 +14,17 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
-from surefoot.findings.pace import Pace
+from surefoot.findings.pace import STIRRED, Pace
 from surefoot.findings.progress import growing
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Severity
 
 _STEPS, _LONG = 200, 1000
+_BRIEF = 96  # steps of a run that is over: after fewer it was stopped, or a trial
 _MOVED, _MUCH = 1.0, 10.0
 _CONSTANT = 0.97
 _NEVER = 0.99  # of a constant's loss: what the noise of batches leaves of it
 _NEAR = 1.1  # further above, it is not a constant that the loss is to be measured by
-_STIRRED = 0.1  # of their size that the weights moved: of less, and the run over, it is the rate that is too low
 _ELASTIC = 0.01
 _ALIKE, _LOOKS = 64, 4  # steps and looks at which inputs that are all alike are no matter of chance
 _CONSTANT_SOURCE = "the loss of the best constant prediction on the same batches, which needs no input at all"
@@ -51,7 +51,8 @@ def stalled(history: History) -> Sign | None:
         alike = _all_alike(history, name, level) if told else None
         if alike is not None:
             return alike
-        if pace is None or not told or level.steps < _STEPS or level.count < 32 or not level.known:
+        least = _BRIEF if history.events("exit") else _STEPS
+        if pace is None or not told or level.steps < least or level.count < 32 or not level.known:
             continue
         if not level.as_a_constant or level.recent > 1.25 * level.base:
             continue
@@ -59,7 +60,7 @@ def stalled(history: History) -> Sign | None:
             continue  # it may still be on its way down
         over = bool(history.events("exit")) and not level.learned and _NEVER <= level.share <= _NEAR
         if (
-            pace.moved_by(history.step) < (_STIRRED if over else _MOVED)
+            pace.moved_by(history.step) < (STIRRED if over else _MOVED)
             or pace.peak_overshoot >= 1
             or len(pace.newest) < 4
         ):
@@ -105,7 +106,7 @@ def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity:
         "whether targets belong to their inputs, and whether inputs differ at all"
         + ("." if severity == "warning" else "; a plateau that ends by itself looks the same so far.")
     )
-    least = _MUCH if long else _STIRRED if over else _MOVED
+    least = _MUCH if long else STIRRED if over else _MOVED
     evidence = (
         Evidence("loss", name, level.newest_step, level.best, _CONSTANT * level.constant, _CONSTANT_SOURCE),
         Evidence("Σ update_norm / weight_norm", name, history.step, moved, least, _MOVED_SOURCE),

@@ -49,8 +49,8 @@ def dead_units(history: History) -> Sign | None:
         sources=(_DEAD_AT_START, _DEAD_LATER),
         words="of the units are dead: off for every input, so that no gradient passes",
         # at the start it is the biases that hold them off, whatever the size of the weights
-        of_start=(remedies.ZERO_BIAS, remedies.LEAKY, remedies.KAIMING),
-        later_on=(remedies.LEAKY, remedies.lower_rate(10.0)),
+        of_start=remedies.best_of((remedies.ZERO_BIAS, remedies.LEAKY, remedies.KAIMING)),
+        later_on=remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0))),
     )
     return found if found is not None and found.severity != "info" else _dying(history) or found
 
@@ -69,7 +69,7 @@ def saturated_units(history: History) -> Sign | None:
         sources=(_FLAT_AT_START, _FLAT_LATER),
         words="of the outputs are in the flat part of the activation, which passes on less than 2 % of the gradient",
         of_start=(*cures_of_start(history), remedies.ORTHOGONAL, remedies.ZERO_BIAS),
-        later_on=(remedies.lower_rate(10.0), remedies.ORTHOGONAL),
+        later_on=remedies.best_of((remedies.lower_rate(10.0), remedies.ORTHOGONAL), "saturation-cap"),
         most_open=_OPEN,
     )
 
@@ -95,7 +95,7 @@ def _dying(history: History) -> Sign | None:
         f"{100 * shares[worst]:.3g} % of the units of {worst} have died since the start (step {newest.step}), and more "
         "than half of what the loss had gained is lost."
     )
-    cures = (remedies.LEAKY, remedies.lower_rate(10.0))
+    cures = remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0)))
     return Sign("warning", cause, evidence, tuple(bad), _since(history, "dead_share", worst, _HALF), cures)
 
 

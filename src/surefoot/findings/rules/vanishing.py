@@ -25,6 +25,7 @@ from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import growing, stuck_for
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.adaptive import held_back
 from surefoot.findings.rules.recurrence import lost_in_time
 from surefoot.findings.rules.unanswered import unanswered
 from surefoot.findings.start import cures_of_start
@@ -86,6 +87,8 @@ def over_depth(history: History) -> Sign | None:
     decay = profile(history, update) if update is not None else None
     if decay is not None and decay.bits > -6 and worst > _in_vain(history):
         return None  # an adaptive optimiser makes up for it, if only the direction is still right
+    if worst > _ALL and held_back(history):
+        return None  # the last layers do not learn either
     at = int(np.argmin(newest.log2[: max(1, len(newest.names) // 2)]))
     first, last = newest.names[at], newest.names[-1]
     value = float(2.0 ** newest.log2[at])

@@ -1,0 +1,134 @@
+"""``learning-rate-too-low``: steps so short that the weights stay where they began, of a gradient that is there.
+
+The mirror image of ``learning-rate-too-high``: the weights would need tens of thousands of steps to move by their own
+size, the gradient is there (elasticity ‖g‖‖θ‖/L of order one), and the loss has not moved beyond its noise. Two bounds
+hold at any scale: a convex loss loses no more than its steps promise to first order, so that steps that together
+promise next to nothing have taught nothing; and where the steepest direction of the loss bends by a thousandth of what
+would make the step overshoot (Cohen et al. 2021), it could be a hundred times longer in every direction.
+"""
+
+from __future__ import annotations
+
+import math
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
+from surefoot.findings.pace import SMALL_PROMISE, STIRRED, Pace
+from surefoot.findings.progress import one_loss, resting
+from surefoot.findings.rule import Sign, rule
+from surefoot.runs.schema import Evidence
+
+_MIN_ROWS = 4
+_MIN_STEPS, _WARM = 48, 128
+_GAINED = 0.05
+_SLOW = 2e-5
+_PROMISED, _TENTH, _AGES = 0.2, 0.1, 2000
+_BENDS, _RESTS = 2e-3, 0.95
+_NEVER_SOURCE = (
+    "for a convex loss no step takes away more than it promised to first order; a tenth is what counts as learned: all "
+    "steps of the run promised less than twice that, or so far less than one 2,000th of it a step"
+)
+_BENDS_SOURCE = "curvature over what the optimizer can stand (2/λ): at a five-hundredth no step has come to its valley"
+_THERE = "the gradient is there: 1 % of movement along it would change the loss by this many per cent"
+_LOW_SOURCE = (
+    "at this rate more than 50,000 steps move the weights by their own size; healthy runs, also with a tenth of a good "
+    "rate, need 20,000 at most"
+)
+
+
+@rule("learning-rate-too-low", needs=("step", "weights", "events"))
+def learning_rate_too_low(history: History) -> Sign | None:
+    """Steps so short that nothing moves, although there is a gradient: elasticity ≥ 0.05 (else it is the gradient that
+    is missing), which has not doubled (a plateau about to end), and a rate that does not rise (warm-up). Three ways:
+
+    * after 48 steps, 4 losses and 3 looks the median step moves the weights by less than 2·10⁻⁵ of their size and every
+      one promises less than a thousandth of the loss; the loss is not 5 % (nor twice its noise) below its first level,
+      or still above that of a constant prediction, before which nothing is learned; it began no lower than 0.8 of a
+      constant prediction's, since a fine-tune begins low and may step as it likes; the rate was not higher before. A
+      rate that rises is no excuse after 128 steps if as many again of the same rise promise less than those 5 %. Where
+      the loss of a constant prediction is not known, ten times shorter steps are asked for;
+    * the weights moved by less than a tenth of their size, nothing was learned, and could not be: all steps together
+      promised less than a fifth of the loss, and the run is over, or after 128 steps a tenth would take over 2,000;
+    * they moved no more, and after 256 steps the loss rests above a fifth of where it began, under steps that promise
+      less than a thousandth of it, where its steepest direction would allow a rate 500 times higher.
+    """
+    ended = bool(history.events("exit"))
+    for name, level in history.losses.items():
+        pace = history.paces.get(name)
+        if pace is None or not (level.refreshed or ended) or level.count < _MIN_ROWS or len(pace.newest) < 3:
+            continue
+        if level.steps < _MIN_STEPS:
+            continue
+        strides = list(pace.newest)
+        first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
+        elasticity = sorted(s.elasticity for s in strides)[middle]
+        if not min(elasticity, newest.elasticity) >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
+            continue
+        rising = newest.learning_rate > 1.01 * first.learning_rate or not newest.learning_rate > 0
+        found = _still(level, pace, rising)
+        judged = not rising and not level.negative and (level.known or one_loss(history))
+        if found is None and judged and pace.moved_by(history.step) < STIRRED:
+            found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
+        if found is None:
+            continue
+        cause = (
+            f"the learning rate ({newest.learning_rate:.3g}) is too low: {newest.step} steps moved the weights by "
+            f"{100 * pace.movement:.2g} % of their size in all and the loss stayed at {level.recent:.3g}."
+        )
+        signal, value, threshold, source = found
+        evidence = (
+            Evidence(signal, name, newest.step, value, threshold, source),
+            Evidence("gradient_norm · weight_norm / loss", name, newest.step, elasticity, 0.05, _THERE),
+        )
+        # the weights are to move by their own size in as many steps as there were, and no step to promise half of
+        # what would lose the guarantee
+        usual = sorted(s.rate for s in strides)[middle]
+        pace_wanted = min(1e-2, max(1e-3, 1 / max(1, level.steps)))
+        promised = 0.5 / pace.peak_overshoot if pace.peak_overshoot > 0 else math.inf
+        cures = (remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised)),)
+        return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
+    return None
+
+
+def _still(level: LossLevel, pace: Pace, rising: bool) -> tuple[str, float, float, str] | None:
+    """Hardly any movement, and hardly any gain."""
+    gained = level.first - level.recent > max(_GAINED * abs(level.first), 2 * level.noise)
+    if gained and not (level.known and level.recent > level.constant):
+        return None
+    if level.known and max(level.first, level.recent) < 0.8 * level.constant:
+        return None
+    slow = _SLOW if level.known else 0.1 * _SLOW
+    usual = sorted(s.rate for s in pace.newest)[len(pace.newest) // 2]
+    if pace.peak_rate >= 3 * slow or usual >= slow or pace.peak_overshoot >= SMALL_PROMISE:
+        return None
+    # as many steps again of a rate that rises in proportion: the mean promise is one and a half of the newest
+    ahead = 3 * pace.newest[-1].overshoot * level.steps
+    if rising and not (level.steps >= _WARM and ahead < _GAINED):
+        return None
+    return "update_norm / weight_norm", usual, slow, _LOW_SOURCE
+
+
+def _never(
+    history: History, name: str, level: LossLevel, pace: Pace, ended: bool
+) -> tuple[str, float, float, str] | None:
+    """What all steps together promised, which bounds what a convex loss can have lost."""
+    if level.learned:
+        return None
+    promised = pace.promised_by(history.step)
+    bound = _PROMISED if ended else _TENTH / _AGES * level.steps
+    if not 0 < promised < bound or not (ended or level.steps >= _WARM):
+        return None
+    return "Σ predicted_decrease / loss", promised, bound, _NEVER_SOURCE
+
+
+def _flat_bowl(history: History, name: str, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
+    """At rest far from a fit, in a bowl that hardly bends over the length of a step."""
+    _, curved = history.measured("stability_coefficient", name)
+    if len(curved) < 2 or not curved.max() < _BENDS or level.steps < 2 * _WARM or not resting(level, slowed=_RESTS):
+        return None
+    if level.at_half - level.recent > max(0.02 * level.first, 0.5 * (level.first - level.at_half)):
+        return None  # slowly, but on its way
+    if not max(s.overshoot for s in pace.last(4)) < SMALL_PROMISE:
+        return None
+    return "stability_coefficient", float(curved.max()), _BENDS, _BENDS_SOURCE
