@@ -113,6 +113,14 @@ class Pace:
         last = self.newest[-1] if self.newest else None
         return self.promised + (2 * last.overshoot * (step - last.step) if last and last.overshoot > 0 else 0.0)
 
+    @property
+    def rising(self) -> bool:
+        """The learning rate grows, or is zero still. One that is not known (updates by hand) is taken to stand still."""
+        if not self.newest:
+            return False
+        now = self.newest[-1].learning_rate
+        return now > 1.01 * self.first[0].learning_rate or now <= 0
+
     def last(self, n: int) -> list[Stride]:
         """The newest ``n`` strides, newest last."""
         return list(self.newest)[-n:]

@@ -37,11 +37,7 @@ def fit(history: History) -> bool:
 
 def warming_up(history: History) -> bool:
     """Some optimiser's rate still rises, or it has none yet."""
-    return any(
-        pace.newest[-1].learning_rate > 1.01 * pace.first[0].learning_rate or not pace.newest[-1].learning_rate > 0
-        for pace in history.paces.values()
-        if pace.newest
-    )
+    return any(pace.rising for pace in history.paces.values())
 
 
 def growing(history: History) -> bool:

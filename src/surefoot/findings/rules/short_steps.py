@@ -65,9 +65,8 @@ def learning_rate_too_low(history: History) -> Sign | None:
         elasticity = sorted(s.elasticity for s in strides)[middle]
         if not min(elasticity, newest.elasticity) >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
             continue
-        rising = newest.learning_rate > 1.01 * first.learning_rate or not newest.learning_rate > 0
-        found = _still(level, pace, rising)
-        judged = not rising and not level.negative and (level.known or one_loss(history))
+        found = _still(level, pace)
+        judged = not pace.rising and not level.negative and (level.known or one_loss(history))
         if found is None and judged and pace.moved_by(history.step) < STIRRED:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
         if found is None:
@@ -91,7 +90,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
     return None
 
 
-def _still(level: LossLevel, pace: Pace, rising: bool) -> tuple[str, float, float, str] | None:
+def _still(level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
     """Hardly any movement, and hardly any gain."""
     gained = level.first - level.recent > max(_GAINED * abs(level.first), 2 * level.noise)
     if gained and not (level.known and level.recent > level.constant):
@@ -104,7 +103,7 @@ def _still(level: LossLevel, pace: Pace, rising: bool) -> tuple[str, float, floa
         return None
     # as many steps again of a rate that rises in proportion: the mean promise is one and a half of the newest
     ahead = 3 * pace.newest[-1].overshoot * level.steps
-    if rising and not (level.steps >= _WARM and ahead < _GAINED):
+    if pace.rising and not (level.steps >= _WARM and ahead < _GAINED):
         return None
     return "update_norm / weight_norm", usual, slow, _LOW_SOURCE
 
