@@ -115,7 +115,7 @@ class Pace:
 
     @property
     def rising(self) -> bool:
-        """The learning rate grows, or is zero still. One that is not known (updates by hand) is taken to stand still."""
+        """The learning rate grows, or is zero still. One that is not known (updates by hand) does not rise."""
         if not self.newest:
             return False
         now = self.newest[-1].learning_rate
