@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 
 def constant_cross_entropy(targets: Int[Tensor, ...], num_classes: int, ignore_index: int = -100) -> Tensor:
-    """Entropy in nats of the label frequencies in a batch, 0-d; NaN where no label counts.
+    """Entropy in nats of the label frequencies in a batch, 0-d; NaN where no label counts, or too few for the classes.
 
-    No constant prediction has a lower cross-entropy on this batch. Computed where the targets are, without waiting.
+    No constant prediction has a lower cross-entropy on this batch. On other batches it scores far worse where most
+    labels of this one occur once: their share is that of the labels it has not seen (Good 1953, eq. 9). Computed where
+    the targets are, without waiting.
     """
     labels = targets.detach().reshape(-1)
     counts = labels != ignore_index
@@ -18,7 +22,9 @@ def constant_cross_entropy(targets: Int[Tensor, ...], num_classes: int, ignore_i
     counted = torch.zeros(num_classes, device=labels.device, dtype=torch.float32)
     counted.index_add_(0, labels.clamp(0, num_classes - 1), weight)
     frequency = counted / weight.sum()
-    return -torch.xlogy(frequency, frequency).sum()
+    entropy = -torch.xlogy(frequency, frequency).sum()
+    few = (2 * (counted == 1).sum() > weight.sum()) & (num_classes > weight.sum())
+    return entropy.masked_fill(few, math.nan)
 
 
 def constant_binary_cross_entropy(targets: Float[Tensor, ...]) -> Tensor:

@@ -31,6 +31,7 @@ _SPREAD = 0.1  # of the data's: less is one point in all but name
 _COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), whatever the distribution
 _MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
 _HALF = 0.7  # of the data's spread: half of their variance
+_OUTSIDE = 1.0  # of it: so far from the mean of the data most of them are not
 _ARRIVED = 0.5  # of the data's spread from their mean: there a sample is as near to the data as most of the data are
 
 
@@ -131,8 +132,8 @@ def adversarial_rotation(history: History) -> Sign | None:
 
     Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
     the game has had its chance; of a cycle, at one of them; or where coverage is not known), or where the samples go
-    round the data or wander about, and are off them: by 0.7 of their spread, which is half of their variance, in the
-    median of six looks. Else info.
+    round the data or wander about, and are off them, no nearer than before: by 0.7 of their spread, which is half of
+    their variance, in the median of six looks, and by all of it where they wander. Else info.
     """
     for name in history.wheres("generated_move") or ("",):
         signs = [sign for shows in (_cycling, _turning, _wandering) if (sign := shows(history, name)) is not None]
@@ -216,7 +217,7 @@ def _wandering(history: History, name: str) -> Sign | None:
         f"the two players go in circles: between looks the generated samples move by {np.median(moves):.2g} "
         f"of the data's spread, and never cover more than {100 * coverage.max():.0f} % of the data."
     )
-    lost = _lost_its_way(history, name, moves, coverage) or _off(history, name)
+    lost = _lost_its_way(history, name, moves, coverage) or _off(history, name, _OUTSIDE)
     lost = lost and not _few(history, name, steps)
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
@@ -258,12 +259,14 @@ def _lost_its_way(history: History, name: str, moves: np.ndarray, coverage: np.n
     return bool((coverage < _COVERAGE).all()) and (far_off or _had_its_chance(history, everything))
 
 
-def _off(history: History, name: str) -> bool:
-    """The mean of the samples is off that of the data by half of the data's variance: at most of the last six looks,
-    and a game that is a hundred steps old."""
+def _off(history: History, name: str, least: float = _HALF) -> bool:
+    """The mean of the samples is off that of the data (by half of the data's variance, if nothing else is said): at
+    most of the last six looks, in a game that is a hundred steps old, and it comes no nearer."""
     steps, offset = history.measured("generated_offset", name)
     late = [offset[i] for i in _far(history, steps) if steps[i] > _STEPS][-_WANDERS:]
-    return len(late) == _WANDERS and float(np.median(late)) >= _HALF
+    if len(late) < _WANDERS or np.median(late) < least:
+        return False
+    return bool(np.median(late[_WANDERS // 2 :]) >= _HALF * np.median(late[: _WANDERS // 2]))
 
 
 def _had_its_chance(history: History, coverage: np.ndarray) -> bool:

@@ -35,6 +35,7 @@ _SHARP = (
 _FEW_LOOKS = 8
 _GONE = 2.0  # ‖Δθ‖/‖θ‖ summed over 16 steps: half of it in random directions would still replace the start
 _SCARRED = 64  # steps after which a run that was thrown back has had the time to come back
+_LONG = 128
 _SLOWED = 0.7  # of the loss at half of the steps
 _HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
 
@@ -54,9 +55,9 @@ def learning_rate_too_high(history: History) -> Sign | None:
       and learned nothing since: only its steps can have done that: critical;
     * NaN right after such steps: critical;
     * stuck: the model has moved by more than its own size in 40 steps or more and scores no better than a constant,
-      after two looks with overshoot ≥ 1 or steps of three tenths of the weights (one such look, or two of 3 %, where
-      half of a layer's units were lost since the start), and a bump of the loss or a level above a constant's:
-      critical; not where those units were lost before the first long step, which then came of it;
+      after two looks with overshoot ≥ 1 or steps of three tenths of the weights (where half of a layer's units were
+      lost since the start, one such look, or two of 3 % and 128 steps), and a bump of the loss or a level above a
+      constant's: critical; not where those units were lost before the first long step, which then came of it;
     * for good: three looks with overshoot ≥ 1 (two, where half of a layer's units were lost since the start), or a
       movement by twice the weights' own size in the first 16 steps, so that nothing of their start was left; and from
       64 steps on a loss above a fifth of where it began (or of a constant's), and hardly lower than when the run was
@@ -126,7 +127,9 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
         crushed = lost is not None
         # where units were lost on the way, steps longer than any of a healthy run's are long enough
         mild = [s for s in every.values() if s.rate >= (_HEALTHY if crushed else 0.1)]
-        bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed else []
+        # such steps are many a healthy run's, too, and a plateau after them may end by itself
+        late = level.steps >= _LONG or bool(history.events("exit"))
+        bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed and late else []
         if bad and (level.peak > 1.3 * level.base or level.low > level.constant):
             told = f"and after {level.steps} steps the loss {level.recent:.3g} is no better than a constant's"
             return _high(name, history, level, bad, "critical", told)
@@ -142,6 +145,10 @@ def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign 
     many = pace.opening >= _GONE or len(pace.overshot) >= 3
     if not (many or len(pace.overshot) >= 2) or level.steps < _SCARRED or not one_loss(history):
         return None
+    if pace.opening < _GONE and history.step - pace.overshot[0].step < _SCARRED:
+        return None  # it has not had the time yet to come back from these
+    if pace.opening < _GONE and level.recent <= min(_before(level, pace.overshot[0].step), default=-math.inf):
+        return None  # it has come back
     lost = units_lost(history)
     if not resting(level, slowed=_SLOWED) or not (many or lost is not None):
         return None
@@ -150,6 +157,11 @@ def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign 
     told = f"and after {level.steps} steps the loss {level.recent:.3g} hardly falls any more, far from a fit"
     strides = list(pace.overshot) if len(pace.overshot) >= 2 else pace.first
     return _high(name, history, level, strides, "warning", told)
+
+
+def _before(level: LossLevel, step: int) -> list[float]:
+    """Levels that the loss had before ``step``, its first steps apart."""
+    return [recent for at, recent in level.marks if level.first_step + EARLY <= at < step]
 
 
 def _was_well(level: LossLevel) -> bool:
