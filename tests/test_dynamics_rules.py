@@ -105,7 +105,8 @@ def wandering(**signals: float) -> dict:
 
 
 def test_samples_that_jump_about_the_data_together() -> None:
-    assert wandering() == {"adversarial-rotation": "warning"}
+    assert wandering() == {"adversarial-rotation": "info"}  # a wide game may come near yet
+    assert wandering(generated_offset=1.5) == {"adversarial-rotation": "warning"}
     assert wandering(generated_spread=0.2)["mode-collapse"] == "warning"
     assert wandering(generated_spread=0.2).get("adversarial-rotation") != "warning"
     assert "warning" not in wandering(coverage=0.5).values()

@@ -448,8 +448,13 @@ def test_games() -> None:
     assert not lost  # not learned yet
     circles = games(**{**healthy, "generated_move": [1.2] * n, "coverage": [0.1] * n, "precision": [0.3] * n})
     assert circles["adversarial-rotation"].severity == "warning"
-    off = games(**{**healthy, "generated_move": [1.2] * n, "generated_offset": [0.9] * n})
+    off = games(**{**healthy, "generated_move": [1.2] * n, "generated_offset": [1.2] * n})
     assert off["adversarial-rotation"].severity == "warning"  # about the data, and not in it
+    nearer = [3.0 * 0.7**i for i in range(n)]
+    assert (
+        games(**{**healthy, "generated_offset": nearer, "generated_move": [1.2] * n})["adversarial-rotation"].severity
+        == "info"
+    )
     about = games(**{**healthy, "generated_move": [1.2] * n, "generated_offset": [0.2] * n})
     assert about["adversarial-rotation"].severity == "info"
     early = games(rate=1e-3, **{**healthy, "generated_move": [0.8] * n, "coverage": [0.1] * n, "precision": [0.3] * n})

@@ -99,7 +99,7 @@ def _hopping(history: History, name: str) -> Sign | None:
         return None
     steps, moves, coverage = found
     spread = _few(history, name, steps)
-    if not spread or not _lost_its_way(history, name, moves, coverage):
+    if not spread or not (_lost_its_way(history, name, coverage) or _far_off(history, name, moves, coverage)):
         return None
     evidence = (
         Evidence("generated_spread", name, int(steps[-1]), spread, _HALF,
@@ -217,7 +217,7 @@ def _wandering(history: History, name: str) -> Sign | None:
         f"the two players go in circles: between looks the generated samples move by {np.median(moves):.2g} "
         f"of the data's spread, and never cover more than {100 * coverage.max():.0f} % of the data."
     )
-    lost = _lost_its_way(history, name, moves, coverage) or _off(history, name, _OUTSIDE)
+    lost = _lost_its_way(history, name, coverage) or _off(history, name, _OUTSIDE)
     lost = lost and not _few(history, name, steps)
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
@@ -250,13 +250,16 @@ def _few(history: History, name: str, steps: np.ndarray) -> float:
     return middle if middle < _HALF else 0.0
 
 
-def _lost_its_way(history: History, name: str, moves: np.ndarray, coverage: np.ndarray) -> bool:
-    """The samples cover next to nothing at each look of :func:`_ways`, and it is not too early to say so: the game has
-    had its chance, or they move by the whole width of the data from look to look, as in a game that comes near to it
-    they do in the first steps only."""
-    everything = history.measured("coverage", name)[1]
-    far_off = history.step >= 3 * _STEPS and np.median(moves) > 2 * _MOVE and _never_enough(everything)
-    return bool((coverage < _COVERAGE).all()) and (far_off or _had_its_chance(history, everything))
+def _lost_its_way(history: History, name: str, coverage: np.ndarray) -> bool:
+    """The samples cover next to nothing at each look of :func:`_ways`, and the game has had its chance."""
+    return bool((coverage < _COVERAGE).all()) and _had_its_chance(history, history.measured("coverage", name)[1])
+
+
+def _far_off(history: History, name: str, moves: np.ndarray, coverage: np.ndarray) -> bool:
+    """They cover no more, and it is not too early to say so for they move by the whole width of the data from look to
+    look, as in a game that comes near to it they do in the first steps only."""
+    late = history.step >= 3 * _STEPS and np.median(moves) > 2 * _MOVE
+    return bool(late and (coverage < _COVERAGE).all()) and _never_enough(history.measured("coverage", name)[1])
 
 
 def _off(history: History, name: str, least: float = _HALF) -> bool:
