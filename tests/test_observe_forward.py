@@ -246,6 +246,23 @@ def test_the_rate_of_bare_weights_is_that_of_the_gradient_at_their_products() ->
     assert seen.signal("bptt_rate", "Bare")[1] == pytest.approx(growth_rate(np.array(norms[1:])), rel=1e-4)
 
 
+@pytest.mark.parametrize("again", [True, False])
+def test_calls_one_after_the_other_are_a_loop_only_if_one_leads_to_the_next(again: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    with watching(1) as seen:
+        for _ in range(2):
+            optimizer.zero_grad()
+            x, loss = torch.randn(4, 3), torch.zeros(())
+            for t in range(10):
+                x = model(x if again else torch.randn(4, 3))
+                loss = loss + x.square().mean() / 2**t
+            loss.backward()
+            optimizer.step()
+    assert any(signal == "bptt_rate" for _, family, _ in seen.rows for signal, _ in family.columns) == again
+
+
 @pytest.mark.parametrize("fused", [True, False])
 def test_the_rate_through_time_is_that_of_the_loss_gradient(fused: bool) -> None:
     torch.manual_seed(0)

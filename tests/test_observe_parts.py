@@ -389,6 +389,9 @@ class TestFormulas:
 
         best.step(closure)
         assert constant_cross_entropy(y, 3) == pytest.approx(float(closure().detach()), abs=1e-5)
+        once = torch.arange(8)
+        assert constant_cross_entropy(once, 8) == pytest.approx(math.log(8))
+        assert constant_cross_entropy(once, 300).isnan()  # their frequencies say nothing of those of 300 classes
         t = torch.tensor([[1.0, 4.0], [3.0, 0.0]])
         assert constant_mse(t) == pytest.approx(float(F.mse_loss(t.mean(0).expand(2, 2), t)))
         b = torch.tensor([1.0, 0, 0, 0])

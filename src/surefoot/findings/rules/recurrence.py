@@ -66,7 +66,7 @@ def bptt_explosion(history: History) -> Sign | None:
     """Over the sequence |∂L/∂h_t| grows back in time by 2¹² or more (λT in bits), at three looks in a row, or by 2²⁴
     at the first two, or at the only one before the loss was not finite any more: warning. So is 2⁶ at the first look
     where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``), and at
-    three looks in a row where the elasticity is so by now and the loss learned nothing for 128 steps.
+    three looks in a row where the elasticity is so by now and a loss of known scale learned nothing for 128 steps.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -105,7 +105,9 @@ def _felt(history: History) -> Sign | None:
     else:
         newest = [pace.last(_LOOKS) for pace in history.paces.values()]
         strong = [s for last in newest if all(s.elasticity >= _ELASTIC for s in last) for s in last]
-        if len(strong) < _LOOKS or not stuck_for(history, _LONG):
+        # a policy's loss is a surrogate, and near 0: neither its size nor its course says anything
+        sized = all(level.known for level in history.losses.values())
+        if len(strong) < _LOOKS or not sized or not stuck_for(history, _LONG):
             return None
         bits = {name: min(b) for name, b in through_time(history).items() if len(b) == _LOOKS}
         rate, length = history.recent_layers("bptt_rate", 1)[-1], history.recent_layers("bptt_length", 1)[-1]

@@ -1,14 +1,15 @@
 """How the gradient grows on its way back through time, in modules that a forward runs over and over.
 
-Of a cell, or any layer that is called again and again in one forward, the gradient of each call's output is measured
-in the script's own backward; and so it is at each use of a weight that is a bare parameter of a loop. A fused
-``nn.RNN``, ``LSTM`` or ``GRU`` shows the gradient of its output only: what it is at the states inside is replayed, for
-a few sequences, after the backward (a dear reading).
+Of a cell, or any layer that is called again and again in one forward on what came of its calls before (not for one
+sample after the other), the gradient of each call's output is measured in the script's own backward; and so it is at
+each use of a weight that is a bare parameter of a loop. A fused ``nn.RNN``, ``LSTM`` or ``GRU`` shows the gradient of
+its output only: what it is at the states inside is replayed, for a few sequences, after the backward (a dear reading).
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -32,6 +33,7 @@ SEQUENCES = 4  # of a fused module, so many are replayed,
 WINDOW = 128  # and so many of their last time steps
 SHORTEST = 8  # time steps: over fewer nothing compounds
 LONGEST = 1024  # calls of one layer that are followed
+_CELL = 512  # nodes of the graph between one call of a layer and the next
 _GUESS = 2.0  # how many of the run's own steps a first replay may take
 
 
@@ -40,6 +42,8 @@ class _Calls:
     """The gradients of a layer's outputs, by number of the call."""
 
     count: int = 0
+    made: frozenset[Node] = frozenset()  # what the second call gave
+    chained: bool = True  # the third call got what came of it
     squares: dict[int, dict[int, Tensor]] = field(default_factory=dict)
 
 
@@ -98,6 +102,10 @@ class Recurrence(Instrument):
                 if self._may_replay and calls.count == 1 and not getattr(module, "proj_size", 0):
                     self._record(name, module, values, args[1] if len(args) > 1 else kwargs.get("hx"), output)
                 return
+        if calls.count == 2:
+            calls.made = frozenset(t.grad_fn for t in _tensors(output) if t.grad_fn is not None)
+        elif calls.count == 3:
+            calls.chained = _leads_back([*_tensors(args), *_tensors(list(kwargs.values()))], calls.made)
         if 2 <= calls.count <= LONGEST:
             for part, tensor in enumerate(_tensors(output)):
                 self._handles.append(tensor.register_hook(self._measure(calls, calls.count, part)))
@@ -181,7 +189,7 @@ class Recurrence(Instrument):
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Write the rate of growth of each layer that was run through time."""
         for name, calls in self._calls.items():
-            if calls.count >= SHORTEST and calls.squares:
+            if calls.count >= SHORTEST and calls.chained and calls.squares:
                 nothing = torch.zeros(())
                 norms = [sum(calls.squares.get(t, {}).values(), nothing) for t in range(2, calls.count + 1)]
                 device = next(iter(next(iter(calls.squares.values())).values())).device
@@ -217,6 +225,20 @@ def _first(measure: Any, gradients: tuple[Tensor | None, ...]) -> None:
     """Measure the gradient of what a node of the graph gave."""
     if gradients and gradients[0] is not None:
         measure(gradients[0])
+
+
+def _leads_back(tensors: Sequence[Tensor], made: frozenset[Node]) -> bool:
+    """Whether one of these nodes is what one of the tensors came of, a cell's own graph back at most."""
+    queue = deque(t.grad_fn for t in tensors if t.grad_fn is not None)
+    seen: set[Node] = set()
+    while queue and len(seen) < _CELL:
+        node = queue.popleft()
+        if node in made:
+            return True
+        if node not in seen:
+            seen.add(node)
+            queue.extend(child for child, _ in node.next_functions if child is not None)
+    return False
 
 
 def _tensors(output: Any) -> list[Tensor]:
