@@ -73,6 +73,8 @@ def test_scores_compare_as_many_steps_and_ask_for_a_loss_that_falls() -> None:
     falling, higher, broken = [4.0, 3.0, 2.0, 1.0], [4.0, 3.5, 3.0, 2.0, 0.0], [4.0, float("inf")]
     assert scores([falling, higher, broken]) == [1.0, 2.0, float("inf")]
     assert ranked([falling, falling, higher]) == [0, 1, 2] and ranked([higher, falling]) == [1, 0]
+    lost, little = [1e9, 2e3, 1500.0, 1000.0], [2.0, 1.5, 0.5, 0.2]
+    assert ranked([lost, little]) == [1, 0]  # a thousand is no gain where another start begins at two
     assert scores([[1.0, 1.0, 1.0, 2.0]]) is None and scores([[1.0], [1.0]]) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,28 @@ def test_zero_grad_takes_the_place_of_the_call_that_is_missing() -> None:
     with curing("zero-grad") as told:
         assert torch.equal(weights(clear=True), mended)
     assert told.interposer.cures[0].acted == 0
+
+
+def test_zero_grad_reaches_into_a_closure() -> None:
+    def weights(clear: bool) -> Tensor:
+        model = net()
+        optimizer = torch.optim.LBFGS(model.parameters(), max_iter=4, line_search_fn="strong_wolfe")
+        x, y = blobs()
+
+        def closure() -> Tensor:
+            if clear:
+                optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            optimizer.step(closure)
+        return model[0].weight.detach()
+
+    with curing("zero-grad"):
+        mended = weights(clear=False)
+    assert torch.equal(mended, weights(clear=True))
 
 
 def test_train_mode_comes_back_after_an_evaluation() -> None:
@@ -286,6 +309,19 @@ def test_fresh_batches_go_on() -> None:
     assert next(iter(loader))[1][0].item() == next(iter(loader))[1][0].item() == 0
 
 
+def test_fresh_batches_go_on_where_the_end_is_passed_over() -> None:
+    _, _model, optimizer, loader = loading()
+    with curing("fresh-batches") as told:
+        optimizer.step()
+        batches, got = iter(loader), []
+        for _ in range(9):
+            with contextlib.suppress(StopIteration):
+                current = next(batches)
+            got.append(current[1][0].item())
+    assert got == [0, 1, 2, 2, 0, 1, 2, 2, 0]
+    assert told.interposer.cures[0].acted == 2
+
+
 # -- losses ------------------------------------------------------------------------------------------------------------
 
 
@@ -304,6 +340,20 @@ def test_match_shapes_compares_each_with_its_own(loss: Callable[[Tensor, Tensor]
             assert loss(model(x), x[:, 0]).item() < 1e-3
         assert (x[:, :1] - x[:, 1].view(1, -1)).shape == (64, 64)  # pairs are meant
     assert told.interposer.cures[0].acted == 61
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_match_shapes_reads_targets_that_met_when_they_were_made(flat: bool) -> None:
+    torch.manual_seed(0)
+    model, reward, value = nn.Linear(2, 1), torch.randn(8), torch.randn(8, 1)
+    x = torch.randn(8, 2)
+    with curing("match-shapes"):
+        predictions = model(x).squeeze(1) if flat else model(x)
+        error = predictions - (reward + 0.9 * value)
+        by_torch = F.mse_loss(predictions, reward + 0.9 * value)
+    wanted = predictions.flatten() - (reward + 0.9 * value.squeeze(1))
+    torch.testing.assert_close(error.flatten(), wanted)
+    torch.testing.assert_close(by_torch, wanted.square().mean())
 
 
 @pytest.mark.parametrize(
@@ -410,6 +460,18 @@ def test_kl_scale_lets_a_code_be_born(kind: str) -> None:
     with curing("kl-scale") as told:
         assert share_that_is_explained() > 0.4
     assert "scaled the divergence in 120 losses" in told.summaries["kl-scale"]
+
+
+@pytest.mark.parametrize("kind", ["counts", "classes"])
+def test_kl_scale_reads_a_cross_entropy_of_words(kind: str) -> None:
+    torch.manual_seed(0)
+    model, words = Variational(), torch.randint(32, (16,))
+    out, mu, logvar = model(torch.randn(16, 32))
+    log_words, counts = out.log_softmax(1), F.one_hot(words, 32).float()
+    error = -(counts * log_words).mean() if kind == "counts" else F.nll_loss(log_words, words) / 8
+    with curing("kl-scale") as told:
+        (error + 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1).mean()).backward()
+    assert float(told.interposer.cures[0]._scale) == pytest.approx(1 / 32 if kind == "counts" else 1 / 8)  # type: ignore[attr-defined]
 
 
 class Mean(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -345,6 +346,22 @@ def test_wider_clip(way: str) -> None:
     assert told.summaries["wider-clip"] == "clipped at 2.5 in the place of a lower bound, 1 times"
 
 
+def test_wider_clip_knows_of_a_scaler() -> None:
+    def step(asked: float, unscale: bool) -> Tensor:
+        weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+        optimizer, scaler = SGD([weight], lr=1.0), torch.amp.GradScaler("cpu", init_scale=1024.0)
+        with curing("wider-clip:bound=2.5"):
+            scaler.scale(weight.square().sum().mul(0.5)).backward()
+            if unscale:
+                scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_([weight], asked)
+            scaler.step(optimizer)
+        return weight.detach()
+
+    torch.testing.assert_close(step(0.1, True), torch.tensor([1.5, 2.0]))
+    torch.testing.assert_close(step(1.0, False), torch.tensor([2.4, 3.2]))  # its own bound, as if unscaled before
+
+
 def test_clip_is_torchs_own() -> None:
     def run(own: bool) -> list[Tensor]:
         torch.manual_seed(0)
@@ -397,6 +414,17 @@ def test_a_unit_that_is_off_comes_back(relu: object) -> None:
 
 
 # -- skip connections --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("stepped", "reach"), [(lambda x: torch.round(x), 9.0), (lambda x: x.sign(), 1.0)])
+def test_the_gradient_passes_what_has_no_slope(stepped: Callable[[Tensor], Tensor], reach: float) -> None:
+    x = torch.tensor([-2.2, -0.4, 0.3, 1.7], requires_grad=True)
+    with curing("straight-through"):
+        value = stepped(x)
+        value.sum().backward()
+        with torch.no_grad():
+            assert torch.equal(stepped(x), value)
+    assert torch.equal(value, stepped(x)) and torch.equal(x.grad, (x.detach().abs() <= reach).float())
 
 
 class Block(nn.Module):

@@ -207,6 +207,22 @@ def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth(
     assert boxes(lambda s: 1.77 + 2e-3 * s, lambda s: 5.0 / s) == []  # it weighs as much as the other
 
 
+def test_a_term_whose_looks_ended_is_drowned_as_long_as_the_other_is_the_loss() -> None:
+    def seen(loud: float = 3000.0, last: float = 4e4, quiet: float = 2.0) -> list[str]:
+        stream = train([5e4 + (last - 5e4) * s / 150 for s in range(150)], constant=2e4)
+        for step in (4, 8, 12, 16, 24, 32, 48, 49):
+            row = {("term_gradient_norm", "mse_loss"): loud, ("term_gradient_norm", "cross_entropy"): 0.5}
+            row |= {("term_value", "mse_loss"): 5e4, ("term_value", "cross_entropy"): quiet if step > 16 else 2.0}
+            row |= {("term_weight", "mse_loss"): 1.0, ("term_weight", "cross_entropy"): 1.0}
+            stream.row(step, "terms", row)
+        return stream.loud()
+
+    assert seen() == ["loss-term-imbalance"]
+    assert seen(loud=300.0) == []  # a sixth of a step in a hundred: it may have been learned since
+    assert seen(last=1e4) == []  # the loud one is learned, and gives way
+    assert seen(quiet=1.5) == []  # it was on its way
+
+
 def test_inputs_that_are_all_one_row() -> None:
     def alike(distinct: float, losses: list[float]) -> list[str]:
         rows = [{"distinct_samples": distinct if i else 1.0} for i in range(7)]

@@ -228,6 +228,22 @@ def test_a_generator_whose_judge_is_never_in_doubt(gradient: float, offset: floa
     assert ("vanishing-gradient" in stream.findings()) == told
 
 
+@pytest.mark.parametrize(("move", "right", "told"), [(1e-7, 1.0, True), (1e-3, 1.0, False), (1e-7, 0.9, False)])
+def test_a_generator_that_met_a_perfect_judge(move: float, right: float, told: bool) -> None:
+    stream = train([1.0] * 400, rate=0.01)
+    layers = ("D.0", "D.1", "G.0")
+    for step in (1, 16, 100, 200, 210, 240, 280, 320, 400):
+        meets = step >= 200
+        if meets:
+            stream.row(step, "game", {("generated_offset", "G"): 5.0, ("discriminator_auc", "G"): right})
+        judge = 1.0 / step**2
+        sizes = {("gradient_rms", n): judge for n in layers} | {("gradient_rms", "G.0"): 1e-6 if meets else NAN}
+        stream.row(step, "gradients", sizes)
+        row = {("weight_rms", n): 0.1 for n in layers} | {("update_rms", n): 1e-3 for n in layers}
+        stream.row(step, "weights", row | {("update_rms", "G.0"): 0.1 * move if meets else NAN})
+    assert ("vanishing-gradient" in stream.findings()) == told
+
+
 def test_a_decay_of_the_start_that_biases_hide_later_has_still_lost_the_signal() -> None:
     def hidden(bits: float, losses: list[float]) -> list[str]:
         stream = train(losses, constant=LN10)

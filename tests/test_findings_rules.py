@@ -140,6 +140,13 @@ def test_a_warm_up_that_leads_nowhere_in_as_many_steps_again(promise: float, tol
     assert ("learning-rate-too-low" in stream.loud()) == told
 
 
+@pytest.mark.parametrize(("fades", "told"), [(True, True), (False, False)])
+def test_a_rate_that_has_come_down_from_its_peak_is_no_warm_up(fades: bool, told: bool) -> None:
+    rate = (lambda s: 1e-7 * min(s / 60, 60 / s) ** 0.5) if fades else (lambda s: 1e-9 * s)
+    stream = train(flat(300, 23.0, 0.3), rate=2e-5, overshoot=2e-5, lr=rate, constant=0.4)  # its scale is not known
+    assert ("learning-rate-too-low" in stream.loud()) == told
+
+
 def test_what_is_worse_than_a_constant_has_learned_nothing_yet() -> None:
     # logits that start large: the loss falls by a tenth, and is not yet at a constant's
     given = {"rate": 8e-6, "overshoot": 1.2e-4, "lr": 1e-6, "constant": LN10}

@@ -180,6 +180,23 @@ def test_gradients_at_the_floor_count_in_a_run_that_learns_nothing() -> None:
     assert silent.findings()[id].where == ("layers.0", "layers.1", "layers.2", "layers.3")
 
 
+def test_swallowed_updates_count_by_elements_where_float32_would_move() -> None:
+    def swallowing(norm: int, losses: list[float]) -> Stream:
+        stream = train(losses, looks=LOOKS)
+        sizes = [100_000] * 7 + [norm]
+        stream.event(1, "modules", root="m", modules=[
+            {"name": f"layers.{i}", "type": "Linear", "parameters": size, "depth": i} for i, size in enumerate(sizes)
+        ])  # fmt: skip
+        layered(stream, "gradients", "gradient_rms", lambda s: [1.0] * 8, LOOKS)
+        layered(stream, "weights", "weight_rms", lambda s: [0.02] * 8, LOOKS)
+        return layered(stream, "weights", "swallowed_share", lambda s: [0.97] * 7 + [0.5], LOOKS)
+
+    id = "low-precision-underflow"
+    assert severity(swallowing(2000, flat(300)), id) == "warning"  # the biases of a normalisation begin at zero
+    assert severity(swallowing(400_000, flat(300)), id) == "info"
+    assert severity(swallowing(2000, falling(300)), id) == "info"
+
+
 def test_overflow_is_told_before_it_comes() -> None:
     def peaks(peak: Callable[[int], float], losses: list[float]) -> Stream:
         return layered(train(losses, looks=LOOKS), "activations", "activation_peak", lambda s: [0.01] * 7 + [peak(s)],
@@ -221,7 +238,10 @@ def test_a_rate_that_faded_counts_after_half_of_the_run() -> None:
     id = "scheduler-misuse"
     early = train(flat(300), lr=lambda s: 0.1 * 0.8**s, looks=LOOKS)
     assert severity(early, id) == "warning" and early.findings()[id].detected_step < 130
-    assert severity(train(FIT, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS), id) == "info"
+    rests = train(FIT, lr=lambda s: 0.1 * max(0.8**s, 2e-5), looks=LOOKS)
+    assert severity(rests, id) == "info"
+    assert severity(train(FIT, lr=lambda s: 0.1 * max(0.0, 1 - s / 60), looks=LOOKS), id) == "info"  # it has ended
+    assert severity(train(FIT, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS), id) == "warning"  # falls on
     losses = [*falling(16, 0.5, 0.03, 0.0), *flat(284, 0.02, 0.002)]
     as_a_constant = train(losses, lr=lambda s: 0.1 * 0.8**s, looks=LOOKS, constant=0.024)
     assert severity(as_a_constant, id) == "warning"  # from far above a constant's loss down to it is no fit

@@ -109,6 +109,9 @@ def test_stalled_is_an_info_first_and_a_warning_after_long() -> None:
     down = [3.0 - 0.02 * i for i in range(34)]  # from a start that was worse than a constant, and no further than it
     assert "stalled" in train([*down, *flat(366, 2.31)], constant=2.3, rate=5e-3, elasticity=0.5).findings()
     assert "stalled" not in train([*down[:20], *flat(380, 2.6)], constant=2.3, rate=5e-3, elasticity=0.5).findings()
+    ended = train([*down, *flat(366, 2.31)], constant=2.3, rate=5e-3, elasticity=0.5)
+    ended.event(400, "exit", code=0, exception=None)
+    assert ended.findings()["stalled"].severity == "warning"  # half of the run at a constant's, and no more to come
 
 
 @pytest.mark.parametrize(

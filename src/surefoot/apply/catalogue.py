@@ -347,6 +347,12 @@ ENTRIES = (
         "starts:OffZero",
     ),
     Entry(
+        "straight-through",
+        "lets the gradient pass round and sign as if they were not there",
+        "codes or weights are rounded, and nothing behind them learns",
+        "straight_through:StraightThrough",
+    ),
+    Entry(
         "critical-init",
         "draws the weights anew, at the critical point of the activation",
         "signal or gradient vanishes or explodes over depth from the first step",

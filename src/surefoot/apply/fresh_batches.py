@@ -1,7 +1,9 @@
 """``fresh-batches``: in training, ``iter(loader)`` goes on where the loader's last iterator was left.
 
 So ``next(iter(loader))`` gives one batch after the other, and a pass that ends with ``break`` is continued by the next
-one. An evaluation (without gradients, or of a model in evaluation mode) begins anew, as ever.
+one. An iterator that is asked for more after it has said that it is over begins anew: no ``for`` does so, but a script
+that passes over ``StopIteration`` and goes on with the last batch. An evaluation (without gradients, or of a model in
+evaluation mode) begins anew, as ever.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class FreshBatches(ModelCure):
             return begin()
         known = self._open.get(loader)
         if known is None or not known.left_open:
-            known = self._open[loader] = _Pass(begin)
+            known = self._open[loader] = _Pass(begin, self.act)
             return known
         # a new iterator would have drawn its seed: what else is drawn stays what it was
         torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
@@ -67,8 +69,8 @@ class FreshBatches(ModelCure):
 class _Pass:
     """A pass over the data that can be resumed; where nothing was left of it, it begins anew."""
 
-    def __init__(self, begin: Callable[[], Iterator[Any]]) -> None:
-        self._begin, self._inner = begin, begin()
+    def __init__(self, begin: Callable[[], Iterator[Any]], anew: Callable[[], None]) -> None:
+        self._begin, self._inner, self._anew = begin, begin(), anew
         self._given, self._over, self._resumed = False, False, False
 
     @property
@@ -88,6 +90,9 @@ class _Pass:
 
     def __next__(self) -> Any:
         resumed, self._resumed = self._resumed, False
+        if self._over:
+            self._inner, self._over = self._begin(), False
+            self._anew()
         try:
             batch = next(self._inner)
         except StopIteration:

@@ -2,10 +2,10 @@
 
 The bound is log p(x|z) − KL for each sample. A squared error of coefficient c on Σ (x − x̂)² stands for a Gaussian
 likelihood of σ² = 1/(2c), and the likeliest σ² is the mean squared error itself (Rybkin, Daniilidis, Levine 2021,
-Simple and Effective VAE Training with Calibrated Decoders, arXiv 2006.13202, §4); a binary cross-entropy is a
-likelihood as it is, where it is summed over a sample. Averages in the place of sums, and weights, change their ratio.
-Here both coefficients are read from the graph, and what the divergence sends back is scaled to their right ratio; never
-by more than 1. The loss that the script sees and prints stays what it is.
+Simple and Effective VAE Training with Calibrated Decoders, arXiv 2006.13202, §4); a cross-entropy (of words, or binary)
+is a likelihood as it is, where it is summed over a sample. Averages in the place of sums, and weights, change their
+ratio. Here both coefficients are read from the graph, and what the divergence sends back is scaled to their right
+ratio; never by more than 1. The loss that the script sees and prints stays what it is.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
@@ -93,8 +94,8 @@ class KLScale(Cure):
         """Say so where there was nothing to change."""
         if not self.acted:
             self.note(
-                "no loss was the sum of one squared error or binary cross-entropy and a Gaussian divergence; nothing "
-                "was changed"
+                "no loss was the sum of one squared error or cross-entropy and a Gaussian divergence; nothing was "
+                "changed"
             )
 
     def summary(self) -> str:
@@ -120,7 +121,7 @@ def _coefficient(root: Tensor, terms: Sequence[Term], edge: GradientEdge, unit: 
 
 
 def _likelihood(term: Term) -> _Likelihood | None:
-    """The first squared error or binary cross-entropy between a term and what made its input."""
+    """The first squared error or cross-entropy between a term and what made its input."""
     for node in _above(term.edge.node):
         name = node.name()
         below = [GradientEdge(child, number) for child, number in node.next_functions if child is not None]
@@ -133,6 +134,15 @@ def _likelihood(term: Term) -> _Likelihood | None:
             residual = inputs
             if below[0].node.name() not in ("SubBackward0", "RsubBackward1"):
                 continue  # the square of a mean, as in a divergence
+        elif name == "MulBackward0" and below[0].node.name() == "LogSoftmaxBackward0":
+            weights = saved(node, "self", "other")  # −Σ counts · log p
+            if weights is None or weights.shape != tuple(below[0].node._input_metadata[0].shape):
+                continue
+            return _Likelihood(below[0], -weights, None)
+        elif name == "NllLossBackward0" and inputs is not None and targets is not None and targets.dim() == 1:
+            counted = (targets >= 0) & (targets < inputs.shape[-1])  # not those that are to be ignored
+            chosen = F.one_hot(targets.where(counted, 0), inputs.shape[-1]) * counted.unsqueeze(1)
+            return _Likelihood(below[0], -chosen.to(inputs.dtype), None)
         elif name == "BinaryCrossEntropyBackward0" and inputs is not None and targets is not None:
             return _Likelihood(below[0], (inputs - targets) / (inputs * (1 - inputs)).clamp_min(1e-12), None)
         elif name == "BinaryCrossEntropyWithLogitsBackward0" and inputs is not None and targets is not None:

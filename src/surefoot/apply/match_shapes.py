@@ -1,5 +1,8 @@
 """``match-shapes``: predictions (n, 1) and targets (n,) meet as (n,), each prediction its own target.
 
+Targets that are (n, n) already, since (n,) and (n, 1) met when they were made (rewards and values of the next state,
+say), are their diagonal: entry i was made of the i-th of everything.
+
 Reached is what goes through the loss functions of ``torch.nn.functional``, as ``nn.MSELoss`` does, and what the script
 itself subtracts from a prediction that takes a gradient; in evaluations too, for a loss that compares all with all
 is no measure of anything.
@@ -43,6 +46,10 @@ class MatchShapes(Cure):
 
     def _operands(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Of a difference that is a residual: n numbers each, one side with a gradient, the other without one."""
+        if left.requires_grad:
+            right = self._diagonal(left, right)
+        elif right.requires_grad:
+            left = self._diagonal(right, left)
         if {left.dim(), right.dim()} != {1, 2} or left.numel() != right.numel() or left.numel() < 2:
             return left, right
         learns = left.requires_grad != right.requires_grad
@@ -50,7 +57,16 @@ class MatchShapes(Cure):
             return left, right  # a script that compares all pairs of predictions, or of data, means it
         return self._matched(left, right)
 
+    def _diagonal(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Of n predictions, ``(n, 1)`` or ``(n,)``, and targets ``(n, n)`` without a gradient: a target for each."""
+        n = len(predictions) if predictions.dim() else 0
+        if n < 2 or predictions.numel() != n or targets.shape != (n, n) or targets.requires_grad:
+            return targets
+        self.act()
+        return targets.diagonal().reshape(predictions.shape)
+
     def _matched(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        targets = self._diagonal(predictions, targets)
         given = match_shapes(predictions, targets)
         if given[0] is not predictions or given[1] is not targets:
             self.act()
@@ -59,7 +75,7 @@ class MatchShapes(Cure):
     def at_close(self) -> None:
         """Say so where there was nothing to change."""
         if not self.acted:
-            self.note("no loss compared (n, 1) with (n,); nothing was changed")
+            self.note("no loss compared (n, 1) with (n,) or (n, n); nothing was changed")
 
     def summary(self) -> str:
         """How often."""

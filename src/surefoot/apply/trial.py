@@ -104,12 +104,14 @@ def scores(losses: Sequence[Sequence[float]]) -> list[float] | None:
 def ranked(losses: Sequence[Sequence[float]]) -> list[int] | None:
     """The branches from the best to the worst; those that gain as much as the best within a tenth in their own order.
 
-    None as for :func:`scores`.
+    What is gained is counted from the lowest start: a loss that was 10⁹ before other weights were drawn would make
+    all that is left of it as good. None as for :func:`scores`.
     """
     means = scores(losses)
     if means is None:
         return None
-    enough = min(means) + _AS_GOOD * (_start(losses) - min(means))
+    lowest = min(told[0] for told in losses if told and math.isfinite(told[0]))
+    enough = min(means) + _AS_GOOD * max(0.0, lowest - min(means))
     return sorted(range(len(means)), key=lambda i: (max(enough, means[i]), i))
 
 

@@ -1,8 +1,13 @@
-"""``wider-clip``: ``clip_grad_norm_`` and ``clip_grad_value_`` clip at a bound that only unusual gradients reach."""
+"""``wider-clip``: ``clip_grad_norm_`` and ``clip_grad_value_`` clip at a bound that only unusual gradients reach.
+
+Where a gradient scaler's factor is still in the gradients (``scaler.unscale_`` was not called before), the script's own
+bound is multiplied by that factor: it was meant for gradients as they are.
+"""
 
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +15,7 @@ import torch
 from torch.nn.utils import clip_grad
 
 from surefoot.apply.cure import Cure, Desk, Patch
+from surefoot.observe.discover import census
 
 
 class WiderClip(Cure):
@@ -20,6 +26,8 @@ class WiderClip(Cure):
     def __init__(self, desk: Desk, bound: float) -> None:
         super().__init__(desk)
         self.bound = bound
+        self._scaled = 0  # times that gradients were clipped with a scaler's factor in them
+        self._scalers: list[weakref.ref[Any]] | None = None
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
         """Both functions, wherever torch has them."""
@@ -39,10 +47,24 @@ class WiderClip(Cure):
         return clip
 
     def _wider(self, asked: float) -> float:
-        if float(asked) >= self.bound:
+        factor = self._factor()
+        bound = self.bound if factor == 1 else float(asked) * factor
+        if float(asked) >= bound:
             return asked
+        self._scaled += factor != 1
         self.act()
-        return self.bound
+        return bound
+
+    def _factor(self) -> float:
+        """By what gradients are multiplied at this moment."""
+        if self._scalers is None:
+            self._scalers = [weakref.ref(scaler) for scaler in census().scalers]
+        scalers = [s for ref in self._scalers if (s := ref()) is not None and s.is_enabled()]
+        if len(scalers) != 1:
+            return 1.0
+        stages = [state.get("stage") for state in scalers[0]._per_optimizer_states.values()]
+        unscaled = any(getattr(stage, "name", "") == "UNSCALED" for stage in stages)
+        return 1.0 if unscaled else float(scalers[0].get_scale())
 
     def at_close(self) -> None:
         """Say so where there was nothing to change."""
@@ -51,4 +73,9 @@ class WiderClip(Cure):
 
     def summary(self) -> str:
         """How often."""
-        return f"clipped at {self.bound:g} in the place of a lower bound, {self.acted:,} times"
+        wider = self.acted - self._scaled
+        text = f"clipped at {self.bound:g} in the place of a lower bound, {wider:,} times"
+        if not self._scaled:
+            return text
+        own = f"clipped at the script's own bound times the gradient scaler's factor, {self._scaled:,} times"
+        return f"{text}; {own}" if wider else own

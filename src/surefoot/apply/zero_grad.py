@@ -1,6 +1,7 @@
 """``zero-grad``: gradients that a step has used are cleared before the next backward adds to them.
 
-They stay to be seen until then. What is added up between two steps (gradient accumulation) is not touched.
+They stay to be seen until then. What is added up between two steps (gradient accumulation) is not touched; a closure
+(LBFGS) is called several times a step, and its gradients are used each time.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ class ZeroGradients(Cure):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self._stepped = False
+        self._used = False
         self._met: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 
     def at_backward(self, tensors: Any) -> None:
-        """Clear what is left of the steps before: of all that have stepped, for in a game the backward of one leaves
-        gradients in the other."""
-        if not self._stepped or torch._C._current_graph_task_id() != -1:
+        """Clear what has been used: of all that have stepped, for in a game the backward of one leaves gradients in the
+        other."""
+        if not self._used or torch._C._current_graph_task_id() != -1:
             return
-        self._stepped = False
+        self._used = False
         left = [optimizer for optimizer in self._met if parameters_of(optimizer)]
         for optimizer in left:
             optimizer.zero_grad()
         if left:
             self.act()
 
-    def after_step(self, optimizer: Optimizer) -> None:
-        """The gradients are used."""
+    def at_gradients(self, optimizer: Optimizer) -> None:
+        """The gradients are complete, and used before the next backward: each time that a closure has made them."""
         self._met.add(optimizer)
-        self._stepped = True
+        self._used = True
 
     def summary(self) -> str:
         """How often."""

@@ -122,7 +122,10 @@ EFFECTS: dict[str, frozenset[str]] = {
             "unsafe-step",
         }
     ),
-    "loss-term-imbalance": frozenset({"stalled", "learning-rate-too-low", "saturated-units", "dead-units"}),
+    # one term's size sets the size of all gradients: what is too long a step, or too far a weight, is so for it
+    "loss-term-imbalance": frozenset(
+        {"stalled", "learning-rate-too-low", "learning-rate-too-high", "saturated-units", "dead-units"}
+    ),
     "off-critical-initialisation": frozenset(
         {
             "vanishing-gradient",

@@ -160,8 +160,12 @@ class LossLevel:
     @property
     def as_a_constant(self) -> bool:
         """The loss is no lower than 3 % below what a constant prediction scores, as far as its noise lets one say."""
-        uncertain = 2.5 * self.noise / math.sqrt(min(WINDOW, self.count))  # two standard errors of a median
-        return self.share >= _CONSTANT and self.recent + uncertain >= _CONSTANT * self.constant
+        return self.share >= _CONSTANT and self.recent + self.uncertainty >= _CONSTANT * self.constant
+
+    @property
+    def uncertainty(self) -> float:
+        """Two standard errors of ``recent``, as a median of noise."""
+        return 2.5 * self.noise / math.sqrt(min(WINDOW, self.count))
 
     @property
     def learned(self) -> bool:

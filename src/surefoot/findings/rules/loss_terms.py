@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy
 
@@ -42,7 +43,7 @@ BALANCE = Remedy(
 )
 
 
-@rule("loss-term-imbalance", needs=("terms",))
+@rule("loss-term-imbalance", needs=("terms", "weights"))
 def loss_term_imbalance(history: History) -> Sign | None:
     """For 100 steps and six looks the gradient of a term that has a weight of one, or the other's, is at most a
     hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a tenth
@@ -51,7 +52,9 @@ def loss_term_imbalance(history: History) -> Sign | None:
     value: it rises tenfold over four looks and three doublings of the steps, or is a score of labels that was never
     below its first at six looks over 100 steps, while an error against targets fell to a tenth: warning. So is an error
     or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and pulls
-    against it now; or where it is what a constant prediction scores twice as long as that took."""
+    against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at terms
+    were too dear to go on, they are good for four times their steps as long as the loss is half of the louder's value
+    then: warning where no step had, times the steps since, a tenth of its gradient for the other."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
@@ -70,7 +73,7 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
     whole = np.isfinite(gradients).all(axis=0)
     steps, gradients, values = steps[whole], gradients[:, whole], values[:, whole]
     seen = (history, names, steps, gradients, values)
-    given_up = _given_up(*seen) or _untouched(*seen) or _held_back(*seen)
+    given_up = _given_up(*seen) or _untouched(*seen) or _held_back(*seen) or _out_of_sight(*seen)
     if given_up is not None:
         return given_up
     if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
@@ -214,6 +217,43 @@ def _held_back(
         cause = (
             f"the gradient of {names[loud]} drowned that of {name}, which was {first[loud] / first[i]:.3g} times "
             f"smaller, {how}: {name} is at {now:.3g} after {values[i, 0]:.3g}."
+        )
+        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+    return None
+
+
+def _out_of_sight(
+    history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
+) -> Sign | None:
+    """The looks at terms ended early. As long as the loss is what one term makes of it, and half of what it was then,
+    that goes on to drown the other; which is certain where all steps of the run together bring the other no further
+    than a tenth of what one of them brings the louder."""
+    taken = history.step - int(steps[0]) if len(steps) else 0
+    if len(steps) < _LOOKS or taken < _STEPS or steps[-1] < _DOUBLINGS * steps[0] or history.step > HOLDS * steps[-1]:
+        return None
+    if len(history.losses) != 1 or history.step < 2 * steps[-1]:
+        return None
+    level = next(iter(history.losses.values()))
+    loud = int(np.median(gradients, axis=1).argmax())
+    if not level.recent >= 0.5 * np.median(values[loud, -3:]):
+        return None
+    for i, name in enumerate(names):
+        if i == loud or not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
+            continue
+        ratio = float((gradients[i] / gradients[loud]).max())
+        began, now = float(np.median(values[i, :3])), float(np.median(values[i, -3:]))
+        nothing = values[i].max() <= _DROWNED * values[loud].min() and _STAYED * began <= now
+        if not (0 < ratio * taken <= _FAINT and nothing):
+            continue
+        evidence = (
+            Evidence("term_gradient_norm", name, int(steps[-1]), float(gradients[i, -1]),
+                     float(_FAINT / taken * gradients[loud, -1]),
+                     f"{taken} steps together are a tenth of one for {names[loud]} (Wang, Teng, Perdikaris 2021)"),
+            Evidence("term_value", name, int(steps[-1]), now, _STAYED * began, "nine tenths of what it was at first"),
+        )  # fmt: skip
+        cause = (
+            f"the gradient of {names[loud]} drowns that of {name}, which is {1 / ratio:.3g} times smaller at least: "
+            f"{name} was at {now:.3g} after {began:.3g} at step {int(steps[-1])}, and the loss is still {names[loud]}."
         )
         return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
     return None

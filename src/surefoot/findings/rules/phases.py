@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import stuck_for
+from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -47,6 +48,17 @@ OFF_ZERO = Remedy(
         'off_zero_([p for group in optimizer.param_groups for p in group["params"]])\n'
     ),
     apply="off-zero",
+)
+STRAIGHT_THROUGH = Remedy(
+    name="a straight-through estimator",
+    why="rounding and sign have slope zero wherever it exists: what is behind them learns only if the gradient passes",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def rounded(x):  # in the place of torch.round(x); likewise for torch.sign(x)\n"
+        "    return x + (torch.round(x) - x).detach()\n"
+    ),
+    apply="straight-through",
 )
 
 
@@ -167,7 +179,7 @@ def _zero_gradient(history: History) -> Sign | None:
     )
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     cause = f"{shown}: the gradient has been exactly zero at every look: these layers run, and learn nothing."
-    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (OFF_ZERO,))
+    return Sign(severity, cause, evidence, tuple(bad), rows[0].step, best_of((OFF_ZERO, STRAIGHT_THROUGH)))
 
 
 def _flat(history: History, name: str) -> bool:

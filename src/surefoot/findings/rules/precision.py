@@ -183,8 +183,9 @@ def _swallowed(history: History) -> Sign | None:
     if not low.any():
         return None
     where = tuple(n for n, is_low in zip(recent[-1].names, low, strict=True) if is_low)
-    all_of_it = low.sum() == np.isfinite(recent[-1].values).sum()
-    at_fault = all_of_it and stuck_for(history, _LONG) and _would_move(history)
+    at_fault = (
+        all(_share_of_all(history, r) >= _MOST for r in recent) and stuck_for(history, _LONG) and _would_move(history)
+    )
     severity: Severity = "warning" if at_fault else "info"
     newest = recent[-1]
     evidence = (Evidence("swallowed_share", where[0], newest.step, newest[where[0]], _MOST, _SWALLOWED),)
@@ -193,6 +194,13 @@ def _swallowed(history: History) -> Sign | None:
         f"{where[0]} are what they were before the step, though they have a gradient."
     )
     return Sign(severity, cause, evidence, where, recent[0].step, (RANGE_OF_FLOAT32,))
+
+
+def _share_of_all(history: History, swallowed: Layers) -> float:
+    """Of all elements of all layers: the biases of a normalisation begin at zero, where every step is seen."""
+    known = np.isfinite(swallowed.values)
+    counts = np.array([history.module(name).get("parameters", 1) for name in swallowed.names])[known]
+    return float(np.average(swallowed.values[known], weights=counts)) if counts.sum() else 0.0
 
 
 def _would_move(history: History) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from surefoot.findings.history import History
 from surefoot.findings.progress import fit
-from surefoot.findings.rates import FADED
+from surefoot.findings.rates import FADED, RateLevel
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -40,6 +40,7 @@ STEP_THE_SCHEDULER = Remedy(
 )
 _FEWEST = 64  # steps of an optimiser before anything is said
 _OVERRUN = 1.5
+_ROUNDED = 2.0**-24  # half a unit in the last place of float32: of a rate, no step is left
 _HARDLY = 0.5  # of the loss of a constant prediction: more is left than was learned from the inputs
 _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
@@ -48,7 +49,8 @@ _OVER = "half of the run so far had less than 1e-4 of the highest rate"
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
 def scheduler_misuse(history: History) -> Sign | None:
     """Five ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
-    first, and to half of a constant's) or a plateau scheduler lives (info).
+    first, and to half of a constant's; unless the rate is below 2⁻²⁴ of its highest and falls on, which no schedule
+    that has ended does) or a plateau scheduler lives (info).
 
     * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
     * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least);
@@ -147,12 +149,20 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
             f"the learning rate fell from {peak:.3g} to {rate:.2g} by step {began} and has stayed there until step "
             f"{history.step}: the schedule was over long before the run."
         )
-        severity: Severity = "info" if plateau or (fit(history) and not _like_a_constant(history)) else "warning"
+        done = fit(history) and not _like_a_constant(history) and not _falls_on(history, name, level)
+        severity: Severity = "info" if plateau or done else "warning"
         mine = next((found for found in facts if found["optimizer"] == name and not found["inner"]), None)
         # where its length is unknown: of an even fall to 1e-4 a hundredth is left after half of the way
         cures = (*(_stretched(history, mine, began / 2) if mine is not None else ()), schedule_for(history.step))
         return Sign(severity, cause, evidence, (name,) if name else (), began, cures)
     return None
+
+
+def _falls_on(history: History, name: str, level: RateLevel) -> bool:
+    """The rate is lower by each half of the kept rows still, where no step is left of it: a schedule that has ended
+    rests, at zero or above; this one multiplies itself, or counts batches as epochs."""
+    _, rates = history.measured("learning_rate", name)
+    return bool(0 < level.newest <= _ROUNDED * level.peak) and bool(rates[len(rates) // 2] > rates[-1])
 
 
 def _like_a_constant(history: History) -> bool:

@@ -66,7 +66,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         if not min(elasticity, newest.elasticity) >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
             continue
         found = _still(level, pace)
-        judged = not pace.rising and not level.negative and (level.known or one_loss(history))
+        judged = not _rises_yet(pace) and not level.negative and (level.known or one_loss(history))
         if found is None and judged and pace.moved_by(history.step) < STIRRED:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
         if found is None:
@@ -88,6 +88,13 @@ def learning_rate_too_low(history: History) -> Sign | None:
         cures = (remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised)),)
         return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
     return None
+
+
+def _rises_yet(pace: Pace) -> bool:
+    """The rate is higher than it was half of the looks ago, or zero still. One that came down again from its peak was
+    as high as it is meant to be."""
+    now, before = pace.newest[-1].learning_rate, pace.newest[len(pace.newest) // 2].learning_rate
+    return now <= 0 or now > 1.01 * before
 
 
 def _still(level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:

@@ -39,9 +39,9 @@ def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
     of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
     elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
-    size, if the gradient is not growing; and at the end of a run whose loss has not gone down, nor 1 % below a
-    constant's. Warning after 64 steps where all rows of all batches that were looked at are the same, and targets are
-    not.
+    size, if the gradient is not growing; and at the end of a run whose loss has not gone down, or not in the newest
+    half of the run (what it came down by before was the constant), nor 1 % below a constant's. Warning after 64 steps
+    where all rows of all batches that were looked at are the same, and targets are not.
     """
     if len(history.losses) != 1:
         return None
@@ -56,9 +56,10 @@ def stalled(history: History) -> Sign | None:
             continue
         if not level.as_a_constant or level.recent > 1.25 * level.base:
             continue
-        if level.learned and level.recent > (2 - _CONSTANT) * level.constant:
+        if level.learned and level.share > 2 - _CONSTANT:
             continue  # it may still be on its way down
-        over = bool(history.events("exit")) and not level.learned and _NEVER <= level.share <= _NEAR
+        rests = not level.learned or level.recent + level.uncertainty >= _CONSTANT * level.at_half
+        over = bool(history.events("exit")) and rests and _NEVER <= level.share <= _NEAR
         if (
             pace.moved_by(history.step) < (STIRRED if over else _MOVED)
             or pace.peak_overshoot >= 1
