@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from torch import Tensor
 
-from surefoot.observe.discover import census
+from surefoot.apply.scalers import Scalers
 from surefoot.observe.signals.loss import loss_tensor
 
 
@@ -17,7 +16,7 @@ class StepLoss:
     def __init__(self) -> None:
         self._loss: Tensor | None = None
         self._stepped = False
-        self._scalers: list[weakref.ref[Any]] | None = None
+        self._scalers = Scalers()
 
     def at_backward(self, tensors: Any) -> None:
         """Add a loss."""
@@ -34,9 +33,7 @@ class StepLoss:
 
     def value(self) -> float | None:
         """The loss without the factor of a gradient scaler, which waits for the device; None if it isn't known."""
-        if self._scalers is None:
-            self._scalers = [weakref.ref(scaler) for scaler in census().scalers]
-        scalers = [s for ref in self._scalers if (s := ref()) is not None and s.is_enabled()]
+        scalers = self._scalers.enabled()
         if self._loss is None or len(scalers) > 1:
             return None
         return float(self._loss) / (scalers[0].get_scale() if scalers else 1.0)

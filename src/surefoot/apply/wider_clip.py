@@ -7,7 +7,6 @@ bound is multiplied by that factor: it was meant for gradients as they are.
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch
 from torch.nn.utils import clip_grad
 
 from surefoot.apply.cure import Cure, Desk, Patch
-from surefoot.observe.discover import census
+from surefoot.apply.scalers import Scalers
 
 
 class WiderClip(Cure):
@@ -27,7 +26,7 @@ class WiderClip(Cure):
         super().__init__(desk)
         self.bound = bound
         self._scaled = 0  # times that gradients were clipped with a scaler's factor in them
-        self._scalers: list[weakref.ref[Any]] | None = None
+        self._scalers = Scalers()
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
         """Both functions, wherever torch has them."""
@@ -57,9 +56,7 @@ class WiderClip(Cure):
 
     def _factor(self) -> float:
         """By what gradients are multiplied at this moment."""
-        if self._scalers is None:
-            self._scalers = [weakref.ref(scaler) for scaler in census().scalers]
-        scalers = [s for ref in self._scalers if (s := ref()) is not None and s.is_enabled()]
+        scalers = self._scalers.enabled()
         if len(scalers) != 1:
             return 1.0
         stages = [state.get("stage") for state in scalers[0]._per_optimizer_states.values()]
