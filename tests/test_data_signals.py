@@ -344,7 +344,7 @@ def test_an_odd_batch_is_read_although_nobody_looked():
 
 @pytest.mark.parametrize("count", [0, 4])
 def test_a_few_odd_batches_are_read_though_the_budget_is_spent(monkeypatch, count):
-    monkeypatch.setattr("surefoot.observe.observer.ODD_BATCHES", count)
+    monkeypatch.setattr("surefoot.observe.odd_losses.ODD_BATCHES", count)
     torch.manual_seed(0)
     model = mlp()
     with watching() as seen:

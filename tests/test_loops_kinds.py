@@ -139,7 +139,7 @@ def test_a_closures_first_gradient_is_the_steps():
             moved = norm(p.detach() - b for p, b in zip(model.parameters(), before, strict=True))
             assert seen.observer.clock.steps == step
             seen.observer.catch_up()
-            seen.observer._rows.complete(None)
+            seen.observer._tools.rows.complete(None)
             assert seen.signal("gradient_norm")[step] == pytest.approx(first[0], rel=1e-5)
             assert seen.signal("update_norm")[step] == pytest.approx(moved, rel=1e-5)
 

@@ -419,7 +419,7 @@ class TestNeverInTheWay:
     @pytest.mark.parametrize(
         "where",
         [
-            "observer.loss_tensor",
+            "step_under_way.loss_tensor",
             "gather.read_graph",
             "gather.read_gradients",
             "gather.Snapshot",
@@ -448,7 +448,7 @@ class TestNeverInTheWay:
         assert not torch.equal(before, model[0].weight)
         assert len([n for n in seen.of("note") if "injected" in n["text"]]) == 1
         assert capsys.readouterr().err.count("injected") == 1
-        if where not in ("observer.loss_tensor", "scene.census"):
+        if where not in ("step_under_way.loss_tensor", "scene.census"):
             assert len(seen.signal("loss")) == 6  # the other signals are still alive
 
     def test_errors_of_the_script_are_its_own(self):

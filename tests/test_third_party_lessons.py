@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import processes
 from surefoot.observe.culprit import find_culprit
 from surefoot.observe.discover import Models
-from surefoot.observe.graph import has_memory, read_graph, saved
+from surefoot.observe.graph import read_graph
+from surefoot.observe.nodes import has_memory, saved
 from surefoot.runs import open_run
 from watching import watching
 

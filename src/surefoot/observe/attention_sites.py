@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import Parameter
 
-from surefoot.observe.graph import ACCUMULATE, Node, saved
+from surefoot.observe.nodes import ACCUMULATE, Node, saved
 
 # What may lie between the product of queries and keys and the softmax …
 _SHAPES = frozenset(

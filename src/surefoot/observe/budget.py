@@ -38,6 +38,12 @@ IDLE_STEP = 4e-6
 # and data of the run's own that ours have pushed out of the caches (found by alternating blocks of steps with and
 # without).
 DUE_STEP = 1.5e-4
+# Seconds that the loss of an idle step takes to be read and compared, on a device that need not be waited for (found in
+# the same way, on a busy machine).
+HEARD_STEP = 2e-5
+HEARD_SECONDS = 0.1  # of it on credit where steps are too short to pay for it: every loss of 5,000 of them
+WOKEN = 5 * DUE_STEP  # seconds that an odd loss costs which was heard: its step, and those that are read after it
+WOKEN_SECONDS = 0.03  # of them on credit
 FLUSH = 2e-3  # seconds of a flush that do not depend on how much it commits
 OPENING_ROWS = 64  # rows of scalars an octave of steps has at least, on credit: a run shows most in its beginning
 # Where a thread's own processor time is coarse (15 ms on Windows), it can't tell what a look takes.
@@ -87,6 +93,7 @@ class Budget:
         self._kept = 0.0  # seconds of credit that this octave's odd steps leave for later ones
         self._dear_now: dict[str, float] = {}  # by reading: since the last look was accounted for
         self._idle = 0.0  # the part of `spent` that no decision can save
+        self._heard = self._woken = 0.0  # seconds for hearing losses on credit, and for those that were odd
 
     def now(self) -> float:
         """The clock for work of ours."""
@@ -242,6 +249,24 @@ class Budget:
             self.spent += cost
         self._idle += IDLE_STEP * idle_steps
         self.spent += IDLE_STEP * idle_steps
+        if not idle_steps or not self.hears():
+            return
+        if SCALAR_SHARE * self.fraction * self.step_time >= HEARD_STEP:
+            self.spent += HEARD_STEP * idle_steps
+        else:
+            self._heard += HEARD_STEP * idle_steps
+            self.credit_spent += HEARD_STEP * idle_steps
+
+    def hears(self) -> bool:
+        """Whether losses are read as well at steps where nothing else is due."""
+        share = SCALAR_SHARE * self.fraction
+        if self._woken > WOKEN_SECONDS + share * self.elapsed:
+            return False
+        return share * self.step_time >= HEARD_STEP or self._heard < HEARD_SECONDS
+
+    def woken(self) -> None:
+        """A loss that was heard is odd."""
+        self._woken += WOKEN
 
     def scalar_stride(self, step: int) -> int:
         """Read the scalars at every how-manieth step from ``step`` on: a power of two, 1 where steps are long."""

@@ -11,6 +11,7 @@ import torch
 from torch.optim import Optimizer
 
 _compiling = torch.compiler.is_compiling
+MOST_PAUSE = 16  # of a player: a critic has five or ten steps for one of the generator's; what rests longer is none
 TAKES_OVER = 64  # steps in a row after which an optimiser leads the count, though another did more before
 
 
@@ -22,6 +23,8 @@ class OptimizerState:
     name: str
     count: int = 0
     in_backward: bool = False  # it stands for all optimisers that step inside a backward: one backward is one step
+    stepped_in: int = 0  # the run's step that its newest step belongs to
+    pause: int = 0  # steps of the run from the one before to that
 
 
 class Clock:
@@ -106,6 +109,7 @@ class Clock:
         An optimiser that replaces the one which led so far (the next fold, the next stage) counts on from there.
         """
         state.count += 1
+        state.pause, state.stepped_in = self.steps + 1 - state.stepped_in, self.steps + 1
         self._streak = self._streak + 1 if state is self._last else 1
         self._last = state
         if state is self._leader:
@@ -118,6 +122,15 @@ class Clock:
             self._leader = state
             return True
         return False
+
+    def next_of_all(self, step: int) -> int:
+        """The first step from ``step`` on in which each optimiser takes part, if all go on as they did last: players of
+        a game may step once for several steps of another. ``step`` itself where none is soon, or it can't be told.
+        """
+        playing = [s for s in self.states if s is not self._leader and s.count > 1 and s.pause <= MOST_PAUSE]
+        playing = [s for s in playing if step - s.stepped_in <= s.pause]
+        candidates = range(step, step + MOST_PAUSE)
+        return next((c for c in candidates if all((c - s.stepped_in) % max(1, s.pause) == 0 for s in playing)), step)
 
 
 class Idle:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from surefoot.observe.discover import Models
-from surefoot.observe.graph import ACCUMULATE, GraphView, Node, has_memory, saved
+from surefoot.observe.graph import GraphView
+from surefoot.observe.nodes import ACCUMULATE, Node, has_memory, saved
 
 _LOGARITHMS = ("LogBackward0", "Log2Backward0", "Log10Backward0")  # they save what came in, not what comes out
 _OWN_OUTPUT = ("_saved_result", "_saved_output", "_saved_result1")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from surefoot.observe.graph import ACCUMULATE, GraphView, Node, saved
+from surefoot.observe.graph import GraphView
+from surefoot.observe.nodes import ACCUMULATE, Node, saved
 
 MAX_SITES = 8
 MAX_NODES = 2000  # of a larger graph the beginning of the forward is searched

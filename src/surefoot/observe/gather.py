@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from surefoot.observe.activation_look import ActivationLook
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import LossSite, read_graph, roots_of, shape_source
+from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.instrument import Instrument, Tools
+from surefoot.observe.loss_site import LossSite, shape_source
 from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.attention import AttentionLogits
 from surefoot.observe.signals.clipping import ClipRatio

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from surefoot.autodiff.jvp import Derivative, directional_derivative
 from surefoot.autodiff.kernels import differentiable_kernels
-from surefoot.observe.graph import LossSite, Node, saved, shape_source
+from surefoot.observe.loss_site import LossSite, shape_source
+from surefoot.observe.nodes import Node, saved
 from surefoot.observe.replay import Forward
 from surefoot.optim.safe_radius import Link
 

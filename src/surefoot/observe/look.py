@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from surefoot.analysis.activations import BOUNDED, RECTIFIED
 from surefoot.observe.compiled import holds_compiled
 from surefoot.observe.discover import ACTIVATION_TYPES, Models
-from surefoot.observe.graph import GraphView, saved
+from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
+from surefoot.observe.nodes import saved
 from surefoot.observe.replay import ForwardRecorder, tensors_of
 from surefoot.observe.signals.activations import ActivationReader, first_tensor, saturation
 

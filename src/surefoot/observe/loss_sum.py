@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
-from surefoot.observe.graph import LOSSES, Node, saved
+from surefoot.observe.loss_site import LOSSES
+from surefoot.observe.nodes import Node, saved
 
 MAX_TERMS = 6  # a longer sum is one over time or over samples, not over aims
 

@@ -12,6 +12,8 @@ from surefoot.observe.clock import Clock, Idle, OptimizerState
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.guard import Guard
 
+ATTENDED = 4  # steps after an odd loss that tell whether it was the batch's or the weights': rules ask for three
+
 
 class Pace:
     """Decides from one due step to the next.
@@ -30,6 +32,8 @@ class Pace:
     due : scalars are read, and accounts settled, at the end of this step
     idle : until then nothing else is done than to count steps
     nested : some optimiser steps another: every begin and end must be seen to tell which counts, so never idle
+    hearing : while idle, losses are read as well, to tell those that are odd
+    deaf : they are not to be: a step asks for losses of its own, by a closure
     tick : called with the optimiser and its arguments at the end of each step while idle
     on_idle : called when ``idle`` changes
     """
@@ -42,7 +46,7 @@ class Pace:
         guard: Guard,
         other: Callable[[Optimizer, Any, Any], None],
     ) -> None:
-        self.looking = self.idle = self.nested = False
+        self.looking = self.idle = self.nested = self.hearing = self.deaf = False
         self.due = clock.steps + 1
         self.on_idle: Callable[[bool], None] | None = None
         self._budget, self._clock, self._gatherer, self._guard = budget, clock, gatherer, guard
@@ -50,6 +54,8 @@ class Pace:
         self.tick: Callable[[Optimizer, Any, Any], None] = self._idle.tick
         self._main: OptimizerState | None = None  # whose count is the run's
         self._stride = 1  # from one due step to the next, where none of them is looked at
+        self._attended = 0  # until which step each is due
+        self._owed: int | None = None  # step that waits to be looked at until all players take part
 
     def lead(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """The run's count is this optimiser's."""
@@ -61,24 +67,36 @@ class Pace:
         """Decide anew how far apart due steps are."""
         self._stride = self._budget.scalar_stride(step)
 
+    def wake(self) -> None:
+        """A loss that was heard is odd: be idle no more, and read the steps after it one by one."""
+        self._budget.woken()
+        self.due = self._clock.steps + 1
+        self._attended = self.due + ATTENDED
+        self.set_idle(False)
+
     def arm(self, step: int) -> None:
         """Decide whether ``step`` is looked at, and at the end of which step something is due."""
         if self.looking:
             self._guard("activations", self._gatherer.withdraw)
-        self.looking = self._budget.allows(step)
+        if self._owed is None and self._budget.allows(step):
+            self._owed = step if self._budget.every is not None else self._clock.next_of_all(step)
+        self.looking = self._owed is not None and self._owed <= step
         if self.looking:
+            self._owed = None
             self._guard("activations", self._gatherer.prepare)
+        if self.looking or step <= self._attended:
             self.due = step
         else:
             # the last step before a multiple of the stride, or before the next look that the opening owes
             self.due = (step + self._stride) // self._stride * self._stride - 1
-            opening = self._budget.next_on_credit(step)
-            if opening is not None:
-                self.due = min(self.due, opening - 1)
+            wanted = self._owed if self._owed is not None else self._budget.next_on_credit(step)
+            if wanted is not None:
+                self.due = min(self.due, wanted - 1)
         self.rest(step)
 
     def rest(self, step: int) -> None:
         """Be idle until something is due, if nothing has to be followed from one step into the next."""
+        self.hearing = not self.deaf and self._budget.hears()
         self._idle.until = self.due - 1
         self.set_idle(step < self.due and not self.nested and not self._gatherer.probes)
 

@@ -34,6 +34,13 @@ class Listener(Protocol):
     def idle(self) -> bool:
         """Nothing but the end of steps is to be told just now, and that to `tick`."""
 
+    @property
+    def hearing(self) -> bool:
+        """While idle, the beginning of backwards is to be told to `heard` as well."""
+
+    def heard(self, tensors: Any) -> bool:
+        """A backward begins while idle; whether it is to be told of as if it did not."""
+
     def before_backward(self, tensors: Any) -> None:
         """A backward begins."""
 
@@ -79,7 +86,7 @@ class Patches:
 
         @functools.wraps(original)
         def backward(tensors: Any, *args: Any, **kwargs: Any) -> None:
-            if compiling() or listener.idle:
+            if compiling() or (listener.idle and not listener.heard(tensors)):
                 original(tensors, *args, **kwargs)
                 return
             listener.before_backward(tensors)
@@ -91,7 +98,7 @@ class Patches:
 
         _never_compile(backward, all_below=False)
         entries = (listener.before_backward, listener.after_backward, listener.before_step, listener.after_step)
-        for entry in (*entries, listener.tick):
+        for entry in (*entries, listener.tick, listener.heard):
             _never_compile(entry, all_below=True)
         self._put(torch.autograd, "backward", backward)
         self._put(torch.autograd, "grad", grad)
@@ -129,8 +136,9 @@ class Patches:
 
     def _rest(self, idle: bool) -> None:
         """Step out of the way while the listener is idle: even a call that does nothing costs microseconds."""
+        heard = self._listener.hearing
         for name, ours, bare in self._gradients:
-            here, there = (ours, bare) if idle else (bare, ours)
+            here, there = (ours, bare) if idle and not (name == "backward" and heard) else (bare, ours)
             if getattr(torch.autograd, name) is here:  # else somebody patched it on top
                 setattr(torch.autograd, name, there)
         # What the handles know of their hooks' places is used, for making new handles takes a dozen microseconds.

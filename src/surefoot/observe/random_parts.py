@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
-from surefoot.observe.graph import ACCUMULATE, Node, saved
+from surefoot.observe.nodes import ACCUMULATE, Node, saved
 
 # Ops that leave the numbers of a tensor, and which of them there are, as they are.
 _SAME_NUMBERS = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from surefoot.observe.graph import ACCUMULATE, Node
+from surefoot.observe.nodes import ACCUMULATE, Node
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ class Scalars:
         self.rows = 0
         self._tools, self._odd = tools, odd
         self._trigger, self._course = LossTrigger(), LossCourse()
+        self._heard: list[float] = []  # losses of the idle steps since the last that was written
+        self._each = 1  # backwards of a step, as that had
         # By whose parameters alone the gradient was taken; None where that is not known, and for all of them together.
         self._loss: dict[int | None, float] = {}
         self._device_loss: dict[int | None, Tensor] = {}  # the same, where it can't be read without waiting
@@ -41,6 +43,26 @@ class Scalars:
     def forget(self) -> None:
         """What was gathered belongs to no step that is still to come."""
         self._loss, self._device_loss, self.backwards = {}, {}, 0
+
+    def hear(self, tensors: Any) -> bool:
+        """A backward begins in a step at which nothing else is due; whether its loss is odd. One on an accelerator
+        can't be read without waiting, and is not heard."""
+        if type(tensors) is not Tensor or not tensors.is_cpu or tensors.numel() != 1:
+            return False
+        if self._tools.scene.scaler is not None:
+            return False  # what it is multiplied by changes
+        value = tensors.item()
+        if value <= self._trigger.limit:
+            self._heard.append(value)
+            return False
+        return self._tools.later.immediate
+
+    def resume(self) -> None:
+        """The step under way was idle, and is no more: the losses of its backwards so far were heard."""
+        self.forget()
+        self.backwards = len(self._heard) % self._each
+        if self.backwards:
+            self._loss[None] = sum(self._heard[-self.backwards :])
 
     def read(self, loss: Tensor, owner: Optimizer | None = None) -> None:
         """Take in the loss of a backward that begins, or of a gradient by the parameters of ``owner`` alone."""
@@ -67,6 +89,11 @@ class Scalars:
     def write(self, optimizer: Optimizer, state: OptimizerState, constant_loss: Tensor | None) -> None:
         """An optimiser has stepped on what was gathered."""
         rows, step = self._tools.rows, self._tools.scene.clock.steps
+        for heard in self._heard:
+            self._trigger.learn(heard)
+        self._heard.clear()
+        # of several players it is not known whose loss is whose
+        self._each = max(1, self.backwards) if len(self._tools.scene.clock.states) == 1 else 1
         rate = optimizer.param_groups[0].get("lr", math.nan)
         values = {"learning_rate": rate}
         asked: dict[str, Tensor] = {}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import linecache
+import sys
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,11 +15,13 @@ from torch.optim import Optimizer
 from surefoot.observe.by_hand import ByHand
 from surefoot.observe.clock import Clock, OptimizerState
 from surefoot.observe.discover import Models, census, find_models, optimizer_name
+from surefoot.observe.lone_order import lone_orders
 from surefoot.observe.own_names import own_names
 from surefoot.observe.rows import Rows
 from surefoot.observe.sharded import shards
 from surefoot.observe.signals.gradients import parameters_of
 from surefoot.observe.skips import Skips
+from surefoot.observe.unscaled import is_unscaled
 
 
 class Scene:
@@ -50,6 +55,7 @@ class Scene:
         self.tensors: list[weakref.ref[Tensor]] = []  # of data
         self.borrowing = False  # a gradient pass of ours is under way: hooks on tensors of the graph are not to mind it
         self.replicated: set[int] = set()  # ids of parameters that DistributedDataParallel keeps equal on all ranks
+        self._orders_told = False
         self.nonfinite_told = False  # the first culprit was named; what follows are its consequences
         self._rows = rows
         self._tell = tell
@@ -152,9 +158,7 @@ class Scene:
             # inside its step gradients are unscaled, but for optimisers that do it themselves
             scale = getattr(optimizer, "grad_scale", None)
             return scale if isinstance(scale, Tensor) else None
-        stages = [s.get("stage") for s in scaler._per_optimizer_states.values()]
-        unscaled = any(getattr(stage, "name", "") == "UNSCALED" for stage in stages)
-        return None if unscaled else scaler._scale
+        return None if is_unscaled(scaler) else scaler._scale
 
     def loss_scale(self) -> Tensor | None:
         """What the loss is multiplied by when its backward begins; None stands for 1."""
@@ -215,6 +219,7 @@ class Scene:
             ],
         )
         self._look_up_names()
+        self._look_up_orders()
 
     def _stood_for(self, modules: Sequence[nn.Module]) -> list[tuple[Tensor, Tensor]]:
         """Tensors that are trained by hand with their stand-ins. Those of a functional call are none of a module's own
@@ -235,6 +240,15 @@ class Scene:
         near, made = own_names(roots[0].module() if len(roots) == 1 else None, owners[0] if len(owners) == 1 else None)
         if any(name != usual for names in (near, made) for usual, name in names.items()):
             self._tell("names", near=near, made=made)
+
+    def _look_up_orders(self) -> None:
+        """Tell, once, of rows that the script puts in another order than what belongs to them."""
+        if self._orders_told:
+            return
+        self._orders_told = True
+        file = getattr(sys.modules.get("__main__"), "__file__", None)
+        for found in lone_orders("".join(linecache.getlines(file))) if file else ():
+            self._tell("lone_order", **asdict(found))
 
     def _add(self, optimizer: Optimizer, name: str, in_backward: bool = False) -> OptimizerState:
         before = None if in_backward or not self.clock.steps else self._holder(optimizer)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from surefoot.observe.graph import ACCUMULATE, WEIGHT_PLUMBING, GraphView, Node
+from surefoot.observe.graph import GraphView
+from surefoot.observe.nodes import ACCUMULATE, WEIGHT_PLUMBING, Node
 
 _FAR = 6  # operations between a weight and its use: an ``einsum`` transposes, unsqueezes, reshapes
 

@@ -13,7 +13,9 @@ from surefoot.observe.by_hand import ByHand, HandWritten
 from surefoot.observe.compiled import Unseen
 from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.home import Home
+from surefoot.observe.pace import Pace
 from surefoot.observe.scene import Scene
+from surefoot.observe.step_under_way import StepUnderWay
 
 _TRIES = 16  # backwards before the first step whose graph is read for tensors that are trained and no parameters
 
@@ -25,10 +27,11 @@ class UntoldSteps:
     ----------
     scene : whose optimisers, or weights, may change untold
     home : in which thread that counts
+    step, pace : the step under way, and whether it is looked at
     """
 
-    def __init__(self, scene: Scene, home: Home) -> None:
-        self._scene, self._home = scene, home
+    def __init__(self, scene: Scene, home: Home, step: StepUnderWay, pace: Pace) -> None:
+        self._scene, self._home, self._step, self._pace = scene, home, step, pace
         self._unseen: Unseen | None = None
         self._by_hand: ByHand | None = None  # kept alive while the run lasts
         self._hand = HandWritten()
@@ -55,29 +58,49 @@ class UntoldSteps:
             leaves = plain_leaves(tensors)
             self._leaves = leaves if not any(map(self._scene.holder_of, leaves)) else []
 
-    def expect(self, looking: bool) -> Optimizer | None:
-        """A backward is over; gives who is going to step, where steps are known to be untold."""
+    def expect(self) -> None:
+        """A backward is over, and a step may follow."""
+        if self._scene.clock.inside_step:
+            return
         leaves, self._leaves = self._leaves, []
         if leaves:
-            return self.expect_of(leaves, [leaf.grad for leaf in leaves], looking)
+            self.expect_of(leaves, [leaf.grad for leaf in leaves])
+            return
         known = self._unseen is not None and self._unseen.confirmed
         self._unseen = Unseen(self._scene.clock.optimizers, known)
         if self._unseen.optimizer is None:
             self._unseen = Unseen(self._without_optimizer(), known)
-        return self._unseen.optimizer if known else None
+        if known:
+            self._look(self._unseen.optimizer)
 
-    def expect_of(
-        self, tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], looking: bool
-    ) -> Optimizer | None:
+    def expect_of(self, tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> None:
         """The same where the gradients of ``tensors`` were given to the script."""
-        self._hand.expect(tensors, gradients, looking)
-        return self._hand.optimizer
+        self._hand.expect(tensors, gradients, self._pace.looking)
+        self._look(self._hand.optimizer)
 
-    def ended(self, asked: Callable[[], list[Tensor]], looking: bool) -> Optimizer | None:
-        """Another gradient is asked for, or the run is over: if weights have changed since the last one, who has
-        stepped. ``asked`` gives what the gradient is taken of, as far as no optimiser holds it."""
+    def end(self, asked: Callable[[], list[Tensor]] = list) -> None:
+        """Another gradient is asked for, or the run is over: if weights have changed since the last one, that was a
+        step. ``asked`` gives what the gradient is taken of, as far as no optimiser holds it."""
+        optimizer = self._stepped(asked)
+        if optimizer is not None:
+            self._pace.nested = True  # never idle: every backward has to be seen
+            self._step.end(optimizer)
+            if self._pace.looking:
+                self._meet()
+
+    def forget(self) -> None:
+        """The run is over."""
+        self._unseen = self._by_hand = None
+        self._hand = HandWritten()
+
+    def _look(self, optimizer: Optimizer | None) -> None:
+        """It is known who is going to step."""
+        if optimizer is not None and self._pace.looking:
+            self._step.look(optimizer)
+
+    def _stepped(self, asked: Callable[[], list[Tensor]]) -> Optimizer | None:
         if self._hand.sought:
-            return self._ended_by_hand(asked, looking)
+            return self._stepped_by_hand(asked)
         unseen = self._unseen
         if unseen is None:
             return None
@@ -90,7 +113,7 @@ class UntoldSteps:
         unseen.confirmed = True
         return optimizer
 
-    def meet(self) -> None:
+    def _meet(self) -> None:
         """The step that begins is looked at: get to know what it trains, which may be other tensors than before."""
         hand = self._hand
         if hand.now:
@@ -98,12 +121,7 @@ class UntoldSteps:
             hand.follow()
             self._scene.stand_for(hand.now, hand.leaves)
 
-    def forget(self) -> None:
-        """The run is over."""
-        self._unseen = self._by_hand = None
-        self._hand = HandWritten()
-
-    def _ended_by_hand(self, asked: Callable[[], list[Tensor]], looking: bool) -> Optimizer | None:
+    def _stepped_by_hand(self, asked: Callable[[], list[Tensor]]) -> Optimizer | None:
         hand = self._hand
         first = hand.optimizer is None
         if first and self._scene.clock.steps:
@@ -114,7 +132,7 @@ class UntoldSteps:
         if first:
             self._scene.stand_for(hand.now, hand.leaves)
             self._scene.state_of(hand.optimizer)
-        elif looking and hand.now:
+        elif self._pace.looking and hand.now:
             hand.follow()
         return hand.optimizer
 

@@ -19,10 +19,11 @@ from surefoot.autodiff.composite import composite_hessian, graph_hessian
 from surefoot.autodiff.kernels import differentiable_kernels
 from surefoot.autodiff.lanczos import krylov, largest_ritz
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import ACCUMULATE, GraphView, Node
+from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.listeners import listened_to, somebody_listens
 from surefoot.observe.memory import fits, roomy
+from surefoot.observe.nodes import ACCUMULATE, Node
 from surefoot.observe.replay import Forward, ForwardRecorder, foreign_hooks
 
 NAME = "curvature"

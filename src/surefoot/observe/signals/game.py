@@ -1,7 +1,8 @@
 """Two networks that play against each other: what the generator makes against real samples, and who is winning.
 
-Which network is the generator is seen, not told: a model whose output becomes another model's input without its graph,
-while that other model also gets inputs of the same shape that no model made, and at some look some with a graph.
+Players are models, or parts of one model of which an optimiser each holds the parameters. Which one is the generator is
+seen, not told: its output becomes another's input without its graph, while that other also gets inputs of the same
+shape that no player made, and at some look some with a graph.
 """
 
 from __future__ import annotations
@@ -46,21 +47,39 @@ class Game(Instrument):
         self._handles: list[Any] = []
         self._calls: list[_Call] = []
         self._taught: dict[int, int] = {}  # models that were fed with a graph → numbers in a sample
+        self._names: dict[int, str] = {}  # of parts of one model
         self._centre: dict[int, Tensor] = {}  # of the generated samples at the look before
 
     def prepare(self, roots: Sequence[nn.Module]) -> None:
         """See the calls of the models, where several are trained by several optimisers."""
         self.withdraw()
-        if len(self.tools.scene.clock.states) < 2 or len(roots) < 2:
+        if len(self.tools.scene.clock.states) < 2:
+            return
+        players = roots if len(roots) > 1 else self._parts(roots)
+        if len(players) < 2:
             return
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
             if len(self._calls) < _CALLS:
                 self.tools.guard(self.name, self._take, module, args, output)
 
+        for player in players:
+            if not isinstance(player, torch.jit.ScriptModule):
+                self._handles.append(player.register_forward_hook(Hook(hook)))
+
+    def _parts(self, roots: Sequence[nn.Module]) -> list[nn.Module]:
+        """Of one model that several optimisers share out, the outermost part that each holds whole and alone."""
+        optimizers = [o for state in self.tools.scene.clock.states if (o := state.ref()) is not None]
+        held = [{id(p) for group in o.param_groups for p in group["params"]} for o in optimizers]
+        parts: dict[int, nn.Module] = {}
+        self._names.clear()
         for root in roots:
-            if not isinstance(root, torch.jit.ScriptModule):
-                self._handles.append(root.register_forward_hook(Hook(hook)))
+            for name, module in root.named_modules():
+                own = {id(p) for p in module.parameters()}
+                at = next((i for i, theirs in enumerate(held) if own == theirs), None)
+                if at is not None and parts.setdefault(at, module) is module:
+                    self._names[id(module)] = name
+        return list(parts.values())
 
     def withdraw(self) -> None:
         """Take the hooks off, forget the calls."""
@@ -90,7 +109,8 @@ class Game(Instrument):
         generator, real, generated, real_scores, generated_scores = players
         self._calls.clear()
         step = self.tools.scene.clock.steps
-        name = next((r.name for r in self.tools.scene.models.roots if id(r.module()) == generator), "")
+        names = {id(r.module()): r.name for r in self.tools.scene.models.roots}
+        name = names.get(generator, self._names.get(generator, ""))
         with torch.no_grad():
             numbers = self._numbers(generator, _rows(real), _rows(generated))
             numbers["discriminator_auc"] = separation(_scores(real_scores), _scores(generated_scores))

@@ -11,8 +11,9 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.latent import active_share, gaussian_kl
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import ACCUMULATE, GraphView, Node
+from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument
+from surefoot.observe.nodes import ACCUMULATE, Node
 from surefoot.observe.random_parts import find_reparametrised
 
 _TRIES = 4  # looks after which a run without a reparametrised sample isn't searched any more

@@ -15,7 +15,8 @@ from surefoot.analysis.softmax import (
     spread,
     target_margins,
 )
-from surefoot.observe.graph import LossSite, chosen_classes, saved
+from surefoot.observe.loss_site import LossSite, chosen_classes
+from surefoot.observe.nodes import saved
 
 MAX_ROWS = 4096
 MAX_ELEMENTS = 1 << 20  # what passes over whole rows in float32 may read: 4 MiB a copy

@@ -10,7 +10,8 @@ from surefoot.analysis.baselines import (
     constant_distance,
     constant_mse,
 )
-from surefoot.observe.graph import LossSite, saved
+from surefoot.observe.loss_site import LossSite
+from surefoot.observe.nodes import saved
 
 
 def loss_tensor(tensors: object) -> Tensor | None:

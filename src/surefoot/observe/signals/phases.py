@@ -95,7 +95,8 @@ class _First:
 class Frozen(Instrument):
     """Which parameters that an optimiser holds have never changed since the first look, and why that may be.
 
-    Read at looks 4, 8, 16, …: a few numbers of each parameter are compared with what they were, bit for bit.
+    Read at looks 4, 8, 16, …, and from the fourth on at each that falls on a step 2ᵏ: a few numbers of each parameter
+    are compared with what they were, bit for bit.
     """
 
     name: ClassVar[str] = "frozen parameters"
@@ -109,7 +110,7 @@ class Frozen(Instrument):
             self._first: dict[int, _First] = {}
             self._told: list[tuple[str, str]] = []
         self._looks += 1
-        due = self._looks >= 4 and self._looks & (self._looks - 1) == 0
+        due = self._looks >= 4 and (_power_of_two(self._looks) or _power_of_two(state.count))
         held: list[tuple[OptimizerState, Tensor, _First]] = []
         for other in self.tools.scene.clock.states:
             owner = other.ref()
@@ -168,6 +169,10 @@ class Frozen(Instrument):
                     self.tools.tell("unchanged", optimizer=name, why=why, parameters=paths[:50], count=len(paths))
 
         self.tools.ask(step, same, write)
+
+
+def _power_of_two(count: int) -> bool:
+    return count & (count - 1) == 0
 
 
 def sample(tensor: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.precision import FLOAT16_MAX, flushed, representable
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.graph import GraphView, saved
+from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
+from surefoot.observe.nodes import saved
 from surefoot.observe.signals.gradients import local, parameters_of
 
 SAMPLE = 1 << 12  # elements of each gradient: a share is known to within 1 %

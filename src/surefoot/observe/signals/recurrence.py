@@ -23,10 +23,11 @@ from torch.optim import Optimizer
 from surefoot.dynamics import final_state, growth_rate, state_gradients
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.discover import Layer
-from surefoot.observe.graph import GraphView, Node
+from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
+from surefoot.observe.nodes import Node
 from surefoot.observe.time_loops import loops
 
 SEQUENCES = 4  # of a fused module, so many are replayed,

@@ -1,8 +1,6 @@
-"""The batch of a step that is looked at: which samples it holds, what each of them loses, in what order labels come.
+"""The batches of steps that are looked at: whether samples and batches come again, in what order labels come.
 
-A sample is the hash of its row of the model's input (dimension 0 of the first tensor; where no module can be hooked, of
-the first data in the graph). Losses are those of the loss function in the graph; where they are not one a row of the
-input, samples are counted without them.
+What a batch is, and what is read of it: ``batch.py``.
 """
 
 from __future__ import annotations
@@ -17,25 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.analysis.samples import (
-    KEPT_SAMPLES,
-    ROW_LOSSES,
-    Tracked,
-    expansion,
-    label_order,
-    row_hashes,
-    row_losses,
-    see,
-    target_order,
-    top_share,
-    track,
-)
+from surefoot.analysis.samples import Tracked, label_order, see, target_order, track
 from surefoot.observe.clock import OptimizerState
-from surefoot.observe.data_sites import find_data
-from surefoot.observe.graph import GraphView, LossSite, chosen_classes, saved, soft_targets
+from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
-from surefoot.observe.loss_sum import hand_written_expansion
+from surefoot.observe.signals.batch import Batch, read_batch
 from surefoot.observe.signals.loss import constant_loss
 from surefoot.observe.signals.one_batch import OneBatch
 from surefoot.observe.signals.swings import Swings
@@ -43,24 +28,7 @@ from surefoot.observe.signals.swings import Swings
 STALE_LOOKS = 4  # after so many looks at one and the same batch, it is asked where others might be
 KEPT_BATCHES = 4096
 KEPT_CLASSES = 4096
-_ROUNDING = 1e-3  # of probabilities that are to sum to one
 NAMED_ROWS = 8  # of a batch whose loss is odd, the rows with the highest losses are named
-
-
-@dataclass(slots=True)
-class _Batch:
-    """What one look has read, still where it is computed."""
-
-    source: str = ""  # where identity comes from; hashes of different sources are not comparable
-    hashes: Tensor | None = None
-    whole: Tensor | None = None  # of the batch as a set
-    rows: int = 0
-    losses: Tensor | None = None
-    labels: Tensor | None = None  # or real-valued targets
-    whole_labels: bool = True
-    numbers: dict[str, Tensor] = field(default_factory=dict)
-    known: dict[str, float] = field(default_factory=dict)
-    inputs: Tensor | None = None  # held only while samples are to be kept
 
 
 @dataclass(slots=True)
@@ -85,7 +53,7 @@ class Samples(Instrument):
         super().__init__(tools)
         self._handles: list[Any] = []
         self._input: tuple[Tensor, int, Tensor] | None = None  # numbers, their version, and the script's own object
-        self._batch: _Batch | None = None
+        self._batch: Batch | None = None
         self._past: dict[str, _Past] = {}
         self._one_batch = OneBatch(tools)
 
@@ -119,7 +87,7 @@ class Samples(Instrument):
         """Read the batch while its input and the loss's targets are there."""
         given, self._input = self._input, None
         self._one_batch.meet(None if given is None else given[2])
-        self._batch = self._read(view, roots, given)
+        self._batch = self._read(view, roots, None if given is None else given[:2])
 
     def at_odd_loss(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """A step that is not looked at has an odd loss: read its batch all the same, and name its highest rows."""
@@ -145,90 +113,12 @@ class Samples(Instrument):
         if batch is not None:
             self._write(self.tools.scene.clock.steps, state.name, batch, odd=False)
 
-    # -- reading -----------------------------------------------------------------------------------------------------
-
-    def _read(self, view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int, Tensor] | None) -> _Batch:
-        batch = _Batch()
-        checkpointing = self.tools.scene.checkpointing
-        inputs = None
-        if given is not None and given[0].layout is torch.strided and given[0]._version == given[1]:
-            inputs, batch.source = given[0], "input"
-        elif not checkpointing:
-            sites = find_data(view)
-            if sites:
-                inputs, batch.source = sites[0].data, "graph"
-        with torch.no_grad():
-            if inputs is not None:
-                hashes = row_hashes(inputs)
-                batch.rows, batch.hashes, batch.whole = len(hashes), hashes, hashes.sum().reshape(1)
-                batch.known["batch_rows"] = float(batch.rows)
-                if self.tools.keep is not None:
-                    batch.inputs = inputs
-            if view.loss is not None and view.loss.name in ROW_LOSSES:
-                self._read_losses(batch, view.loss)
-            elif view.loss is not None:
-                self._read_log_probabilities(batch, view.loss, soft_targets(view.loss, view))
-            if batch.known.get("loss_expansion", 1.0) <= 1 and len(roots) == 1:
-                batch.known["loss_expansion"] = hand_written_expansion(roots[0])
-            if batch.hashes is not None and batch.rows > KEPT_SAMPLES:
-                self._thin(batch)
-        return batch
-
-    def _read_losses(self, batch: _Batch, loss: LossSite) -> None:
-        inputs, targets = saved(loss.node, "self"), saved(loss.node, "target")
-        if inputs is None or targets is None or targets.dim() == 0 or inputs.shape[0] != targets.shape[0]:
-            return
-        expanded = 1.0 if inputs.dim() > targets.dim() else expansion(inputs, targets)
-        batch.known["loss_expansion"] = expanded
-        if targets.is_floating_point():
-            batch.numbers["target_rms"] = targets.float().square().mean().sqrt()
-        if targets.dim() == 1 or targets.numel() == targets.shape[0]:
-            flat = targets.reshape(-1)
-            batch.labels = flat[:KEPT_SAMPLES]
-            batch.whole_labels = not flat.is_floating_point()
-            if flat.is_floating_point() and len(flat) > 1:
-                batch.numbers["target_deviation"], batch.numbers["target_mean"] = torch.std_mean(flat.float())
-        elif targets.is_floating_point() and targets.dim() == 2:
-            batch.labels = _favoured(targets)
-        if expanded > 1:
-            return
-        options: dict[str, Any] = {"beta": getattr(loss.node, "_saved_beta", getattr(loss.node, "_saved_delta", 1.0))}
-        ignore = getattr(loss.node, "_saved_ignore_index", -100)
-        # autograd stores the signed index as an unsigned 64-bit number
-        options["ignore_index"] = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
-        self._keep_losses(batch, row_losses(loss.name, inputs, targets, **options))
-
-    def _read_log_probabilities(self, batch: _Batch, loss: LossSite, weights: Tensor | None) -> None:
-        """Of a cross-entropy that is written by hand, or has probabilities as targets."""
-        classes, made = chosen_classes(loss), saved(loss.node, "result")
-        if classes is not None:
-            batch.labels = classes[:KEPT_SAMPLES]
-            if made is not None and made.dim() == 2 and len(made) == len(classes):
-                self._keep_losses(batch, row_losses("nll_loss", made, classes))
-        elif weights is not None and weights.dim() == 2:
-            batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs
-
-    def _keep_losses(self, batch: _Batch, losses: Tensor) -> None:
-        if len(losses) > 1:
-            batch.numbers["row_loss_median"] = losses.median()
-            batch.numbers["row_loss_max"] = losses.max()
-            batch.numbers["top_loss_share"] = top_share(losses)
-        if batch.rows in (0, len(losses)):
-            batch.losses = losses
-
-    def _thin(self, batch: _Batch) -> None:
-        """Of a very large batch, the rows with the smallest hashes."""
-        assert batch.hashes is not None
-        order = (batch.hashes ^ torch.iinfo(torch.int64).min).topk(KEPT_SAMPLES, largest=False).indices
-        batch.hashes = batch.hashes[order]
-        if batch.losses is not None:
-            batch.losses = batch.losses[order]
-        if batch.inputs is not None:
-            batch.inputs = batch.inputs[order]
+    def _read(self, view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int] | None) -> Batch:
+        return read_batch(view, roots, given, self.tools.scene.checkpointing, keep=self.tools.keep is not None)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def _write(self, step: int, name: str, batch: _Batch, odd: bool) -> None:
+    def _write(self, step: int, name: str, batch: Batch, odd: bool) -> None:
         asked: dict[str, Tensor] = dict(batch.numbers)
         if batch.hashes is not None and batch.whole is not None:
             # 64 bits in three parts, each exact in float32
@@ -245,7 +135,7 @@ class Samples(Instrument):
 
         self.tools.ask(step, list(asked.values()), write)
 
-    def _take(self, step: int, name: str, batch: _Batch, found: dict[str, np.ndarray], odd: bool) -> None:
+    def _take(self, step: int, name: str, batch: Batch, found: dict[str, np.ndarray], odd: bool) -> None:
         past = self._past.setdefault(name, _Past())
         values = batch.known | {signal: float(found[signal]) for signal in batch.numbers}
         losses = found.get("losses")
@@ -261,7 +151,7 @@ class Samples(Instrument):
             self._name(step, "odd_batch", batch, rows, hashes, losses)
 
     def _identity(
-        self, past: _Past, batch: _Batch, step: int, hashes: np.ndarray, whole: int, losses: np.ndarray | None
+        self, past: _Past, batch: Batch, step: int, hashes: np.ndarray, whole: int, losses: np.ndarray | None
     ) -> dict[str, float]:
         if past.source != batch.source:
             past.source, past.tracked, past.batches, past.swings = batch.source, track(), set(), Swings()
@@ -301,7 +191,7 @@ class Samples(Instrument):
         return values
 
     def _name(
-        self, step: int, kind: str, batch: _Batch, rows: np.ndarray, hashes: np.ndarray | None, losses: np.ndarray
+        self, step: int, kind: str, batch: Batch, rows: np.ndarray, hashes: np.ndarray | None, losses: np.ndarray
     ) -> None:
         """Tell which rows a finding may speak of; keep their inputs where that was asked for."""
         self.tools.tell(
@@ -350,14 +240,6 @@ def _order(past: _Past, labels: np.ndarray, whole: bool) -> dict[str, float]:
         "label_classes": float(order.classes),
         "label_classes_seen": float(len(counts)),
     }
-
-
-def _favoured(targets: Tensor) -> Tensor:
-    """The class that each row of probabilities favours; −1 where a row favours none, or not all are probabilities."""
-    rows = targets[:KEPT_SAMPLES]
-    most, classes = rows.max(dim=1)
-    shares = (rows >= 0).all() & ((rows.sum(dim=1) - 1).abs() < _ROUNDING).all()
-    return torch.where(shares & (most > 0.5), classes, -1)
 
 
 def _first(value: Any, depth: int = 3) -> Tensor | None:

@@ -19,6 +19,7 @@ _HORIZONS = {
     "ConstantLR": "total_iters",
     "OneCycleLR": "total_steps",
 }
+_RISES = 8  # of the rate that are told ahead
 _LEFT = 0.01  # of the rate: a schedule without an end has done its work
 
 
@@ -67,6 +68,7 @@ class Schedules(Instrument):
                     "type": type(scheduler).__name__,
                     "horizon": horizon if isinstance(horizon, int | float) else None,
                     "fades": _fades(scheduler),
+                    "rises": _rises(scheduler),
                     "optimizer": None if serves is None else serves.name,
                     "optimizer_steps": 0 if serves is None else serves.count,
                     "steps": steps,
@@ -92,6 +94,20 @@ class Schedules(Instrument):
                 return state, False
             others |= any(id(p) in parameters for g in other.param_groups for p in g["params"])
         return None, others
+
+
+def _rises(scheduler: Any) -> list[tuple[int, float]]:
+    """At how many steps of a scheduler by factors its rate is multiplied by more than one, and by how much; the first
+    of them, where it goes on for ever."""
+    gamma = getattr(scheduler, "gamma", None)
+    if not isinstance(gamma, int | float) or not gamma > 1:
+        return []
+    match type(scheduler).__name__:
+        case "StepLR":
+            return [(int(scheduler.step_size) * (1 + k), float(gamma)) for k in range(_RISES)]
+        case "MultiStepLR":
+            return [(int(at), float(gamma**count)) for at, count in sorted(scheduler.milestones.items())[:_RISES]]
+    return []
 
 
 def _fades(scheduler: Any) -> int | None:

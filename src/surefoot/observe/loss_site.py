@@ -1,0 +1,148 @@
+"""The loss function in an autograd graph: which it is, what went into it, and which classes it took.
+
+It is found by the nodes that it left, so that a loss which a script writes itself is known as well as torch's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surefoot.observe.nodes import Node, saved
+
+# Ops between a layer's output and the loss function that do not change its numbers.
+_SHAPE_ONLY = frozenset(
+    [
+        "ViewBackward0",
+        "ReshapeAliasBackward0",
+        "UnsafeViewBackward0",
+        "SqueezeBackward0",
+        "SqueezeBackward1",
+        "UnsqueezeBackward0",
+        "TransposeBackward0",
+        "PermuteBackward0",
+        "TBackward0",
+        "ToCopyBackward0",
+        "SliceBackward0",
+        "SelectBackward0",
+        "IndexBackward0",
+        "CloneBackward0",
+        "AliasBackward0",
+        "FlattenBackward0",
+        "ExpandBackward0",
+    ]
+)
+# Loss ops: the name of the function in torch.nn.functional that builds them.
+LOSSES = {
+    "NllLossBackward0": "nll_loss",
+    "NllLoss2DBackward0": "nll_loss",
+    "BinaryCrossEntropyBackward0": "binary_cross_entropy",
+    "BinaryCrossEntropyWithLogitsBackward0": "binary_cross_entropy_with_logits",
+    "MseLossBackward0": "mse_loss",
+    "SmoothL1LossBackward0": "smooth_l1_loss",
+    "HuberLossBackward0": "huber_loss",
+}
+_AVERAGES = _SHAPE_ONLY | {"NegBackward0", "MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"}
+_SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0": 3}
+
+
+@dataclass(slots=True)
+class LossSite:
+    """The loss function in the graph: its name, its node, and the node that made its input.
+
+    ``chosen`` takes one log-probability a row (a gather or an index), where the loss is minus the mean or sum of those.
+    """
+
+    name: str
+    node: Node
+    input_node: Node | None
+    squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of the loss function
+    chosen: Node | None = None
+
+
+def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:
+    """The loss function nearest to the end of the graph."""
+    for node in reversed(nodes):
+        name = LOSSES.get(names[node])
+        if name is None:
+            continue
+        source, squashed = _through_shapes(children.get(node, []), names, children)
+        if name == "nll_loss" and source is not None and names[source] == "LogSoftmaxBackward0":
+            # F.cross_entropy is log_softmax then nll_loss; a script that writes the two itself means the same
+            before, squashed = _through_shapes(children.get(source, []), names, children)
+            return LossSite("cross_entropy", node, before, squashed)
+        return LossSite(name, node, source, squashed)
+    for node in reversed(nodes):  # soft targets, KL and hand-written likelihoods end in a log-softmax all the same
+        if names[node] == "LogSoftmaxBackward0":
+            before = _through_shapes(children.get(node, []), names, children)
+            return LossSite("log_softmax", node, *before, _chosen_of(node, nodes[-1], names, children))
+    return None
+
+
+def _chosen_of(log_softmax: Node, root: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> Node | None:
+    """The choice between a log-softmax and the end of the graph, with nothing but averages around it."""
+    node: Node | None = root
+    while node is not None and not _chooses(node, names) and names.get(node) in _AVERAGES:
+        below = children.get(node, [])
+        node = below[0] if len(below) == 1 else None
+    if node is None or not _chooses(node, names):
+        return None
+    return node if _through_shapes(children.get(node, []), names, children)[0] is log_softmax else None
+
+
+def _chooses(node: Node, names: dict[Node, str]) -> bool:
+    """``log_probs.gather(1, targets[:, None])`` or ``log_probs[rows, targets]``."""
+    return names.get(node) == "GatherBackward0" or (names.get(node) == "IndexBackward0" and len(_indices(node)) == 2)
+
+
+def _indices(node: Node) -> list[Tensor]:
+    """What an index took, where it took something of each dimension; empty where that was freed or changed in place."""
+    try:
+        indices = list(node._saved_indices)
+    except RuntimeError:
+        return []
+    return [] if any(index is None for index in indices) else [index.detach() for index in indices]
+
+
+def chosen_classes(loss: LossSite) -> Tensor | None:
+    """The class that a hand-written cross-entropy takes of each row; None where there is none, or not one a row."""
+    if loss.chosen is None:
+        return None
+    if loss.chosen.name() == "IndexBackward0":
+        classes = _indices(loss.chosen)[-1:]
+        return classes[0] if classes and classes[0].dim() == 1 and classes[0].dtype == torch.int64 else None
+    index = saved(loss.chosen, "index")
+    return None if index is None or index.shape[-1] != 1 else index.reshape(-1)
+
+
+def soft_targets(loss: LossSite, nodes: Sequence[Node]) -> Tensor | None:
+    """What the log-probabilities are weighted with where targets are probabilities; None where they are not. ``nodes``:
+    of the graph that the loss is in."""
+    for node in nodes if loss.name == "log_softmax" else ():
+        below = [child for child, _ in node.next_functions if child is not None]
+        if node.name() == "MulBackward0" and len(below) == 1 and below[0] is loss.node:
+            weights, made = saved(node, "other", "self"), saved(loss.node, "result")
+            same = weights is not None and made is not None and weights.shape == made.shape
+            return weights if same else None
+    return None
+
+
+def shape_source(node: Node | None) -> Node | None:
+    """The node that made the numbers of a tensor: its own, or what is behind ops that only reshape."""
+    while node is not None and node.name() in _SHAPE_ONLY:
+        node = next((child for child, _ in node.next_functions), None)
+    return node
+
+
+def _through_shapes(
+    below: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]
+) -> tuple[Node | None, int]:
+    """Follow ops that only reshape; the node found and the kind of squashing it does."""
+    node = below[0] if below else None
+    while node is not None and names.get(node) in _SHAPE_ONLY:
+        below = children.get(node, [])
+        node = below[0] if below else None
+    return node, _SQUASHING.get(names.get(node, ""), 0) if node is not None else 0

@@ -1,0 +1,142 @@
+"""What one batch is, read at its backward: the hashes of its samples, what each of them loses, their labels.
+
+A sample is the hash of its row of the model's input (dimension 0 of the first tensor; where no module can be hooked, of
+the first data in the graph). Losses are those of the loss function in the graph; where they are not one a row of the
+input, samples are counted without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from surefoot.analysis.samples import KEPT_SAMPLES, ROW_LOSSES, expansion, row_hashes, row_losses, top_share
+from surefoot.observe.data_sites import find_data
+from surefoot.observe.graph import GraphView
+from surefoot.observe.loss_site import LossSite, chosen_classes, soft_targets
+from surefoot.observe.loss_sum import hand_written_expansion
+from surefoot.observe.nodes import saved
+
+_ROUNDING = 1e-3  # of probabilities that are to sum to one
+
+
+@dataclass(slots=True)
+class Batch:
+    """What was read, still where it is computed."""
+
+    source: str = ""  # where identity comes from; hashes of different sources are not comparable
+    hashes: Tensor | None = None
+    whole: Tensor | None = None  # of the batch as a set
+    rows: int = 0
+    losses: Tensor | None = None
+    labels: Tensor | None = None  # or real-valued targets
+    whole_labels: bool = True
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+    known: dict[str, float] = field(default_factory=dict)
+    inputs: Tensor | None = None  # held only while samples are to be kept
+
+
+def read_batch(
+    view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int] | None, checkpointing: bool, keep: bool
+) -> Batch:
+    """Read it while its input and the loss's targets are there.
+
+    Parameters
+    ----------
+    view, roots : the graph of the loss, and the tensors that the backward starts from
+    given : the first input of the model and the version that it had then, where a hook has seen it
+    checkpointing : the graph can't be read down to the data
+    keep : hold the inputs, too
+    """
+    batch = Batch()
+    inputs = None
+    if given is not None and given[0].layout is torch.strided and given[0]._version == given[1]:
+        inputs, batch.source = given[0], "input"
+    elif not checkpointing:
+        sites = find_data(view)
+        if sites:
+            inputs, batch.source = sites[0].data, "graph"
+    with torch.no_grad():
+        if inputs is not None:
+            hashes = row_hashes(inputs)
+            batch.rows, batch.hashes, batch.whole = len(hashes), hashes, hashes.sum().reshape(1)
+            batch.known["batch_rows"] = float(batch.rows)
+            if keep:
+                batch.inputs = inputs
+        if view.loss is not None and view.loss.name in ROW_LOSSES:
+            _read_losses(batch, view.loss)
+        elif view.loss is not None:
+            _read_log_probabilities(batch, view.loss, soft_targets(view.loss, view.nodes))
+        if batch.known.get("loss_expansion", 1.0) <= 1 and len(roots) == 1:
+            batch.known["loss_expansion"] = hand_written_expansion(roots[0])
+        if batch.hashes is not None and batch.rows > KEPT_SAMPLES:
+            _thin(batch)
+    return batch
+
+
+def _read_losses(batch: Batch, loss: LossSite) -> None:
+    inputs, targets = saved(loss.node, "self"), saved(loss.node, "target")
+    if inputs is None or targets is None or targets.dim() == 0 or inputs.shape[0] != targets.shape[0]:
+        return
+    expanded = 1.0 if inputs.dim() > targets.dim() else expansion(inputs, targets)
+    batch.known["loss_expansion"] = expanded
+    if targets.is_floating_point():
+        batch.numbers["target_rms"] = targets.float().square().mean().sqrt()
+    if targets.dim() == 1 or targets.numel() == targets.shape[0]:
+        flat = targets.reshape(-1)
+        batch.labels = flat[:KEPT_SAMPLES]
+        batch.whole_labels = not flat.is_floating_point()
+        if flat.is_floating_point() and len(flat) > 1:
+            batch.numbers["target_deviation"], batch.numbers["target_mean"] = torch.std_mean(flat.float())
+    elif targets.is_floating_point() and targets.dim() == 2:
+        batch.labels = _favoured(targets)
+    if expanded > 1:
+        return
+    options: dict[str, Any] = {"beta": getattr(loss.node, "_saved_beta", getattr(loss.node, "_saved_delta", 1.0))}
+    ignore = getattr(loss.node, "_saved_ignore_index", -100)
+    # autograd stores the signed index as an unsigned 64-bit number
+    options["ignore_index"] = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
+    _keep_losses(batch, row_losses(loss.name, inputs, targets, **options))
+
+
+def _read_log_probabilities(batch: Batch, loss: LossSite, weights: Tensor | None) -> None:
+    """Of a cross-entropy that is written by hand, or has probabilities as targets."""
+    classes, made = chosen_classes(loss), saved(loss.node, "result")
+    if classes is not None:
+        batch.labels = classes[:KEPT_SAMPLES]
+        if made is not None and made.dim() == 2 and len(made) == len(classes):
+            _keep_losses(batch, row_losses("nll_loss", made, classes))
+    elif weights is not None and weights.dim() == 2:
+        batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs
+
+
+def _keep_losses(batch: Batch, losses: Tensor) -> None:
+    if len(losses) > 1:
+        batch.numbers["row_loss_median"] = losses.median()
+        batch.numbers["row_loss_max"] = losses.max()
+        batch.numbers["top_loss_share"] = top_share(losses)
+    if batch.rows in (0, len(losses)):
+        batch.losses = losses
+
+
+def _thin(batch: Batch) -> None:
+    """Of a very large batch, the rows with the smallest hashes."""
+    assert batch.hashes is not None
+    order = (batch.hashes ^ torch.iinfo(torch.int64).min).topk(KEPT_SAMPLES, largest=False).indices
+    batch.hashes = batch.hashes[order]
+    if batch.losses is not None:
+        batch.losses = batch.losses[order]
+    if batch.inputs is not None:
+        batch.inputs = batch.inputs[order]
+
+
+def _favoured(targets: Tensor) -> Tensor:
+    """The class that each row of probabilities favours; −1 where a row favours none, or not all are probabilities."""
+    rows = targets[:KEPT_SAMPLES]
+    most, classes = rows.max(dim=1)
+    shares = (rows >= 0).all() & ((rows.sum(dim=1) - 1).abs() < _ROUNDING).all()
+    return torch.where(shares & (most > 0.5), classes, -1)
