@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 from pathlib import Path
 
@@ -12,7 +14,9 @@ from torch import nn
 
 from curing import curing
 from surefoot.apply.branch import Branch, Trunk, branch, gather, refusal
-from surefoot.apply.trial import ranked, scores
+from surefoot.apply.catalogue import together
+from surefoot.apply.printed import Printed, direction
+from surefoot.apply.trial import Course, ranked, scores
 
 pytestmark = pytest.mark.skipif(refusal() is not None, reason=f"no branch here: {refusal()}")
 
@@ -70,12 +74,34 @@ def test_a_branch_that_hangs_is_ended() -> None:
 
 
 def test_scores_compare_as_many_steps_and_ask_for_a_loss_that_falls() -> None:
-    falling, higher, broken = [4.0, 3.0, 2.0, 1.0], [4.0, 3.5, 3.0, 2.0, 0.0], [4.0, float("inf")]
-    assert scores([falling, higher, broken]) == [1.0, 2.0, float("inf")]
+    falling, higher = Course((4.0, 3.0, 2.0, 1.0), cut=True), Course((4.0, 3.5, 3.0, 2.0, 0.0))
+    assert scores([falling, higher, Course((4.0, math.inf))]) == [1.0, 2.0, math.inf]
     assert ranked([falling, falling, higher]) == [0, 1, 2] and ranked([higher, falling]) == [1, 0]
-    lost, little = [1e9, 2e3, 1500.0, 1000.0], [2.0, 1.5, 0.5, 0.2]
+    lost, little = Course((1e9, 2e3, 1500.0, 1000.0)), Course((2.0, 1.5, 0.5, 0.2))
     assert ranked([lost, little]) == [1, 0]  # a thousand is no gain where another start begins at two
-    assert scores([[1.0, 1.0, 1.0, 2.0]]) is None and scores([[1.0], [1.0]]) is None
+    assert scores([Course((1.0, 1.0, 1.0, 2.0))]) is None and scores([Course((1.0,)), Course((1.0,))]) is None
+
+
+def test_a_branch_that_was_cut_is_compared_over_the_steps_it_took() -> None:
+    slow, whole = Course((4.0, 2.0, 1.5, 1.0), cut=True), Course((4.0, 3.0, 2.0, 2.0, 0.0, 0.0))
+    assert scores([slow, whole]) == [1.0, 2.0]
+    assert scores([Course(slow.losses), whole]) == [math.inf, 0.0]  # it broke off
+    assert scores([Course(slow.losses, closed=True), whole]) == [1.0, 0.0]  # the script has its own way to end
+    assert scores([Course((4.0,), cut=True), whole]) == [math.inf, 0.0]  # too slow to be waited for
+
+
+def test_the_validation_loss_decides_where_there_is_one() -> None:
+    memorises = Course((4.0, 2.0, 1.0, 0.0), ((1, 3.0), (2, 1.0), (4, 2.0)))
+    learns = Course((4.0, 3.0, 2.0, 2.0), ((1, 3.0), (2, 2.0), (4, 1.0)))
+    assert scores([memorises, learns]) == [2.0, 1.0] and ranked([memorises, learns]) == [1, 0]
+    once = Course(learns.losses, learns.evaluations[-1:])  # of test data
+    assert ranked([memorises, once]) == [0, 1]
+    lost = Course((4.0, math.inf, math.inf, math.inf))
+    assert scores([memorises, learns, lost]) == [2.0, 1.0, math.inf]
+    printed = [Course(c.losses, (), c.evaluations) for c in (memorises, learns)]
+    assert scores(printed) == [2.0, 1.0] and scores(printed, by_losses=True) == [0.0, 2.0]
+    blown = Course(learns.losses, ((1, 3.0), (4, math.inf)))
+    assert ranked([blown, memorises]) == [1, 0]
 
 
 @pytest.mark.parametrize(("lr", "given"), [(300.0, "lr-search:factor=0.1"), (1e-4, "lr-search:factor=5")])
@@ -128,7 +154,74 @@ def test_the_best_of_several_remedies_is_taken() -> None:
     assert told.summaries["best-of"].startswith("took critical-init") and "critical-init" in told.summaries
 
 
-@pytest.mark.parametrize("text", ["best-of:of=warmup", "best-of:of=warmup/best-of:of=agc/clip", "best-of:of=x/y"])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [("val_loss", -1), ("log_loss", -1), ("shapeNLL", -1), ("validation accuracy", 1), ("test/F1", 1), ("reward", 1)],
+)
+def test_names_of_the_field_have_a_direction(name: str, way: int) -> None:
+    assert direction(name) == way
+
+
+@pytest.mark.parametrize("name", ["loss", "train_loss", "epoch loss", "step", "off_by", "accuracy_loss", "temperature"])
+def test_other_names_have_none(name: str) -> None:
+    assert direction(name) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "badness"),
+    [
+        ("step 16  loss 0.5  auc 0.9  temperature 3", -0.9),
+        ("epoch 3: train_loss=0.53, val_acc=0.91 (best 0.92)", -0.91),
+        ("Epoch [3/10], Loss: 0.3456, Accuracy: 91.20%", -91.2),
+        ("accuracy 0.5 | loss 2.3e-01 | val loss nan", math.inf),
+        ("step 16  loss 0.5", math.nan),
+    ],
+)
+def test_what_a_branch_prints_is_read(line: str, badness: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    printed = Printed()
+    printed.listen()
+    print(*line.split(" "))
+    assert printed.badness() == pytest.approx(badness, nan_ok=True) and math.isnan(printed.badness())
+
+
+def noisy(steps: int = 200) -> float:
+    """A linear model of as many numbers as it has samples, which fits their noise; the validation loss it comes to."""
+    torch.manual_seed(0)
+    x, x_val, w = torch.randn(20, 20), torch.randn(200, 20), torch.randn(20)
+    y, y_val = x @ w + 3 * torch.randn(20), x_val @ w
+    model = nn.Linear(20, 1, bias=False)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    for step in range(steps):
+        loss = F.mse_loss(model(x).squeeze(1), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if step % 20 == 19:
+            with torch.no_grad():
+                validation = F.mse_loss(model(x_val).squeeze(1), y_val).item()
+    return validation
+
+
+def test_branches_are_judged_by_the_validation_loss_at_the_end() -> None:
+    alone = noisy()
+    with curing("best-of:of=lr-scale:factor=2/lr-scale:factor=0.1") as told:
+        assert noisy() < 0.7 * alone
+    assert told.summaries["best-of"].startswith("took lr-scale:factor=0.1 of 2")
+
+
+def test_remedies_that_belong_together_are_one_choice() -> None:
+    assert together("early-stopping:patience=3+weight-decay") == ["early-stopping:patience=3", "weight-decay"]
+    assert together("orthogonal-recurrent:layers=a+b+clip") == ["orthogonal-recurrent:layers=a+b", "clip"]
+    with curing("best-of:of=lr-scale:factor=0.001/clip:max_norm=9+weight-decay:decay=1") as told:
+        bowl(0.2)
+    assert {"clip", "weight-decay"} <= told.summaries.keys() and "lr-scale" not in told.summaries
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["best-of:of=warmup", "best-of:of=warmup/best-of:of=agc/clip", "best-of:of=x/y", "best-of:of=agc/clip+clip"],
+)
 def test_best_of_wants_remedies_that_there_are(text: str) -> None:
     with pytest.raises(ValueError, match="best-of"), curing(text):
         pass

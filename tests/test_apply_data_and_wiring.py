@@ -422,6 +422,29 @@ def test_balance_terms_lets_the_quiet_one_be_heard() -> None:
     assert told.summaries["balance-terms"].endswith(", mse_loss 2 × 1)")
 
 
+def test_weight_cap_keeps_a_growing_weight_to_its_bound() -> None:
+    weights = (0.5, 1.0, 8.0)
+
+    def gradients() -> list[float]:
+        model = nn.Linear(1, 1, bias=False)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        found = []
+        for weight in weights:
+            out = model(torch.ones(3, 1))
+            loss = 5 * F.mse_loss(out, out.detach() + 1) + weight * F.l1_loss(out, out.detach() - 1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            assert model.weight.grad is not None
+            found.append(model.weight.grad.item())
+        return found
+
+    assert gradients() == pytest.approx([w - 10 for w in weights])
+    with curing("weight-cap:max=2") as told:  # the first term began above it, and keeps its 5
+        assert gradients() == pytest.approx([min(w, 2) - 10 for w in weights])
+    assert told.summaries["weight-cap"] == "bounded 1 weights of terms by 2 or their first"
+
+
 class Variational(nn.Module):
     def __init__(self) -> None:
         super().__init__()

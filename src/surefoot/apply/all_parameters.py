@@ -1,7 +1,8 @@
 """``all-parameters``: trainable parameters that the loss depends on, and that nobody updates, join the optimiser.
 
 They are found in the graph of the loss, wherever the script keeps them (layers in a plain list are no parameters of
-their model). They join after the first step that left them as they were, in the optimiser's largest group.
+their model). They join after the first step that left them as they were, in the optimiser's largest group. The graph is
+read at each backward, for parameters may come at any time, and what waits for them learns nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ from surefoot.apply.cure import Cure, Desk
 from surefoot.observe.discover import census
 from surefoot.observe.graph import read_graph, roots_of
 
-_EVERY = 8  # backwards: the first ones are looked at, then two in a row of so many, for parameters may come later
-
 
 class AllParameters(Cure):
     """Adds them to a group's ``params``."""
@@ -29,15 +28,11 @@ class AllParameters(Cure):
         super().__init__(desk)
         self._waiting: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}  # not held: as it was before a step
         self._stepped = False
-        self._backwards = 0
         self._added = 0
 
     def at_backward(self, tensors: Any) -> None:
         """Look for parameters that nobody holds; add those that a step has left as they were."""
         if torch._C._current_graph_task_id() != -1:
-            return
-        self._backwards += 1
-        if self._backwards > _EVERY and self._backwards % _EVERY > 1:
             return
         leaves = [x for x in read_graph(roots_of(tensors)).leaves if isinstance(x, nn.Parameter) and x.requires_grad]
         optimizers = census().optimizers

@@ -1,8 +1,9 @@
-"""``best-of``: of several remedies, the one that lowers the script's loss most.
+"""``best-of``: of several remedies, the one with which the script comes to the lowest loss.
 
 A finding names what would cure it, and often there are several ways: other weights, norms, another activation. As soon
-as the first optimiser is made, the script goes on in branches (:mod:`surefoot.apply.branch`) with each of them, and the
-best is put in place; of several that are as good the first. Where no branch can be made, that is taken.
+as the first optimiser is made, the script goes on in branches (:mod:`surefoot.apply.branch`) with each of them, to its
+end or for as long as there is time, and the best (:mod:`surefoot.apply.trial`) is put in place; of several that are as
+good the first. Where no branch can be made, that is taken.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from typing import Any
 from torch.optim import Optimizer
 
 from surefoot.apply.branch import refusal
+from surefoot.apply.catalogue import together
 from surefoot.apply.cure import Cure, Desk
 from surefoot.apply.trial import Trial, ranked
-
-_STEPS = (64, 256)  # of a branch, in each round
-_KEPT = 2  # remedies that come to the last round
 
 
 class BestOf(Cure):
@@ -31,7 +30,7 @@ class BestOf(Cure):
         super().__init__(desk)
         self._of, self._seconds = of, seconds
         self._chosen: str | None = of[0] if desk.offset > 0 else None
-        self._trial = Trial()
+        self._trial = Trial(self)
         self._how = ""
         if desk.offset > 0:
             self.note(f"the run is continued, so there is nothing to compare; {of[0]} is taken")
@@ -49,32 +48,23 @@ class BestOf(Cure):
             self._how = f"; {why}" if why else "; the run is continued"
         self._chosen = self._chosen or self._of[0]
         self.act()
-        self.add(self._chosen)
+        self._put(self._chosen)
 
     def _choose(self) -> None:
         begun = time.monotonic()
-        left, found = list(self._of), False
-        self._how = "; nothing lowered the loss"
-        for number, steps in enumerate(_STEPS):
-            if len(left) == 1:
-                break
-            seconds = (self._seconds - (time.monotonic() - begun)) / (len(_STEPS) - number)
-            losses = self._trial.losses([functools.partial(self._try, choice) for choice in left], steps, seconds)
-            if losses is None:
-                return
-            order = ranked(losses)
-            if order is None:
-                break
-            found = True
-            left = [left[i] for i in order[:_KEPT]]
-        self._chosen = left[0]
-        if found:
+        self._how = "; nothing lowered the loss"  # in a branch, too, which is not to choose again
+        changes = [functools.partial(self._put, choice) for choice in self._of]
+        courses = self._trial.courses(changes, None, self._seconds)
+        if courses is None:
+            return
+        order = ranked(courses)
+        if order is not None:
             self._how = f" of {len(self._of)} tried in branches of the script, in {time.monotonic() - begun:.2g} s"
+        self._chosen = self._of[0 if order is None else order[0]]
 
-    def _try(self, choice: str) -> None:
-        """In a branch."""
-        self.reinstate()
-        self.add(choice)
+    def _put(self, choice: str) -> None:
+        for remedy in together(choice):
+            self.add(remedy)
 
     def at_backward(self, tensors: Any) -> None:
         """In a branch, keep the loss."""

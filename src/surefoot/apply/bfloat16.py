@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_map_only
 
 from surefoot.apply.cure import Desk, ModelCure, Patch
 
-_HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
 
 
 class BFloat16(ModelCure):
@@ -33,7 +33,7 @@ class BFloat16(ModelCure):
         self._widened: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self._hooks: list[Any] = []
         self._forwards: list[tuple[nn.Module, autocast]] = []  # under way
-        self._turned = self._models = 0
+        self.turned = self.models_widened = 0
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
         """The beginning of an ``autocast`` region."""
@@ -42,20 +42,21 @@ class BFloat16(ModelCure):
     def _enter(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def __enter__(region: autocast) -> Any:
-            guard(self._turn, region)
+            guard(self.turn, region)
             return original(region)
 
         return __enter__
 
-    def _turn(self, region: autocast) -> None:
+    def turn(self, region: autocast) -> None:
+        """From float16 to bfloat16."""
         if region.fast_dtype == torch.float16:
             region.fast_dtype = torch.bfloat16
-            self._turned += 1
+            self.turned += 1
             self.act()
 
     def also_trained(self, modules: Iterable[nn.Module]) -> list[Tensor]:
         """Those in half precision: the optimiser may hold copies of them in float32."""
-        return [p for m in modules for p in m.parameters(recurse=False) if p.dtype in _HALF and p.requires_grad]
+        return [p for m in modules for p in m.parameters(recurse=False) if p.dtype in HALF and p.requires_grad]
 
     def met(self, model: nn.Module) -> None:
         """Wait for its next forward."""
@@ -65,18 +66,22 @@ class BFloat16(ModelCure):
         ]
 
     def _before(self, model: nn.Module, args: Any, kwargs: Any) -> Any:
-        device = next((p.device.type for p in model.parameters() if p.dtype in _HALF), None)
+        device = next((p.device.type for p in model.parameters() if p.dtype in HALF), None)
         if device is not None:
             model.float()  # the very parameters that the optimiser holds get other numbers
-            self._models += model not in self._widened
+            self.models_widened += model not in self._widened
             self._widened.add(model)
             self.act()
         if model not in self._widened:
             return None
-        region = autocast(device or next(model.parameters()).device.type, torch.bfloat16)
+        region = self.region(device or next(model.parameters()).device.type)
         region.__enter__()
         self._forwards.append((model, region))
         return _wide((args, kwargs))
+
+    def region(self, device: str) -> Any:
+        """What the forward of a model with widened weights runs in."""
+        return autocast(device, torch.bfloat16)
 
     def _after(self, model: nn.Module, args: Any, output: Any) -> Any:
         if not self._forwards or self._forwards[-1][0] is not model:
@@ -94,11 +99,11 @@ class BFloat16(ModelCure):
     def summary(self) -> str:
         """Where."""
         return (
-            f"turned {self._turned:,} autocast regions from float16 to bfloat16, and gave {self._models:,} models "
-            "float32 weights"
+            f"turned {self.turned:,} autocast regions from float16 to bfloat16, and gave {self.models_widened:,} "
+            "models float32 weights"
         )
 
 
 def _wide(tree: Any) -> Any:
     """All tensors in half precision as float32."""
-    return tree_map_only(torch.Tensor, lambda t: t.float() if t.dtype in _HALF else t, tree)
+    return tree_map_only(torch.Tensor, lambda t: t.float() if t.dtype in HALF else t, tree)

@@ -47,6 +47,7 @@ class Branch:
     told: list[float] = field(default_factory=list)
     rest: bytes = b""
     over: bool = False
+    cut: bool = False  # ended by the clock
 
 
 class Trunk:
@@ -55,10 +56,10 @@ class Trunk:
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
-    def tell(self, value: float) -> None:
-        """Hand over a number; the branch ends where nobody waits for it any more."""
+    def tell(self, *values: float) -> None:
+        """Hand over numbers, all or none; the branch ends where nobody waits for them any more."""
         try:
-            os.write(self._pipe, _NUMBER.pack(value))
+            os.write(self._pipe, b"".join(map(_NUMBER.pack, values)))
         except OSError:
             self.end()
 
@@ -128,6 +129,7 @@ def gather(branches: Sequence[Branch], any_one: bool = False) -> None:
                 if one.pipe in ready:
                     _read(one)
                 elif time.monotonic() >= one.until:
+                    one.cut = True
                     _end(one)
     except BaseException:
         for one in branches:

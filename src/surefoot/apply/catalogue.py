@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -133,6 +134,13 @@ ENTRIES = (
         "balance_terms:BalanceTerms",
     ),
     Entry(
+        "weight-cap",
+        "bounds the weights that the terms of a loss are given",
+        "a weight that is multiplied again and again outgrows all that was learned",
+        "weight_cap:WeightCap",
+        (Key("max", 1.0, "highest weight of a term, but for one that began higher", number(0.0), _POSITIVE),),
+    ),
+    Entry(
         "kl-scale",
         "weighs a variational divergence against the likelihood as the evidence bound does",
         "the latent variables of an autoencoder say nothing",
@@ -146,11 +154,50 @@ ENTRIES = (
         (Key("gamma", 10.0, "weight of the penalty", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "two-rates",
+        "divides the learning rate of a game's generator by a factor, and multiplies that of its critic by it",
+        "a generator runs ahead of a critic that cannot follow",
+        "two_rates:TwoRates",
+        (Key("factor", 3.0, "of each rate", number(1.0), "a number above 1"),),
+    ),
+    Entry(
+        "non-saturating",
+        "gives a generator the gradient of −log D where it has that of log(1 − D)",
+        "a critic that is sure of itself leaves the generator no gradient",
+        "non_saturating:NonSaturating",
+    ),
+    Entry(
+        "vary-noise",
+        "draws a row of noise for each sample where a generator gets the same one for all of a batch",
+        "all samples of a batch are one",
+        "vary_noise:VaryNoise",
+    ),
+    Entry(
+        "game-search",
+        "takes those of several remedies that bring samples nearest to the data in branches of the script",
+        "two players go round in circles, samples are all alike, or one player gets no gradient",
+        "game_search:GameSearch",
+        (
+            Key("of", ("gradient-penalty", "two-rates:factor=3", "two-rates:factor=10", "non-saturating"),
+                "remedies, each as ID or ID:key=value, with / between", lambda text: several(text),
+                "two or more that there are"),
+            Key("seconds", 120.0, "that the trials may take", number(0.0), _POSITIVE),
+        ),
+    ),
+    Entry(
         "entropy-bonus",
         "rewards a policy's entropy with coef",
         "a policy is too sure of itself to try anything else",
         "entropy_bonus:EntropyBonus",
         (Key("coef", 0.01, "weight of the entropy, in the loss's own units", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "spread-rewards",
+        "draws actions where the likeliest is taken, gives credit for parts where all or nothing counts, or rewards "
+        "entropy where neither is met",
+        "the rewards of a group of rollouts are all the same",
+        "spread_rewards:SpreadRewards",
+        (Key("coef", 0.1, "weight of the entropy, in the loss's own units", number(0.0), _POSITIVE),),
     ),
     Entry(
         "zero-grad",
@@ -294,6 +341,12 @@ ENTRIES = (
         "bfloat16:BFloat16",
     ),
     Entry(
+        "float32",
+        "turns autocast off, and weights in half precision into float32",
+        "half precision has too few bits or too little range, and the model is small",
+        "float32:Float32",
+    ),
+    Entry(
         "schedule",
         "steps learning-rate schedulers once in so many steps of their optimiser; the script's own calls do nothing",
         "a schedule is stepped once a batch and was made for epochs, or the other way round, or never",
@@ -365,11 +418,12 @@ ENTRIES = (
     ),
     Entry(
         "best-of",
-        "takes that of several remedies which lowers the loss most in branches of the script",
+        "takes that of several remedies which brings the script furthest in branches of it",
         "there are several ways to cure what is wrong",
         "best_of:BestOf",
         (
-            Key("of", ("critical-init", "layer-norm"), "remedies, each as ID or ID:key=value, with / between",
+            Key("of", ("critical-init", "layer-norm"),
+                "remedies, each as ID or ID:key=value; + joins those of one choice, / parts choices",
                 lambda text: several(text), "two or more that there are"),
             Key("seconds", 120.0, "that the trials may take", number(0.0), _POSITIVE),
         ),
@@ -413,17 +467,23 @@ def parse(text: str) -> Choice:
 
 
 def several(text: str) -> tuple[str, ...]:
-    """Read ``ID[:key=value]/ID[:key=value]…``, remedies to choose from.
+    """Read ``ID[:key=value]/ID[:key=value]…``, remedies to choose from, each one or several with ``+`` between.
 
     Raises
     ------
     ValueError
-        For fewer than two, an unknown one, or one that chooses itself.
+        For fewer than two, an unknown one, one that chooses itself, or one that is given twice in one choice.
     """
     texts = tuple(text.split("/"))
-    if len(texts) < 2 or any(parse(one).id == "best-of" for one in texts):
+    ids = [[choice.id for choice in chosen(together(one))] for one in texts]
+    if len(texts) < 2 or any({"best-of", "game-search"} & set(those) for those in ids):
         raise ValueError(text)
     return texts
+
+
+def together(text: str) -> list[str]:
+    """The remedies of one choice, with ``+`` between; a ``+`` in a setting is followed by no id."""
+    return re.split(rf"\+(?=(?:{'|'.join(KNOWN)})(?:[:+]|$))", text)
 
 
 def _settings_of(entry: Entry) -> str:

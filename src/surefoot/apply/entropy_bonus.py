@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from surefoot.apply.cure import Cure, Desk
-from surefoot.observe.graph import read_graph, roots_of, saved
+from surefoot.observe.graph import read_graph, roots_of
+from surefoot.observe.nodes import saved
 from surefoot.observe.random_parts import find_policy_terms
 
 

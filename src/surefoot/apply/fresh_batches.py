@@ -2,7 +2,8 @@
 
 So ``next(iter(loader))`` gives one batch after the other, and a pass that ends with ``break`` is continued by the next
 one. An iterator that is asked for more after it has said that it is over begins anew: no ``for`` does so, but a script
-that passes over ``StopIteration`` and goes on with the last batch. An evaluation (without gradients, or of a model in
+that passes over ``StopIteration`` and goes on with the last batch. A generator that is seeded with the same number in
+each step gets another seed (:mod:`surefoot.apply.seeded_again`). An evaluation (without gradients, or of a model in
 evaluation mode) begins anew, as ever.
 """
 
@@ -14,9 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
 from surefoot.apply.cure import Desk, ModelCure, Patch
+from surefoot.apply.seeded_again import SeededAgain
 
 
 class FreshBatches(ModelCure):
@@ -27,10 +30,21 @@ class FreshBatches(ModelCure):
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
         self._open: weakref.WeakKeyDictionary[Any, _Pass] = weakref.WeakKeyDictionary()
+        self._seeds = SeededAgain(lambda: self.training and self._seeds.steps > 0, self._reseeded)
+        self._reseeds = 0
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
-        """What ``iter(loader)`` calls."""
+        """What ``iter(loader)`` calls, and what seeds."""
         yield DataLoader, "__iter__", functools.partial(self._iterating, guard)
+        yield from self._seeds.patches(guard)
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """The draws of another step follow."""
+        self._seeds.steps += 1
+
+    def _reseeded(self) -> None:
+        self._reseeds += 1
+        self.act()
 
     def _iterating(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -59,11 +73,17 @@ class FreshBatches(ModelCure):
         """Let go of the iterators; say so where there was nothing to change."""
         self._open.clear()
         if not self.acted:
-            self.note("no pass over a data loader was left before its end; nothing was changed")
+            self.note(
+                "no pass over a data loader was left before its end, and no step seeded as the one before it did; "
+                "nothing was changed"
+            )
 
     def summary(self) -> str:
         """How often."""
-        return f"went on with the pass before {self.acted:,} times" if self.acted else "continued no pass"
+        passes = self.acted - self._reseeds
+        went_on = f"went on with the pass before {passes:,} times" if passes or not self.acted else ""
+        seeded = f"gave {self._reseeds:,} other seeds" if self._reseeds else ""
+        return ", and ".join(filter(None, (went_on, seeded)))
 
 
 class _Pass:

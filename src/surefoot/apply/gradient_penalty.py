@@ -1,8 +1,8 @@
 """``gradient-penalty``: the critic of a game is kept flat at its own inputs.
 
 The critic is the model whose inputs are made by another model that is trained, in that one's backward. In the critic's
-own backward, of inputs without a graph, what it was given is run once more with gradients to the inputs, and the
-penalty's gradient joins that of the script's loss.
+own backward, or in one for both, where some inputs have no graph, what it was given is run once more with gradients to
+the inputs, and the penalty's gradient joins that of the script's loss.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class GradientPenalty(ModelCure):
         self.gamma = gamma
         self._recorder = ForwardRecorder(lambda name, function, *args: function(*args), self.id, most=_MOST)
         self._critics: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+        self._climbing: set[int] = set()  # ids of parameters whose optimiser maximises
 
     def met(self, model: nn.Module) -> None:
         """Remember its forwards from now on."""
@@ -40,6 +41,7 @@ class GradientPenalty(ModelCure):
     def at_optimizer(self, optimizer: Optimizer) -> None:
         """Whatever was remembered was not of training."""
         super().at_optimizer(optimizer)
+        self._climbing |= {id(p) for g in optimizer.param_groups if g.get("maximize") for p in g["params"]}
         self._recorder.forget()
 
     def at_backward(self, tensors: Any) -> None:
@@ -54,7 +56,8 @@ class GradientPenalty(ModelCure):
             if any(t.grad_fn is not None and t.is_floating_point() for t in _inputs(forward)):
                 self._critics.add(forward.root)
         own = [f for f in forwards if f.root in self._critics]
-        if own and not any(t.requires_grad for f in own for t in _inputs(f)):
+        # where only what a generator makes is judged, with its graph, it is that one's turn
+        if any(not any(t.requires_grad for t in _inputs(f)) for f in own):
             for forward in own:
                 self._penalise(forward, self.gamma / len(own))
             self.act()
@@ -76,7 +79,8 @@ class GradientPenalty(ModelCure):
             gradients = torch.autograd.grad(penalty, held, allow_unused=True)
         for parameter, gradient in zip(held, gradients, strict=True):
             if gradient is not None:
-                parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+                signed = -gradient if id(parameter) in self._climbing else gradient
+                parameter.grad = signed if parameter.grad is None else parameter.grad + signed
 
     def at_close(self) -> None:
         """Leave no hook behind; say so where there was no critic."""

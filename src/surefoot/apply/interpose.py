@@ -7,6 +7,7 @@ with the rate that it was taken with, and a scheduler sees the rate that it wrot
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -25,15 +26,30 @@ from torch.optim.optimizer import (
 from surefoot.apply.catalogue import KNOWN, parse
 from surefoot.apply.cure import Cure, Desk
 from surefoot.apply.settings import Choice
+from surefoot.observe.budget import Budget
 from surefoot.observe.by_hand import ByHand
 from surefoot.observe.discover import census
-from surefoot.observe.patches import closure_in, followed, with_closure
+from surefoot.observe.observer import Observer
+from surefoot.observe.patches import Patches, closure_in, followed, with_closure
 
 
 def make(choice: Choice, desk: Desk) -> Cure:
     """The cure that was asked for."""
     home, _, name = KNOWN[choice.id].home.partition(":")
     return getattr(import_module(f"surefoot.apply.{home}"), name)(desk, **dict(choice.settings))
+
+
+class _Nobody:
+    """Takes what a branch of the script sees; nobody is to know."""
+
+    def row(self, *_: Any) -> None:
+        """Drop it."""
+
+    def event(self, *_: Any, **__: Any) -> None:
+        """Drop it."""
+
+    def flush(self) -> None:
+        """There is nothing."""
 
 
 class Interposer:
@@ -100,7 +116,15 @@ class Interposer:
 
     def _reinstate(self) -> None:
         self.remove()
-        self._desk = Desk(lambda *_, **__: None, self._desk.offset)
+        observer = Observer(_Nobody(), Budget(0.0, every=sys.maxsize))  # looks at nothing, and sees evaluations
+        Patches(observer)
+        self._desk = Desk(
+            lambda *_, **__: None,
+            self._desk.offset,
+            observer.leave_out,
+            observer.validation.told.append,
+            observer.end_evaluation,
+        )
         for cure in self.cures:
             cure.desk = self._desk
         self._put_in_place()

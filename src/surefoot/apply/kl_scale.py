@@ -21,8 +21,9 @@ from torch.autograd.graph import GradientEdge
 
 from surefoot.analysis.latent import gaussian_kl
 from surefoot.apply.cure import Cure, Desk
-from surefoot.observe.graph import Node, read_graph, roots_of, saved
+from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.loss_sum import Term, ones_like_edge, split, times
+from surefoot.observe.nodes import Node, saved
 from surefoot.observe.random_parts import Reparametrised, find_reparametrised
 
 _FAR = 64  # nodes between a term and its likelihood

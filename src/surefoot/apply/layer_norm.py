@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from surefoot.apply.blocks import CONVOLUTION, blocks_of
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.fresh import sign_of_training
-from surefoot.observe.graph import ACCUMULATE, read_graph
+from surefoot.observe.graph import read_graph
 from surefoot.observe.hook import Hook
+from surefoot.observe.nodes import ACCUMULATE
 from surefoot.observe.replay import Forward
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from surefoot.apply.cure import Cure, Desk, Patch
 from surefoot.apply.script_calls import losses_given
 from surefoot.losses.probabilities import logits_of
-from surefoot.observe.graph import shape_source
+from surefoot.observe.loss_site import shape_source
 
 Link = Literal["softmax", "sigmoid"]
 _MADE_BY: dict[str, Link] = {"SoftmaxBackward0": "softmax", "SigmoidBackward0": "sigmoid"}

@@ -18,7 +18,8 @@ from torch.optim import Optimizer
 
 from surefoot.apply.cure import Cure, Desk, parameters_of
 from surefoot.observe.attention_sites import Edge, feeding_layer, find_attentions
-from surefoot.observe.graph import ACCUMULATE, read_graph, roots_of
+from surefoot.observe.graph import read_graph, roots_of
+from surefoot.observe.nodes import ACCUMULATE
 from surefoot.observe.signals.attention import read_attention
 from surefoot.optim.qk_clip import qk_clip_factor
 

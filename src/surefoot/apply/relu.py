@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from surefoot.apply.cure import Desk, Patch
 from surefoot.apply.start import Start
 from surefoot.init.critical import critical_
-from surefoot.observe.graph import Node, read_graph
+from surefoot.observe.graph import read_graph
+from surefoot.observe.nodes import Node
 from surefoot.observe.replay import Forward
 
 Place = int | tuple[str, int]  # a module; or file and line

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grad
 
 from surefoot.apply.cure import Cure, Desk, Patch
 from surefoot.apply.scalers import Scalers
+from surefoot.observe.unscaled import is_unscaled
 
 
 class WiderClip(Cure):
@@ -59,9 +60,7 @@ class WiderClip(Cure):
         scalers = self._scalers.enabled()
         if len(scalers) != 1:
             return 1.0
-        stages = [state.get("stage") for state in scalers[0]._per_optimizer_states.values()]
-        unscaled = any(getattr(stage, "name", "") == "UNSCALED" for stage in stages)
-        return 1.0 if unscaled else float(scalers[0].get_scale())
+        return 1.0 if is_unscaled(scalers[0]) else float(scalers[0].get_scale())
 
     def at_close(self) -> None:
         """Say so where there was nothing to change."""

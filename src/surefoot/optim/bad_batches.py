@@ -13,6 +13,7 @@ from collections import deque
 from statistics import median
 
 _PAST = 8  # values that make a past; before, only what is not finite is refused
+_SHARE = 8
 
 
 class OutlierGate:
@@ -20,14 +21,15 @@ class OutlierGate:
 
     Of the last ``window`` values that passed, with median m and maximum M, it must exceed m + factor · (M − m), and
     m + (factor − 1) · |m| where these are nearly constant, and the median of the run's first values: a run knows
-    nothing at its start, and what is no worse than that does no harm. After ``patience`` refusals in a row the data
-    have changed for good, and the past begins anew.
+    nothing at its start, and what is no worse than that does no harm. After ``patience`` refusals in a row, or an
+    eighth of the values that make the past (one bad file gives many bad batches), the data have changed for good, and
+    the past begins anew.
 
     Parameters
     ----------
     factor : times the past's own range above its median
     window : values that make the past
-    patience : refusals in a row
+    patience : refusals in a row, at the least
 
     Raises
     ------
@@ -57,7 +59,7 @@ class OutlierGate:
             return False
         if len(self._past) >= _PAST and value > self.limit:
             self._refused += 1
-            if self._refused < self.patience:
+            if self._refused < max(self.patience, len(self._past) // _SHARE):
                 return False
             self._past.clear()
             self._first.clear()

@@ -1,0 +1,76 @@
+"""Random generators that a script seeds with the same number in each step of its training: they draw the same numbers.
+
+The second time that a place of the script seeds with a number, in another step of training, it is given another seed,
+which follows from the first. An evaluation keeps its own, for there the same draws are meant to be.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+
+from surefoot.apply.cure import Patch
+from surefoot.apply.script_calls import by_the_script
+
+_APART = 1_000_003  # between seeds, so that a script's own next seed is none of them
+
+
+class SeededAgain:
+    """Gives other seeds.
+
+    Parameters
+    ----------
+    training : whether this moment is one of training
+    changed : called where a seed was changed
+    """
+
+    def __init__(self, training: Callable[[], bool], changed: Callable[[], None]) -> None:
+        self._training, self._changed = training, changed
+        self._times: Counter[tuple[str, int, int]] = Counter()  # steps at which a place seeded with a number
+        self._last: dict[tuple[str, int, int], int] = {}  # the step at which it did so last
+        self.steps = 0
+
+    def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
+        """What seeds: of torch, of numpy."""
+        yield torch, "Generator", functools.partial(self._generator, guard)
+        for home, name in ((torch, "manual_seed"), (np.random, "default_rng"), (np.random, "seed")):
+            yield home, name, functools.partial(self._seeding, guard)
+
+    def _generator(self, guard: Callable[..., Any], original: Any) -> Any:
+        class Generator(original):
+            """Torch's, which asks before it is seeded."""
+
+            def manual_seed(self, seed: Any) -> Any:
+                other = guard(again.other, seed, sys._getframe(1))
+                return super().manual_seed(seed if other is None else other)
+
+        again = self
+        return Generator
+
+    def _seeding(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def seeded(seed: Any = None, *args: Any, **kwargs: Any) -> Any:
+            other = guard(self.other, seed, sys._getframe(1))
+            return original(seed if other is None else other, *args, **kwargs)
+
+        return seeded
+
+    def other(self, seed: Any, frame: FrameType) -> int | None:
+        """The seed to be used in the place of this one; None for itself."""
+        if not isinstance(seed, int) or not by_the_script(frame):
+            return None
+        key = frame.f_code.co_filename, frame.f_lineno, seed
+        if self._last.get(key) != self.steps:
+            self._times[key] += key in self._last
+            self._last[key] = self.steps
+        if not self._times[key] or not self._training():
+            return None
+        self._changed()
+        return (seed + _APART * self._times[key]) % (1 << 32)
