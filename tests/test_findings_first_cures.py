@@ -19,10 +19,10 @@ def test_a_rate_that_rose_and_undid_the_run_is_capped_at_what_did_well() -> None
     risen = train(losses, lr=lambda s: 0.01 if s <= 118 else 0.5, constant=LN10).findings()["divergence"]
     assert first(risen) == "lr-cap:max=0.01"
     steady = train(losses, lr=0.01, constant=LN10).findings()["divergence"]
-    assert first(steady) == "lr-search:factor=0.1"
+    assert str(first(steady)).startswith("best-of:of=lr-search:factor=0.1/clip/weight-decay")
     nothing_learned = [*flat(120), *[4.0 * 1.2**i for i in range(60)]]
     unknown = train(nothing_learned, lr=lambda s: 0.01 if s <= 118 else 0.5, constant=LN10).findings()["divergence"]
-    assert first(unknown) == "lr-search:factor=0.1"
+    assert str(first(unknown)).startswith("best-of:of=lr-search:factor=0.1/clip/")
 
 
 def descent(momentum: float, curvature: float | None = None, **defaults: float) -> str | None:

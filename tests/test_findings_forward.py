@@ -38,13 +38,14 @@ def test_attention_logits_beyond_what_models_survive() -> None:
     assert found.first_step == 70 and found.detected_step == 140
     assert stream.findings(until=139)["attention-logit-growth"].severity == "info"
     assert found.evidence[0].signal == "attention_logit_max" and "2 times" not in found.cause
-    assert found.remedies[:2] == (QK_CLIP, QK_NORM)
+    assert [cure.name for cure in found.remedies[:2]] == [QK_CLIP.name, QK_NORM.name]
+    assert str(found.remedies[0].apply).startswith("best-of:of=qk-clip/")
 
 
 def test_large_logits_at_once_are_a_matter_of_the_start() -> None:
     found = attended(lambda s: 2e3, lambda s: 0.01).findings()["attention-logit-growth"]
     assert found.severity == "warning" and "from the start" in found.cause and found.first_step == 1
-    assert found.remedies == (QK_CLIP, QK_NORM)
+    assert found.remedies[0].how == QK_CLIP.how and found.remedies[1] == QK_NORM
 
 
 def test_attention_on_one_key_with_a_loss_that_rises() -> None:

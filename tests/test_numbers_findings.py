@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 
 from histories import Stream, falling, first_cure, flat, layered, train
 from surefoot.findings import Engine, catalogue
+from surefoot.findings.remedies import weight_decay
 from surefoot.findings.rules import adaptive, precision, schedule, softmax
 from surefoot.runs import Event, Finding, Remedy
 from watching import watching
@@ -90,7 +91,7 @@ def test_a_collapse_is_cured_by_what_it_comes_from() -> None:
         stream = logits(lambda s: 1.0 if s > 200 else 0.0, lambda s: 40.0, error=0.5 * eps)
         return stream.findings()["softmax-collapse"].remedies[0].apply
 
-    assert first(2.0**-7) == "float32-logits"
+    assert first(2.0**-7) == "best-of:of=float32-logits/float32-logits+weight-decay:decay=0.33"
     # steps of 1e-3 of the weights at a rate of 1e-3: weights three times as large lose as much at a decay of 1/3
     assert first(2.0**-23) == "weight-decay:decay=0.33"
 
@@ -224,9 +225,9 @@ def test_a_scaler_may_skip_but_not_at_any_scale() -> None:
     assert severity(skipping(128, 24, 2.0**20), id) is None
     hopeless = skipping(32, 32, 2.0**-16)
     assert first_cure(hopeless.findings()[id]) == "safe-domain"  # at any scale: an infinite slope
-    assert first_cure(skipping(24, 24, 2.0**-8).findings()[id]) == "bfloat16"
+    assert first_cure(skipping(24, 24, 2.0**-8).findings()[id]) == "float32"
     hopeless.event(99, "nonfinite", kind="loss", where="", operation="", value="inf")
-    assert first_cure(hopeless.findings()[id]) == "bfloat16"
+    assert first_cure(hopeless.findings()[id]) == "float32"
     low = at_looks(train(falling(400), looks=LOOKS), "scaler", "", loss_scale=lambda s: 0.5 if s > 200 else 1024.0)
     assert severity(low, id) == "warning"
 
@@ -433,7 +434,7 @@ def own_remedies() -> list[Remedy]:
     modules: tuple[ModuleType, ...] = (adaptive, precision, schedule, softmax)
     fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
     made = [adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
-    made += [schedule.schedule_for(100), schedule.step_every(20), softmax.weight_decay(0.3)]
+    made += [schedule.schedule_for(100), schedule.step_every(20), weight_decay(0.3)]
     return [*fixed, *made, adaptive.smaller_eps(math.nan)]
 
 

@@ -122,9 +122,10 @@ EFFECTS: dict[str, frozenset[str]] = {
             "unsafe-step",
         }
     ),
-    # one term's size sets the size of all gradients: what is too long a step, or too far a weight, is so for it
+    # one term's size sets the size of all gradients: what is too long a step, or too far a weight, is so for it; where
+    # its weight grows, the sum rises
     "loss-term-imbalance": frozenset(
-        {"stalled", "learning-rate-too-low", "learning-rate-too-high", "saturated-units", "dead-units"}
+        {"stalled", "learning-rate-too-low", "learning-rate-too-high", "saturated-units", "dead-units", "divergence"}
     ),
     "off-critical-initialisation": frozenset(
         {

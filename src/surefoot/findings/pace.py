@@ -115,7 +115,8 @@ class Pace:
 
     @property
     def rising(self) -> bool:
-        """The learning rate grows, or is zero still. One that is not known (updates by hand) does not rise."""
+        """The learning rate is above that of the first look, or zero still: also where it has come down from a peak to
+        what is more than it began with. One that is not known (updates by hand) does not rise."""
         if not self.newest:
             return False
         now = self.newest[-1].learning_rate

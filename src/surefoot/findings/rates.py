@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 FADED = 1e-4  # of the highest learning rate: what is left of a schedule that is over
+FALLEN = 1e-2  # of the highest: two decades are as much as most schedules take in a whole run
 JUMP = 4.0  # so many times what it was is another learning rate
 _LAG = 16  # rows: half of those that the level of a loss is the median of
 
@@ -18,17 +19,22 @@ class RateLevel:
     peak : the largest so far.
     well : the largest until the loss was at its best level: no step at it has undone what was learned.
     faded_step : first step of the unbroken stretch in which the rate is at most 1e-4 of ``peak``, else None.
+    fallen_step : the same of 1e-2.
     """
 
-    __slots__ = ("_peaks", "faded_step", "newest", "peak", "well")
+    __slots__ = ("_peaks", "_step", "_sum", "faded_step", "fallen_step", "newest", "peak", "well")
 
     def __init__(self) -> None:
-        self.newest = self.peak = self.well = 0.0
+        self.newest = self.peak = self.well = self._sum = 0.0
         self.faded_step: int | None = None
+        self.fallen_step: int | None = None
+        self._step = 0
         self._peaks: deque[float] = deque(maxlen=_LAG)
 
     def add(self, step: int, rate: float) -> None:
-        """Take in the rate of one step."""
+        """Take in the rate of one step; steps between two rows count like the later one."""
+        self._sum += rate * (step - self._step)
+        self._step = step
         self.newest = rate
         if rate > self.peak:
             self.peak = rate
@@ -37,6 +43,15 @@ class RateLevel:
             self.faded_step = None
         elif self.faded_step is None and self.peak > 0:
             self.faded_step = step
+        if rate > FALLEN * self.peak:
+            self.fallen_step = None
+        elif self.fallen_step is None and self.peak > 0:
+            self.fallen_step = step
+
+    @property
+    def worth(self) -> float:
+        """What all steps so far add up to, in steps at the highest rate."""
+        return self._sum / self.peak if self.peak > 0 else 0.0
 
     def did_well(self) -> None:
         """The loss of this step brought its level to the best so far; that level is the median of rows before it."""

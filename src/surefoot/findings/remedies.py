@@ -71,12 +71,16 @@ def raise_rate(factor: float) -> Remedy:
 
 
 def best_of(cures: Sequence[Remedy], *others: str) -> tuple[Remedy, ...]:
-    """The same cures; the first of them is applied as the best of all that ``--apply`` knows, and of ``others``."""
+    """The same cures; the first of them is applied as the best of all that ``--apply`` knows, and of ``others``.
+
+    Each of these is an id with its settings, or several that belong together, with ``+`` between.
+    """
     known = list(dict.fromkeys([*(cure.apply for cure in cures if cure.apply is not None), *others]))
     if len(known) < 2:
         return tuple(cures)
-    beside = ", ".join(id.partition(":")[0] for id in known if id != cures[0].apply)
-    why = f"{cures[0].why} (--apply tries {beside} beside it, and takes what lowers the loss most)"
+    names = (" with ".join(id.partition(":")[0] for id in text.split("+")) for text in known if text != cures[0].apply)
+    beside = ", ".join(dict.fromkeys(names))
+    why = f"{cures[0].why} (--apply tries {beside} beside it, and takes what brings the script furthest)"
     return replace(cures[0], why=why, apply=f"best-of:of={'/'.join(known)}"), *cures[1:]
 
 
@@ -149,6 +153,27 @@ def clip_at(norm: float) -> Remedy:
         why="bounds the length of the gradient by what is usual in this run, and with it the length of a step",
         how=CLIP.how.replace("max_norm=1.0", f"max_norm={norm:g}"),
         apply=f"clip:max_norm={norm:g}",
+    )
+
+
+def weight_decay(decay: float) -> Remedy:
+    """Decoupled decay of strength ``decay``, as of AdamW; rounded to two digits."""
+    decay = float(f"{decay:.2g}")
+    return Remedy(
+        name="weight decay",
+        why="pulls back weights that only grow: what the loss does not hold up falls",
+        how=(
+            "# after: optimizer\n"
+            "import torch\n"
+            "@torch.no_grad()\n"
+            f"def decay(optimizer, *_):  # what torch.optim.AdamW(…, weight_decay={decay:g}) does\n"
+            "    for group in optimizer.param_groups:\n"
+            '        for weight in group["params"]:\n'
+            "            if weight.dim() > 1:\n"
+            f'                weight.mul_(1 - group["lr"] * {decay:g})\n'
+            "optimizer.register_step_post_hook(decay)\n"
+        ),
+        apply=f"weight-decay:decay={decay:g}",
     )
 
 

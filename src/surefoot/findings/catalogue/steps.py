@@ -83,7 +83,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "Where every step is on one and the same batch, so that nothing but the steps can raise the loss: a "
             "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning.\n"
             "A loss of a known scale that climbs back to twice its best and half of its first, higher with each eighth "
-            "of the run: a warning."
+            "of the run: a warning.\n"
+            "Ahead of all this: weights that became three times as long by one and the same share of themselves a step "
+            "(each quarter of the run within a quarter of the mean), which is two thirds of the length of a step or "
+            "more. A gradient moves mostly across the weights; such growth feeds itself and has no end: a warning."
         ),
         source="the run's own history, and the loss of the best constant prediction",
         not_this=(
@@ -115,7 +118,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "weights on the step's own inputs; the largest r over the batch.\n"
             "Threshold: 1 for an info; for a warning 4, four times the running median, and out of nothing: a learning "
             "rate four times what it ever was in the older half of the rows, or four times the largest of at least "
-            "eight readings right before."
+            "eight readings right before.\n"
+            "Ahead of it: where a StepLR or MultiStepLR has a rise to four times the rate or more in store, and the "
+            "curvature just measured is then twice what the optimizer can stand, a warning before the step is taken."
         ),
         source="P. Sao, Ghosts of Softmax, arXiv 2603.13552 (2026), sections 3 and 4",
         not_this=(
@@ -241,9 +246,10 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "
             "series of learning_rate.\n"
-            "Threshold: CosineAnnealingLR at 1.5 T_max; a rate below 1e-4 of its highest for half of the run; no step "
-            "in a run that ended well; a quarter of the horizon where the horizon is the number of steps taken (of a "
-            "scheduler that is gone by then, as often as the last look saw)."
+            "Threshold: CosineAnnealingLR at 1.5 T_max; a rate below 1e-4 of its highest for half of the run, or below "
+            "1e-2 and ever lower where all steps so far add up to 32 at the highest; a MultiplicativeLR whose factors "
+            "fall; no step in a run that ended well; a quarter of the horizon where the horizon is the number of steps "
+            "taken (of a scheduler that is gone by then, as often as the last look saw)."
         ),
         source="the schedulers' own counts",
         not_this=(

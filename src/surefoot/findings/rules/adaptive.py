@@ -114,13 +114,8 @@ def always_clipping(history: History) -> Sign | None:
     that was left a hundredth of its gradients, and whose loss was still falling and above a tenth of its first.
     """
     for name in history.wheres("clip_ratio"):
-        steps, ratios = history.series("clip_ratio", name)
-        known = np.isfinite(ratios)
-        steps, ratios = steps[known][-_FEW:], ratios[known][-_FEW:]
-        if len(ratios) < _FEW or ratios.max() > 0.999:
-            continue
-        ratio = float(np.median(ratios))
-        if ratio > _CLIPPED:
+        steps, ratio = _clipped(history, name)
+        if not len(steps):
             continue
         pace = history.paces.get(name)
         adaptive = "eps" in history.optimizer(name).get("defaults", {})
@@ -143,6 +138,14 @@ def always_clipping(history: History) -> Sign | None:
         cause = f"clipping acts in every step and leaves {100 * ratio:.2g} % of the gradient: {effect}."
         return Sign(severity, cause, tuple(evidence), (name,) if name else (), int(steps[0]), (wider_clip(norm),))
     return None
+
+
+def _clipped(history: History, name: str) -> tuple[np.ndarray, float]:
+    """The last four looks, if all of them were clipped, and the median of what was left, if it is a tenth at most."""
+    steps, ratios = history.measured("clip_ratio", name)
+    steps, ratios = steps[-_FEW:], ratios[-_FEW:]
+    ratio = float(np.median(ratios)) if len(ratios) else 1.0
+    return (steps, ratio) if len(ratios) == _FEW and ratios.max() <= 0.999 and ratio <= _CLIPPED else (steps[:0], 1.0)
 
 
 def _unfinished(history: History, pace: Pace) -> bool:
@@ -178,12 +181,20 @@ def _rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> 
 
 def held_back(history: History) -> bool:
     """No layer moves, the last no more than the first: a large ε is above the gradients of all, without which an
-    adaptive optimiser would make up for their decay, or clipping leaves too little of every one."""
+    adaptive optimiser would make up for their decay, or clipping leaves too little of every one: a hundredth of those
+    of SGD at most, or what brings it nowhere."""
     eps, factor = _eps(history), history.layers("epsilon_factor")
     if eps >= _LARGE_EPS and factor is not None and np.isfinite(factor.values).any():
         return float(np.nanmax(factor.values)) <= _SHORT
-    clipped = always_clipping(history)
-    return clipped is not None and clipped.severity != "info"
+    for name in history.wheres("clip_ratio"):
+        _, ratio = _clipped(history, name)
+        adaptive = "eps" in history.optimizer(name).get("defaults", {})
+        if ratio == 1.0:
+            continue
+        harm = _adaptive_harm(history, ratio) if adaptive else _rate_harm(history, history.paces.get(name), name, ratio)
+        if harm is not None or (not adaptive and ratio <= _UNFINISHED):
+            return True
+    return False
 
 
 def _adaptive_harm(history: History, ratio: float) -> Evidence | None:

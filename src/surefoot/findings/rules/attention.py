@@ -124,7 +124,8 @@ def attention_logit_growth(history: History) -> Sign | None:
         + (f", and {entropy:.2g} of the entropy of an even choice" if entropy == entropy else "")
         + ": its softmax is a maximum and passes next to no gradient."
     )
-    cures = (QK_CLIP, QK_NORM) if from_start else (QK_CLIP, QK_NORM, remedies.lower_rate(10.0), remedies.WARM_UP)
+    slower = (remedies.lower_rate(10.0), remedies.WARM_UP)
+    cures = remedies.best_of((QK_CLIP, QK_NORM, *slower), "qk-clip:tau=5")  # a softer look at keys, too
     return Sign(severity, cause, tuple(evidence), where_all, since, cures)
 
 

@@ -19,13 +19,17 @@ run, is unstable however low it still is. (Spikes of full-batch training at the 
 
 from __future__ import annotations
 
+import math
+
 from surefoot.findings import remedies
+from surefoot.findings.decay import decayed
 from surefoot.findings.history import History
 from surefoot.findings.levels import ORDERS, LossLevel
+from surefoot.findings.own_growth import own_growth
 from surefoot.findings.progress import one_loss
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import slower
-from surefoot.runs.schema import Evidence
+from surefoot.runs.schema import Evidence, Remedy
 
 _MIN_ROWS = 6
 _LOOKS, _STEPS = 4, 32
@@ -37,9 +41,11 @@ _RISES, _LATE = 4, 64  # marks of the level, an eighth of the run apart; steps
 def divergence(history: History) -> Sign | None:
     """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
-    to half of its first, ever higher over the last third of the run. See the module."""
+    to half of its first, ever higher over the last third of the run; and, before any of this, weights that have grown
+    to three times their length by the same share of themselves at each step. See the module."""
     for name, level in history.losses.items():
-        if not level.refreshed or level.count < _MIN_ROWS:
+        sole = len(history.losses) == 1
+        if not level.refreshed or level.count < _MIN_ROWS or (sole and _by_weights(history, level)):
             continue
         if level.recent <= level.first:
             sign = _climbs(history, name, level) or _falls_back(history, name, level)
@@ -49,7 +55,6 @@ def divergence(history: History) -> Sign | None:
             if sign is not None:
                 return sign
             continue
-        sole = len(history.losses) == 1
         threshold, source = _bound(level, sole)
         if not level.low > threshold > 0:
             sign = _falls_back(history, name, level)
@@ -66,8 +71,53 @@ def divergence(history: History) -> Sign | None:
             if sole and history.optimizer(name).get("defaults", {}).get("maximize"):
                 cause += " The optimizer was told to maximise it."
                 return Sign("critical", cause, (evidence,), where, None, (remedies.DESCEND,))
-            return Sign("critical", cause, (evidence,), where, None, (slower(history, name, 10.0), remedies.CLIP))
+            return Sign("critical", cause, (evidence,), where, None, _cures(history, name))
+    return _grows_by_itself(history)
+
+
+def _by_weights(history: History, level: LossLevel) -> bool:
+    """The script has made it another loss: with the weights that its terms began with it is no higher than it began,
+    and half of what it is, at most."""
+    terms = [name for name in history.wheres("term_weight") if name]
+    values = {name: history.value("term_value", name) for name in terms}
+    unknown = [name for name in terms if not math.isfinite(values[name])]
+    if not terms or len(unknown) > 1:
+        return False
+    for name in unknown:
+        values[name] = level.recent - math.fsum(value for value in values.values() if math.isfinite(value))
+    at_first = 0.0
+    for name, value in values.items():
+        weights = history.measured("term_weight", name)[1]
+        if not len(weights) or not weights[-1]:
+            return False
+        at_first += value * float(weights[0] / weights[-1])
+    return at_first <= min(level.first, level.recent / 2)
+
+
+def _grows_by_itself(history: History) -> Sign | None:
+    """Before the loss shows it: the weights grow by a share of themselves, which has no end."""
+    for name in history.wheres("weight_norm"):
+        found = own_growth(history, name)
+        if found is not None:
+            share, times = found
+            cause = (
+                f"the weights grow by themselves, {100 * share:.2g} % at each step, and are {times:.3g} times what "
+                "they began with: most of each step points along the weights, where no gradient sends them for long."
+            )
+            source = "three times as long at one and the same share a step: such growth has no end"
+            evidence = Evidence("weight_norm / its first", name, history.step, times, 3.0, source)
+            cures = remedies.best_of((decayed(history), slower(history, name, 10.0), remedies.CLIP))
+            return Sign("warning", cause, (evidence,), (name,) if name else (), None, cures)
     return None
+
+
+def _cures(history: History, name: str) -> tuple[Remedy, ...]:
+    """Shorter steps, bounded gradients, or a hold on weights that feed their own growth: the script tells which. A rise
+    of the rate that undid the run tells it by itself."""
+    shorter = slower(history, name, 10.0)
+    if str(shorter.apply).startswith("lr-cap"):
+        return shorter, remedies.CLIP
+    return remedies.best_of((shorter, remedies.CLIP, decayed(history)))
 
 
 def _climbs(history: History, name: str, level: LossLevel) -> Sign | None:
@@ -102,8 +152,8 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     )
     source = "the run's own best: twice that, and half of the first loss; four marks in a row, each above the last"
     evidence = Evidence("loss", name, history.step, level.recent, 2 * level.best, source)
-    cures = (slower(history, name, 10.0), remedies.CLIP)
-    return Sign("warning", cause, (evidence,), (name,) if name else (), level.marks[-_RISES][0], cures)
+    where = (name,) if name else ()
+    return Sign("warning", cause, (evidence,), where, level.marks[-_RISES][0], _cures(history, name))
 
 
 def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | None:

@@ -18,6 +18,29 @@ TWO_RATES = Remedy(
         "for group in optimizer.param_groups:  # of the generator's optimizer\n"
         '    group["lr"] /= 4\n'
     ),
+    apply="two-rates:factor=3",
+)
+NON_SATURATING = Remedy(
+    name="a loss of the generator that does not saturate",
+    why="−log D has the fixed point of log(1 − D), and a gradient where the critic is sure that a sample is none",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def generator_loss(logits):  # of samples, in the place of torch.log(1 - torch.sigmoid(logits)).mean()\n"
+        "    return torch.nn.functional.softplus(-logits).mean()\n"
+    ),
+    apply="non-saturating",
+)
+OWN_NOISE = Remedy(
+    name="a row of noise for each sample",
+    why="samples that are all one come of noise that is all one, or of weights that no noise gets through",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def noise(count, size):  # in the place of torch.randn(1, size).expand(count, size)\n"
+        "    return torch.randn(count, size)\n"
+    ),
+    apply="vary-noise",
 )
 NO_MOMENTUM = Remedy(
     name="less momentum",
@@ -61,6 +84,9 @@ FLAT_CRITIC = Remedy(
 )
 
 
+_TRIED = ("gradient-penalty", "two-rates:factor=3", "two-rates:factor=10", "non-saturating")
+
+
 def look_ahead(period: float) -> Remedy:
     """Steps along the gradient as it will be after half a radian of its turning; noise grows with that, so not beyond
     ten steps."""
@@ -83,7 +109,8 @@ def two_rates(history: History) -> Remedy:
     """Rates with which the player that ran ahead moves, for its size, a quarter as fast as the other: half of the way
     by each. A critic must be near its best reply for the generator's gradient to mean anything (Heusel et al. 2017,
     GANs Trained by a Two Time-Scale Update Rule, arXiv 1706.08500)."""
-    moved = {name: pace.movement for name, pace in history.paces.items() if name.isidentifier() and pace.movement > 0}
+    own = [name for name in history.paces if name.isidentifier() and name[0].islower()]  # else it is the class's name
+    moved = {name: history.paces[name].movement for name in own if history.paces[name].movement > 0}
     if len(moved) != 2 or len(history.paces) != 2:
         return TWO_RATES
     ahead, behind = sorted(moved, key=moved.__getitem__, reverse=True)
@@ -105,17 +132,28 @@ def two_rates(history: History) -> Remedy:
     )
 
 
+def searched(*cures: Remedy) -> tuple[Remedy, ...]:
+    """The same cures of a generator and its critic; the first is applied as the best of all, by what it makes of the
+    samples: all of these that --apply knows are tried, and what most games need."""
+    tried = dict.fromkeys([*(cure.apply for cure in cures if cure.apply is not None), *_TRIED])
+    why = f"{cures[0].why} (--apply tries others beside it, and takes what brings the samples nearest to the data)"
+    return replace(cures[0], why=why, apply=f"game-search:of={'/'.join(tried)}"), *cures[1:]
+
+
 def cures_of_a_game(history: History, period: float = 0.0) -> tuple[Remedy, ...]:
     """A penalty first where there is a critic: where one player was seen to judge samples that another makes. Else to
     look ahead, where it is known how many steps a turn takes."""
-    critic = (FLAT_CRITIC,) if history.wheres("generated_move") else ()
     ahead = (look_ahead(period),) if period > 0 else ()
-    return (*critic, *ahead, NO_MOMENTUM, CANCEL_DRIFT, TWO_RATES)
+    others = (*ahead, NO_MOMENTUM, CANCEL_DRIFT, TWO_RATES)
+    return searched(FLAT_CRITIC, *others) if history.wheres("generated_move") else others
 
 
-def cures_of_collapse(history: History) -> tuple[Remedy, ...]:
-    """Of a generator whose noise drowned in its biases from the start, to make that heard; else the critic's."""
+def cures_of_collapse(history: History, spread: float = 1.0) -> tuple[Remedy, ...]:
+    """Of a generator whose noise drowned in its biases from the start, to make that heard; of one that makes a single
+    sample, noise for each; else the critic's."""
     unheard = any(
         0 < size <= SMALL for row in history.first_layers("preactivation_scale") for size in row.values.tolist()
     )
-    return (*((STANDARDISE,) if unheard else ()), FLAT_CRITIC, TWO_RATES)
+    if unheard:
+        return (STANDARDISE, FLAT_CRITIC, TWO_RATES)
+    return searched(*(() if spread > 0 else (OWN_NOISE,)), FLAT_CRITIC, TWO_RATES)

@@ -13,7 +13,9 @@ from surefoot.findings.cycles import PERIODS, Cycle, strongest_cycle
 from surefoot.findings.foresight import at_twice_by_power
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.game_cures import FLAT_CRITIC, cures_of_a_game, cures_of_collapse, two_rates
+from surefoot.findings.rules.game_cures import FLAT_CRITIC, cures_of_a_game, cures_of_collapse, searched, two_rates
+from surefoot.findings.rules.leaving import leaves
+from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import SEVERITIES, Evidence, Severity
 
 _LOOKS = 4
@@ -45,7 +47,7 @@ def mode_collapse(history: History) -> Sign | None:
     newest half and quarter of the run their spread would not be a tenth at twice the steps either. Of a few kinds: they
     come near less than three tenths of the data while half of them at least are near some of it: warning once the game
     has had its chance (both players moved by ten times their own size, and coverage has stopped to grow). Alike, and
-    elsewhere at each look: see :func:`_hopping`.
+    elsewhere at each look: see :func:`_hopping`. Gone from the data: see ``leaving.py``.
     """
     for name in history.wheres("generated_spread"):
         steps, spread = history.measured("generated_spread", name)
@@ -69,7 +71,8 @@ def mode_collapse(history: History) -> Sign | None:
                 f"the generator makes one sample: its samples spread {spread[-1]:.2g} times as far as the data, and "
                 "move as one."
             )
-            return Sign("critical", cause, (evidence,), (name,) if name else (), began, cures_of_collapse(history))
+            cures = cures_of_collapse(history, float(spread[-1]))
+            return Sign("critical", cause, (evidence,), (name,) if name else (), began, cures)
         few = (coverage < _COVERAGE) & (precision >= 0.5)
         whole = len(coverage) == len(steps) == len(precision)
         began = stretch(steps, few) if whole and not begins else None
@@ -85,7 +88,7 @@ def mode_collapse(history: History) -> Sign | None:
                 return sign
             grade: Severity = "warning" if had_its_chance else "info"
             return Sign(grade, cause, (evidence,), (name,) if name else (), began, cures_of_collapse(history))
-        sign = _hopping(history, name)
+        sign = leaves(history, name) or _hopping(history, name)
         if sign is not None:
             return sign
     return None
@@ -113,7 +116,7 @@ def _hopping(history: History, name: str) -> Sign | None:
         f"{100 * coverage.max():.0f} % of it."
     )
     where = (name,) if name else ()
-    return Sign("warning", cause, evidence, where, int(steps[0]), (two_rates(history), FLAT_CRITIC))
+    return Sign("warning", cause, evidence, where, int(steps[0]), searched(two_rates(history), FLAT_CRITIC))
 
 
 @rule("adversarial-rotation", needs=("game", "rotation", "events"))
@@ -218,7 +221,7 @@ def _wandering(history: History, name: str) -> Sign | None:
         f"of the data's spread, and never cover more than {100 * coverage.max():.0f} % of the data."
     )
     lost = _lost_its_way(history, name, coverage) or _off(history, name, _OUTSIDE)
-    lost = lost and not _few(history, name, steps)
+    lost = lost and not _few(history, name, steps) and leaves(history, name) is None
     severity: Severity = "warning" if lost else "info"
     where = (name,) if name else ()
     return Sign(severity, cause, (evidence, covered), where, int(steps[0]), cures_of_a_game(history))
@@ -297,8 +300,7 @@ def _halves(coverage: np.ndarray) -> tuple[float, float]:
 
 def stretch(steps: np.ndarray, holds: np.ndarray, looks: int = _LOOKS) -> int | None:
     """First step of the newest unbroken stretch, if it has so many looks and is half of the run; else None."""
-    broken = np.flatnonzero(~holds)
-    first = int(broken[-1]) + 1 if len(broken) else 0
+    first = unbroken_from(holds)
     if len(steps) - first < looks or 2 * steps[first] > steps[-1]:
         return None
     return int(steps[first])

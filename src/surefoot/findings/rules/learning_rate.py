@@ -38,11 +38,13 @@ _SCARRED = 64  # steps after which a run that was thrown back has had the time t
 _LONG = 128
 _SLOWED = 0.7  # of the loss at half of the steps
 _HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
+_BETTER = 0.9  # of a constant's loss: something was made of the inputs
+_RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
 
 
 @rule("learning-rate-too-high", needs=("step", "weights", "events"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Seven ways to see it, all but NaN from the
+    """Steps longer than the loss can repay, and a loss that pays for it. Eight ways to see it, all but NaN from the
     16th loss on (or at the end of the run), for a jump at the very start may heal by itself:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
@@ -57,11 +59,14 @@ def learning_rate_too_high(history: History) -> Sign | None:
     * stuck: the model has moved by more than its own size in 40 steps or more and scores no better than a constant,
       after two looks with overshoot ≥ 1 or steps of three tenths of the weights (where half of a layer's units were
       lost since the start, one such look, or two of 3 % and 128 steps), and a bump of the loss or a level above a
-      constant's: critical; not where those units were lost before the first long step, which then came of it;
+      constant's that does not come down to it by twice the steps: critical; not where those units were lost before the
+      first long step, which then came of it;
     * for good: three looks with overshoot ≥ 1 (two, where half of a layer's units were lost since the start), or a
       movement by twice the weights' own size in the first 16 steps, so that nothing of their start was left; and from
       64 steps on a loss above a fifth of where it began (or of a constant's), and hardly lower than when the run was
       half as long: warning;
+    * undone: the loss was better than a constant's and has not been for 64 steps, in which the rate rose to 1.5 times
+      the highest that the loss did well under, and it is at its highest: warning;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
     for name, level in history.losses.items():
@@ -79,7 +84,7 @@ def learning_rate_too_high(history: History) -> Sign | None:
 
 def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
     known = level.known and len(history.losses) == 1
-    scarred = _scarred(history, name, level, pace)
+    scarred = _scarred(history, name, level, pace) or _undone(history, name, level, pace)
     if scarred is not None:
         return scarred
     if level.nonfinite_step is None and level.recent <= level.first and level.count > 3 and not level.stuck:
@@ -130,7 +135,11 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
         # such steps are many a healthy run's, too, and a plateau after them may end by itself
         late = level.steps >= _LONG or bool(history.events("exit"))
         bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed and late else []
-        if bad and (level.peak > 1.3 * level.base or level.low > level.constant):
+        # a loss at its best that will be below a constant's at twice the steps, if it goes on so, is on its way
+        fallen = level.at_half - level.recent
+        coming = level.recent <= level.best and fallen > max(level.uncertainty, (level.recent - level.constant) / 2)
+        above = level.low > level.constant and not coming
+        if bad and (level.peak > 1.3 * level.base or above):
             told = f"and after {level.steps} steps the loss {level.recent:.3g} is no better than a constant's"
             return _high(name, history, level, bad, "critical", told)
     two = pace.last(2)
@@ -157,6 +166,23 @@ def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign 
     told = f"and after {level.steps} steps the loss {level.recent:.3g} hardly falls any more, far from a fit"
     strides = list(pace.overshot) if len(pace.overshot) >= 2 else pace.first
     return _high(name, history, level, strides, "warning", told)
+
+
+def _undone(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
+    """A warm-up that went on past the rate at which the model learned, and took away what it had learned."""
+    rate = history.rates.get(name)
+    if rate is None or not level.known or not one_loss(history) or not level.stuck:
+        return None
+    well = [at for at, recent in level.marks if recent <= _BETTER * level.constant]
+    if not well or history.step - well[-1] < _SCARRED:
+        return None
+    if not rate.newest >= rate.peak >= _RAISED * rate.well > 0:
+        return None
+    told = (
+        f"and what it had learned by step {well[-1]}, when no rate had been above {rate.well:.3g}, is undone: the loss "
+        f"is back at {level.recent:.3g} from {level.best:.3g}"
+    )
+    return _high(name, history, level, pace.last(_FEW_LOOKS), "warning", told)
 
 
 def _before(level: LossLevel, step: int) -> list[float]:

@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.growing_weight import outgrown
 from surefoot.runs.schema import Evidence, Remedy
 
 _DROWNED = 0.01
@@ -54,14 +55,15 @@ def loss_term_imbalance(history: History) -> Sign | None:
     or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and pulls
     against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at terms
     were too dear to go on, they are good for four times their steps as long as the loss is half of the louder's value
-    then: warning where no step had, times the steps since, a tenth of its gradient for the other."""
+    then: warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
+    weight of another that grows: see ``growing_weight.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
     for prefix in dict.fromkeys(name.rpartition(": ")[0] for name in names):
         own = [name for name in names if name.rpartition(": ")[0] == prefix]
-        sign = _drowned(history, own) if len(own) > 1 else None
-        if sign is not None:
+        errors = [name for name in own if _kind(name) in (*ERRORS, *_SCORES)]
+        if len(own) > 1 and (sign := _drowned(history, own) or outgrown(history, own, errors, (BALANCE,))):
             return sign
     return None
 

@@ -12,12 +12,15 @@ import math
 
 import numpy as np
 
+from surefoot.findings.decay import halved_each
 from surefoot.findings.history import History
 from surefoot.findings.levels import ORDERS, WINDOW
+from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _FEW, _MANY = 6, 12  # evaluations since the best
+_HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not hold up
 _LOST = 0.1  # of the loss of a constant prediction
 _SOURCE = (
     "the run's own best evaluation, its evaluation-to-evaluation noise, and a tenth of what a constant prediction loses"
@@ -110,7 +113,22 @@ def _overfits(history: History, where: str) -> Sign | None:
         source = "as far again as since the best, at the pace from the first half of that time to the second"
         ahead = Evidence(f"validation_loss at step {then}", where, int(steps[-1]), best + foreseen, best + much, source)
         evidence = (*evidence, ahead)
-    return Sign(severity, cause, evidence, (), int(steps[at]), (STOP_EARLY,))
+    return Sign(severity, cause, evidence, (), int(steps[at]), _cures(history))
+
+
+def _cures(history: History) -> tuple[Remedy, ...]:
+    """The best weights are held, with or without a decay beside that is much faster than the run; or there is a slow
+    one, under which the loss may come back after a rise."""
+    fast, slow = (halved_each(history, history.step / times) for times in _HALVED)
+    others = () if fast is None or slow is None else (f"{STOP_EARLY.apply}+{fast.apply}", str(slow.apply))
+    fresh = ("fresh-batches",) if _one_batch(history) else ()
+    return best_of((STOP_EARLY,), *others, *fresh)
+
+
+def _one_batch(history: History) -> bool:
+    """Whether all looks saw the same rows: all that there are, or a batch that is drawn by the same seed each time."""
+    batches = [history.measured("distinct_batches", name)[1] for name in history.wheres("distinct_batches")]
+    return any(len(seen) > 1 and bool((seen == 1).all()) for seen in batches)
 
 
 def _decays(history: History) -> bool:

@@ -16,6 +16,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _STEPS, _BORN_BY = 200, 500  # steps that an encoder has to find its first code: no theory tells how many it takes
 _NEXT_TO_NOTHING = 0.1  # nats
+_EARLY, _NONE = 64, 0.005  # steps, and the nats that a mean of variance 0.01 costs: below, no dimension is active
 FREE_BITS = Remedy(
     name="free nats",
     why="below half a nat a latent dimension costs nothing, so that it pays to begin to use it",
@@ -62,6 +63,9 @@ def posterior_collapse(history: History) -> Sign | None:
     Nor half of the run where there was a code, and it has died: its divergence fell over each of the last three
     doublings of the time, to less than 0.1 nats. A weight that grows takes every code away in the end.
 
+    Nor longer than 64 steps where it fell so from 0.1 nats or more to less than 0.005, which no active dimension can do
+    with: the weight of the divergence is at work, and not the quiet of a start.
+
     No such waiting where no code can pay: of a loss that is an error and β times the divergence (both seen, and β the
     same at three looks) a code of more nats than the whole loss over β costs more than it could ever save, for no error
     is below 0. Where that is below 0.1 nats, the model without a code is the best there is.
@@ -76,7 +80,9 @@ def posterior_collapse(history: History) -> Sign | None:
         began = stretch(steps, active == 0, 3)
         if began is None and not active[-3:].any() and nats[-1] < _NEXT_TO_NOTHING and _dying(steps, nats):
             began = int(steps[np.flatnonzero(active)[-1] + 1])
-        if began is None or (history.step < _STEPS and not hopeless):
+        fell = nats[-1] < _NONE and nats.max() >= _NEXT_TO_NOTHING
+        gone = history.step >= _EARLY and fell and _dying(steps, nats)
+        if began is None or (history.step < _STEPS and not hopeless and not gone):
             continue
         severity: Severity = "critical" if history.learned else "warning"
         # a code that is being born says little and more from look to look

@@ -13,7 +13,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.non_finite import OFF_THE_EDGE, RANGE_OF_FLOAT32, answers
+from surefoot.findings.rules.non_finite import OFF_THE_EDGE, answers, whole_range
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 GRAD_SCALER = Remedy(
@@ -75,7 +75,7 @@ def _nothing_left(history: History) -> Sign | None:
         cause = f"gradients are too small for float16: all of them are exactly zero, at a loss of {level.newest:.3g}."
         began = int(steps[np.flatnonzero(norms)[-1] + 1]) if norms.any() else int(steps[0])
         severity: Severity = "info" if level.learned else "warning"
-        return Sign(severity, cause, evidence, tuple(names), began, (RANGE_OF_FLOAT32, GRAD_SCALER))
+        return Sign(severity, cause, evidence, tuple(names), began, (*whole_range(history), GRAD_SCALER))
     return None
 
 
@@ -114,7 +114,7 @@ def _flushed(history: History) -> Sign | None:
         f"gradients are too small for float16: in {', '.join(where[:3])}{' …' if len(where) > 3 else ''} "
         f"{100 * zeros[where[0]]:.3g} % of them are exactly zero and what is left has {left}."
     )
-    return Sign(severity, cause, evidence, where, began, (RANGE_OF_FLOAT32, GRAD_SCALER))
+    return Sign(severity, cause, evidence, where, began, (*whole_range(history), GRAD_SCALER))
 
 
 def _worn(history: History) -> float:
@@ -193,7 +193,7 @@ def _swallowed(history: History) -> Sign | None:
         f"the weights' own precision swallows the updates: {100 * newest[where[0]]:.3g} % of the elements of "
         f"{where[0]} are what they were before the step, though they have a gradient."
     )
-    return Sign(severity, cause, evidence, where, recent[0].step, (RANGE_OF_FLOAT32,))
+    return Sign(severity, cause, evidence, where, recent[0].step, whole_range(history))
 
 
 def _share_of_all(history: History, swallowed: Layers) -> float:
@@ -254,7 +254,7 @@ def low_precision_overflow(history: History) -> Sign | None:
         )
         evidence = (Evidence(signal, where[0], newest.step, value, _NEAR, _ONE_DOUBLING),)
         return Sign("critical" if lost else "warning", cause, evidence, where, recent[0].step,
-                    (RANGE_OF_FLOAT32, remedies.CLIP))  # fmt: skip
+                    (*whole_range(history), remedies.CLIP))  # fmt: skip
     return None
 
 
@@ -287,7 +287,7 @@ def amp_step_skipping(history: History) -> Sign | None:
         now = bool(told) and told[-1].step >= history.step - 1
         total, taken = int(newest.get("total", 0)), int(newest.get("taken", 0))
         if now and not measured and implied >= 1 and total >= max(_WASTED, 2 * taken):
-            return _wasted(name, told[0].step, total, taken)
+            return _wasted(history, name, told[0].step, total, taken)
         if not measured and not (implied < 1 and now):
             continue
         hopeless = row >= _HOPELESS and now
@@ -307,20 +307,20 @@ def amp_step_skipping(history: History) -> Sign | None:
         # the operation that gave NaN, where it is known; else it is float16 that overflows, unless the loss was finite
         # and no scale helped: what is not finite at 2⁻¹⁶ of its size is an infinite slope
         edge = answers(history) or ((OFF_THE_EDGE,) if _at_any_scale(history) else ())
-        in_range = remedies.best_of((*edge, RANGE_OF_FLOAT32), "safe-domain")
+        in_range = remedies.best_of((*edge, *whole_range(history)), "safe-domain")
         cures = (*in_range, remedies.ANOMALY, FIND_NONFINITE)
         return Sign("critical" if hopeless else "warning", cause, evidence, (name,) if name else (), first, cures)
     return None
 
 
-def _wasted(name: str, first: int, total: int, taken: int) -> Sign:
+def _wasted(history: History, name: str, first: int, total: int, taken: int) -> Sign:
     source = "steps that a scaler which grows once in a while throws away to find its scale are 40 at most"
     evidence = Evidence("skipped_steps", name, first, float(total), float(_WASTED), source)
     cause = (
         f"the gradient scaler threw {total} steps away and took {taken}: it raises the scale as soon as one comes "
         "through, or lowers it too little each time."
     )
-    cures = (RANGE_OF_FLOAT32, GRAD_SCALER)
+    cures = (*whole_range(history), GRAD_SCALER)
     return Sign("warning", cause, (evidence,), (name,) if name else (), first, cures)
 
 

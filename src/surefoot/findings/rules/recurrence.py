@@ -17,6 +17,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.progress import HOLDS, growing, stuck_for
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
@@ -84,11 +85,7 @@ def bptt_explosion(history: History) -> Sign | None:
     rate, length = history.value("bptt_rate", worst), history.value("bptt_length", worst)
     cause = f"{_growth(worst, rate, length)}, so that only the first of them are heard."
     where = tuple(name for name, several in factors.items() if min(several) >= _HALF)
-    steps, rates = history.series("bptt_rate", worst)
-    lengths = history.series("bptt_length", worst)[1]
-    with np.errstate(invalid="ignore"):
-        calm = np.flatnonzero(rates * lengths / math.log(2) < _HALF)
-    since = int(steps[calm[-1] + 1]) if len(calm) else int(steps[0])
+    since = _grown_since(history, worst, _HALF)
     return Sign(severity, cause, evidence, where, since, (orthogonal(where), remedies.CLIP))
 
 
@@ -118,7 +115,17 @@ def _felt(history: History) -> Sign | None:
     elastic = Evidence("gradient_norm · weight_norm / loss", "", strong[0].step, strong[0].elasticity, _ELASTIC, source)
     cause = f"{_growth(worst, rate[worst], length[worst])}, and is far too large for the loss that it is of."
     evidence = (*_evidence(history, worst, bits[worst], _GROWN), elastic)
-    return Sign("warning", cause, evidence, (worst,), strong[0].step, (orthogonal((worst,)), remedies.CLIP))
+    since = min(strong[0].step, _grown_since(history, worst, _GROWN))
+    return Sign("warning", cause, evidence, (worst,), since, (orthogonal((worst,)), remedies.CLIP))
+
+
+def _grown_since(history: History, where: str, bits: float) -> int:
+    """The first look of those to the newest at which the gradient grew by so many bits over the sequence."""
+    steps, rates = history.series("bptt_rate", where)
+    lengths = history.series("bptt_length", where)[1]
+    with np.errstate(invalid="ignore"):
+        at = unbroken_from(~(rates * lengths / math.log(2) < bits))
+    return int(steps[min(at, len(steps) - 1)])
 
 
 def _growth(where: str, rate: float, length: float) -> str:

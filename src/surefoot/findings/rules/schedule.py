@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from surefoot.findings.history import History
 from surefoot.findings.progress import fit
-from surefoot.findings.rates import FADED, RateLevel
+from surefoot.findings.rates import FADED, FALLEN, RateLevel
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -44,6 +46,12 @@ _ROUNDED = 2.0**-24  # half a unit in the last place of float32: of a rate, no s
 _HARDLY = 0.5  # of the loss of a constant prediction: more is left than was learned from the inputs
 _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
+_WORTH = 32.0  # steps at the highest rate that a whole schedule adds up to: half of the fewest that are judged
+_STAYED = 1.25  # times the steps of the fall to a hundredth: a run that ends with its schedule is over by then
+_FASTER = 0.1  # of the rate at half of the steps: what falls as a power of them is never so low
+_SPENT = "a hundredth of the highest rate is left and falls on, and all steps so far add up to few at that rate"
+_FALLS, _SMALLER = 4, 0.999  # factors in a row, each smaller than the one before, by more than they are rounded by
+_COMPOUNDS = "MultiplicativeLR multiplies what it finds: a factor that falls by itself makes the rate fall twice"
 
 
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
@@ -53,7 +61,9 @@ def scheduler_misuse(history: History) -> Sign | None:
     that has ended does) or a plateau scheduler lives (info).
 
     * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
-    * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least);
+    * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least); or below 1e-2 for a
+      fifth of it, and a tenth of what it was at half of it, where all steps so far add up to no more than 32 at the
+      highest rate; or it is set by a ``MultiplicativeLR`` whose last four factors fell, each below the one before;
     * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
     * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
     * the run is over, and a scheduler whose horizon is the number of steps that the optimiser took was stepped less
@@ -140,22 +150,66 @@ def _too_rarely(history: History, found: Mapping[str, Any]) -> Sign | None:
 
 def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
     for name, level in history.rates.items():
-        began, peak, rate = level.faded_step, level.peak, level.newest
-        if began is None or history.step < 2 * began or history.step - began < _FEWEST:
-            continue
-        plateau = any(found["type"] == "ReduceLROnPlateau" for found in facts)
-        evidence = (Evidence("learning_rate", name, history.step, rate, FADED * peak, _OVER),)
-        cause = (
-            f"the learning rate fell from {peak:.3g} to {rate:.2g} by step {began} and has stayed there until step "
-            f"{history.step}: the schedule was over long before the run."
-        )
-        done = fit(history) and not _like_a_constant(history) and not _falls_on(history, name, level)
-        severity: Severity = "info" if plateau or done else "warning"
         mine = next((found for found in facts if found["optimizer"] == name and not found["inner"]), None)
+        compounds = _compounds(history, name, mine)
+        over = compounds or _long_over(history, name, level) or _spent(history, name, level)
+        if over is None:
+            continue
+        began, told, evidence = over
+        plateau = any(found["type"] == "ReduceLROnPlateau" for found in facts)
+        cause = f"the learning rate fell from {level.peak:.3g} to {level.newest:.2g} by step {history.step}: {told}."
+        done = fit(history) and not _like_a_constant(history) and not _falls_on(history, name, level)
+        severity: Severity = "info" if (plateau or done) and compounds is None else "warning"
         # where its length is unknown: of an even fall to 1e-4 a hundredth is left after half of the way
-        cures = (*(_stretched(history, mine, began / 2) if mine is not None else ()), schedule_for(history.step))
-        return Sign(severity, cause, evidence, (name,) if name else (), began, cures)
+        guess = (level.faded_step or history.step) / 2
+        cures = (*(_stretched(history, mine, guess) if mine is not None else ()), schedule_for(history.step))
+        return Sign(severity, cause, (evidence,), (name,) if name else (), began, cures)
     return None
+
+
+_Over = tuple[int, str, Evidence]  # since when a schedule is over, how it is told, and what shows it
+
+
+def _long_over(history: History, name: str, level: RateLevel) -> _Over | None:
+    """Half of the run had next to nothing."""
+    began = level.faded_step
+    if began is None or history.step < 2 * began or history.step - began < _FEWEST:
+        return None
+    told = f"next to nothing has been left since step {began}, and the schedule was over long before the run"
+    return began, told, Evidence("learning_rate", name, history.step, level.newest, FADED * level.peak, _OVER)
+
+
+def _spent(history: History, name: str, level: RateLevel) -> _Over | None:
+    """A schedule that falls by the batch and was made for epochs is worth a few steps in all. That is to be seen as
+    soon as it is spent, for of one that falls by the same factor again and again little is left to come."""
+    began = level.fallen_step
+    if began is None or history.step < max(_FEWEST, _STAYED * began) or level.worth > _WORTH:
+        return None
+    steps, rates = history.measured("learning_rate", name)
+    if not rates[-1] <= _FASTER * rates[2 * steps >= history.step][0] and level.faded_step is None:
+        return None  # it falls ever more slowly, or rests where it is meant to
+    told = f"all its steps together are worth {level.worth:.3g} at the highest rate, and those to come hardly one more"
+    return began, told, Evidence("learning_rate", name, history.step, level.newest, FALLEN * level.peak, _SPENT)
+
+
+def _compounds(history: History, name: str, found: Mapping[str, Any] | None) -> _Over | None:
+    """A schedule in closed form, taken for the factor from one step to the next."""
+    if found is None or found["type"] != "MultiplicativeLR" or history.step < _FEWEST // 2:
+        return None
+    steps, rates = history.measured("learning_rate", name)
+    moved = np.flatnonzero(np.diff(rates)) + 1
+    if len(moved) < _FALLS or not rates.min() > 0:
+        return None
+    factors = (rates[moved] / rates[moved - 1])[-_FALLS:]
+    if not factors[0] < 1 or not (factors[1:] < _SMALLER * factors[:-1]).all():
+        return None
+    told = (
+        f"it is multiplied by {factors[-1]:.3g} now and was by {factors[0]:.3g} three times before. The function gives "
+        "the schedule itself, as LambdaLR takes it, where MultiplicativeLR takes the factor from one step to the next"
+    )
+    last, before = float(factors[-1]), float(factors[-2])
+    evidence = Evidence("learning_rate, as a factor", name, history.step, last, before, _COMPOUNDS)
+    return int(steps[moved[-_FALLS]]), told, evidence
 
 
 def _falls_on(history: History, name: str, level: RateLevel) -> bool:

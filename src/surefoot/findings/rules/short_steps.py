@@ -30,6 +30,9 @@ _NEVER_SOURCE = (
     "steps of the run promised less than twice that, or so far less than one 2,000th of it a step"
 )
 _BENDS_SOURCE = "curvature over what the optimizer can stand (2/λ): at a five-hundredth no step has come to its valley"
+_WARMED_SOURCE = (
+    "a tenth of their size: the run is over, its rate was still rising, and the loss no better than a constant's"
+)
 _THERE = "the gradient is there: 1 % of movement along it would change the loss by this many per cent"
 _LOW_SOURCE = (
     "at this rate more than 50,000 steps move the weights by their own size; healthy runs, also with a tenth of a good "
@@ -40,7 +43,8 @@ _LOW_SOURCE = (
 @rule("learning-rate-too-low", needs=("step", "weights", "events"))
 def learning_rate_too_low(history: History) -> Sign | None:
     """Steps so short that nothing moves, although there is a gradient: elasticity ≥ 0.05 (else it is the gradient that
-    is missing), which has not doubled (a plateau about to end), and a rate that does not rise (warm-up). Three ways:
+    is missing), which has not doubled (a plateau about to end), and a rate that does not rise (warm-up) unless the run
+    is over. Four ways:
 
     * after 48 steps, 4 losses and 3 looks the median step moves the weights by less than 2·10⁻⁵ of their size and every
       one promises less than a thousandth of the loss; the loss is not 5 % (nor twice its noise) below its first level,
@@ -50,6 +54,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
       the loss of a constant prediction is not known, ten times shorter steps are asked for;
     * the weights moved by less than a tenth of their size, nothing was learned, and could not be: all steps together
       promised less than a fifth of the loss, and the run is over, or after 128 steps a tenth would take over 2,000;
+    * they moved no more, the run is over while its rate was still rising, and its loss never came below a constant's;
     * they moved no more, and after 256 steps the loss rests above a fifth of where it began, under steps that promise
       less than a thousandth of it, where its steepest direction would allow a rate 500 times higher.
     """
@@ -66,8 +71,10 @@ def learning_rate_too_low(history: History) -> Sign | None:
         if not min(elasticity, newest.elasticity) >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
             continue
         found = _still(level, pace)
-        judged = not _rises_yet(pace) and not level.negative and (level.known or one_loss(history))
-        if found is None and judged and pace.moved_by(history.step) < STIRRED:
+        judged = not level.negative and (level.known or one_loss(history)) and pace.moved_by(history.step) < STIRRED
+        if found is None and judged and _rises_yet(pace):
+            found = _still_warm(history, level, pace) if ended else None
+        elif found is None and judged:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
         if found is None:
             continue
@@ -126,6 +133,13 @@ def _never(
     if not 0 < promised < bound or not (ended or level.steps >= _WARM):
         return None
     return "Σ predicted_decrease / loss", promised, bound, _NEVER_SOURCE
+
+
+def _still_warm(history: History, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
+    """A warm-up as long as the run: counted in epochs where steps were meant, perhaps."""
+    if not level.known or level.best < level.constant or level.steps < _WARM:
+        return None
+    return "Σ update_norm / weight_norm", pace.moved_by(history.step), STIRRED, _WARMED_SOURCE
 
 
 def _flat_bowl(history: History, name: str, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:

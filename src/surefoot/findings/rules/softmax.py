@@ -18,18 +18,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot.findings.decay import decayed
 from surefoot.findings.foresight import at_twice, at_twice_by_power, before
 from surefoot.findings.history import History
+from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.softmax_cures import (
     DOUBLE_SOFTMAX_PRECISION,
     FLOAT32_LOGITS,
     ORTHOGONAL_GRAD,
     STABLEMAX,
-    weight_decay,
     z_loss,
 )
-from surefoot.runs.schema import Evidence, Severity
+from surefoot.findings.stretches import unbroken_from
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
 _HALF, _NEARLY_ALL = 0.5, 0.9
@@ -133,8 +135,10 @@ def softmax_collapse(history: History) -> Sign | None:
             f"and {100 * found.share:.3g} % of the gradient is rounding, {found.outcome}."
         )
         # in half precision it is the precision; in float32 and above it is that the logits grow without end
-        first = FLOAT32_LOGITS if _half_precision(history, name) else weight_decay(_decay(history))
-        cures = (first, STABLEMAX, ORTHOGONAL_GRAD, DOUBLE_SOFTMAX_PRECISION)
+        cures: tuple[Remedy, ...] = (decayed(history), STABLEMAX, ORTHOGONAL_GRAD, DOUBLE_SOFTMAX_PRECISION)
+        if _half_precision(history, name):
+            both = f"{FLOAT32_LOGITS.apply}+{cures[0].apply}"
+            cures = (*best_of((FLOAT32_LOGITS,), both), *cures)
         return Sign(found.severity, cause, evidence, (name,), found.began, cures)
     return None
 
@@ -173,7 +177,7 @@ def naive_loss_minimisation(history: History) -> Sign | None:
         cause = (
             f"the data are fit and the gradient points along the weights (cosine {value:.2g}): logits grow, {outcome}."
         )
-        cures = (weight_decay(_decay(history)), ORTHOGONAL_GRAD, STABLEMAX)
+        cures = (decayed(history), ORTHOGONAL_GRAD, STABLEMAX)
         return Sign("warning" if lost else "info", cause, evidence, (), fit[0][0], cures)
     return None
 
@@ -239,7 +243,8 @@ def output_logit_divergence(history: History) -> Sign | None:
             signal = f"logit_rounding at step {2 * steps[-1]}"
             evidence = (*evidence, Evidence(signal, name, int(steps[-1]), coarse_ahead, _COARSE, _ROUNDS))
         cause = f"all logits drift together: log Z went from {log_z[0]:.3g} to {log_z[-1]:.3g}, {costs}."
-        began = _since(steps, shift >= _LEVEL)
+        drifted = unbroken_from(shift >= _LEVEL)
+        began = int(steps[drifted if drifted < len(steps) else 0])  # what is only coming has begun with the run
         costly = (drifts and (rising or rounding >= _COARSE)) or coming
         # at the level that counts as a drift the term weighs as much as what there is to learn
         coef = level.recent / _LEVEL**2 if level is not None and level.recent > 0 else 0.0
@@ -249,34 +254,15 @@ def output_logit_divergence(history: History) -> Sign | None:
             evidence,
             (name,),
             began,
-            (z_loss(coef), weight_decay(_decay(history))),
+            best_of((z_loss(coef), decayed(history)), str(z_loss(1.0).apply)),
         )
     return None
-
-
-_GROWTH, _FASTEST = 3.0, 0.1
-
-
-def _decay(history: History) -> float:
-    """A decay that lets weights grow to no more than three times their size at the start.
-
-    Once it is fit, an adaptive optimiser goes on with steps as long as its first ones, a share r of the weights at the
-    start: with a decay of κ a step they end at r/κ of that. κ is a tenth at most.
-    """
-    strides = [s for pace in history.paces.values() for s in pace.first if s.rate > 0 and s.learning_rate > 0]
-    return min(strides[0].rate / _GROWTH, _FASTEST) / strides[0].learning_rate if strides else 0.1
 
 
 def _half_precision(history: History, name: str) -> bool:
     """Whether the logits themselves have 8 or 11 bits: what they are rounded by tells."""
     shift = _shift(history, name)[1]
     return len(shift) > 0 and 2 * history.value("logit_rounding", name) >= 2.0**-11 * float(shift[-1]) > 0
-
-
-def _since(steps: np.ndarray, holds: np.ndarray) -> int:
-    """The first step of the unbroken stretch to the end in which something holds."""
-    broken = np.flatnonzero(~holds)
-    return int(steps[broken[-1] + 1 if len(broken) and broken[-1] + 1 < len(steps) else 0])
 
 
 def _shift(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:

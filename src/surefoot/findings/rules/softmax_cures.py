@@ -55,24 +55,3 @@ def z_loss(coef: float) -> Remedy:
         ),
         apply="z-loss" if coef == _COEF else f"z-loss:coef={coef:g}",
     )
-
-
-def weight_decay(decay: float) -> Remedy:
-    """Decoupled decay of strength ``decay``, as of AdamW; rounded to two digits."""
-    decay = float(f"{decay:.2g}")
-    return Remedy(
-        name="weight decay",
-        why="pulls back what grows only to make the logits larger, so that there is a gradient left to learn from",
-        how=(
-            "# after: optimizer\n"
-            "import torch\n"
-            "@torch.no_grad()\n"
-            f"def decay(optimizer, *_):  # what torch.optim.AdamW(…, weight_decay={decay:g}) does\n"
-            "    for group in optimizer.param_groups:\n"
-            '        for weight in group["params"]:\n'
-            "            if weight.dim() > 1:\n"
-            f'                weight.mul_(1 - group["lr"] * {decay:g})\n'
-            "optimizer.register_step_post_hook(decay)\n"
-        ),
-        apply=f"weight-decay:decay={decay:g}",
-    )

@@ -12,12 +12,12 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.findings import remedies
-from surefoot.findings.history import History
+from surefoot.findings.history import EventLike, History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import STIRRED, Pace
 from surefoot.findings.progress import growing
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Severity
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _STEPS, _LONG = 200, 1000
 _BRIEF = 96  # steps of a run that is over: after fewer it was stopped, or a trial
@@ -114,4 +114,19 @@ def _sign(history: History, name: str, level: LossLevel, pace: Pace, elasticity:
         Evidence("gradient_norm · weight_norm / loss", name, history.step, elasticity, _ELASTIC,
                  "the gradient is there: vanishing is another finding"),
     )  # fmt: skip
-    return Sign(severity, cause, evidence, (name,) if name else (), level.first_step, (remedies.LOOK_AT_BATCH,))
+    return Sign(severity, cause, evidence, (name,) if name else (), level.first_step, _cures(history))
+
+
+def _cures(history: History) -> tuple[Remedy, ...]:
+    """Rows and what belongs to them in one order, where the script's text says that they are not."""
+    return (*map(one_order, history.events("lone_order")), remedies.LOOK_AT_BATCH)
+
+
+def one_order(told: EventLike) -> Remedy:
+    """All that belongs together put in the order that one of it was given."""
+    left = ", ".join(told.data["left"])
+    return Remedy(
+        name="one order for rows and what belongs to them",
+        why=f"line {told.data['line']} puts rows in another order, and {left} keeps the old one",
+        how=f"# replace: {told.data['statement']}\n{told.data['together']}",
+    )

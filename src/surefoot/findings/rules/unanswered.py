@@ -12,7 +12,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign
-from surefoot.findings.rules.game_cures import FLAT_CRITIC
+from surefoot.findings.rules.game_cures import FLAT_CRITIC, NON_SATURATING, searched
 from surefoot.runs.schema import Evidence
 
 _STEPS, _LOOKS = 100, 6
@@ -54,7 +54,8 @@ def unanswered(history: History) -> Sign | None:
             f"{np.median(offset[half:]):.2g} times the data's spread away: the discriminator is never in doubt, "
             "and its answer no longer depends on the sample."
         )
-        return Sign("warning", cause, evidence, (name,) if name else (), found[0][0], (FLAT_CRITIC,))
+        cures = searched(NON_SATURATING, FLAT_CRITIC)
+        return Sign("warning", cause, evidence, (name,) if name else (), found[0][0], cures)
     return None
 
 

@@ -22,6 +22,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.start import cures_of_start
+from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS, _APART = 3, 8
@@ -166,8 +167,7 @@ def _looks_apart(history: History, signal: str, name: str, threshold: float) -> 
 def _since(history: History, signal: str, name: str, threshold: float) -> int:
     """First step of the newest unbroken stretch of looks above the threshold."""
     steps, values = history.series(signal, name)
-    below = np.flatnonzero(~(values >= threshold))
-    return int(steps[below[-1] + 1]) if len(below) else int(steps[0])
+    return int(steps[unbroken_from(values >= threshold)])
 
 
 def _enough(history: History) -> bool:

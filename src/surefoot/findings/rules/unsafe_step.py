@@ -13,6 +13,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
+from surefoot.findings.rate_ahead import rise_ahead
 from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import slower
@@ -29,7 +30,7 @@ _SOURCE = (
 )
 
 
-@rule("unsafe-step", needs=("safe_step", "step"))
+@rule("unsafe-step", needs=("safe_step", "curvature", "step"))
 def unsafe_step(history: History) -> Sign | None:
     """Info at r ≥ 1. Warning at r ≥ 4 and four times the running median, out of nothing: either the learning rate is
     four times what it ever was in the older half of the rows, or the readings of the steps right before (eight or more,
@@ -39,8 +40,11 @@ def unsafe_step(history: History) -> Sign | None:
     Where no reading of r fell on it: a step whose rate was four times what it ever was in the older half of the rows,
     and after which the three next losses are a quarter above, and above all of, the eight before it: warning, critical
     with the same harm.
+
+    Ahead of it: a scheduler that is to multiply the rate fourfold or more says so itself; warning where the curvature
+    that was measured is then twice what the optimiser can stand.
     """
-    sign = _leap(history)
+    sign = _leap(history) or _ahead(history)
     if sign is not None:
         return sign
     for name in history.wheres("safe_ratio"):
@@ -89,6 +93,30 @@ def _leap(history: History) -> Sign | None:
         severity: Severity = "critical" if _harmed(level) else "warning"
         cures = (slower(history, name, jump), remedies.SAFE_STEP)
         return Sign(severity, cause, evidence, (name,) if name else (), at, cures)
+    return None
+
+
+def _ahead(history: History) -> Sign | None:
+    """The schedule itself says that a step will go too far: at the curvature that was just measured."""
+    for name in history.wheres("stability_coefficient"):
+        curved = history.value("stability_coefficient", name, history.step)
+        if not curved > 0:
+            continue
+        rise = rise_ahead(history, name)
+        if rise is None or rise.factor < JUMP or curved * rise.factor < _EDGE[1]:
+            continue
+        of = f" of {name}" if name else ""
+        cause = (
+            f"{rise.scheduler} multiplies the rate{of} by {rise.factor:.3g} at its step {rise.at}, {rise.ahead} from "
+            f"now: the sharpest direction then has {curved * rise.factor:.3g} times the curvature that the optimizer "
+            "can stand, and no step is safe."
+        )
+        evidence = (
+            Evidence("stability_coefficient × rise", name, history.step, curved * rise.factor, _EDGE[1], _EDGE_SOURCE),
+            Evidence("stability_coefficient", name, history.step, curved, _EDGE[1], "the same at the rate of now"),
+        )
+        cures = (remedies.cap_rate(history.value("learning_rate", name)), remedies.SAFE_STEP)
+        return Sign("warning", cause, evidence, (name,) if name else (), history.step, cures)
     return None
 
 

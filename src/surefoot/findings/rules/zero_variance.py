@@ -26,6 +26,21 @@ EXPLORE = Remedy(
     ),
     apply="entropy-bonus:coef=0.1",
 )
+SPREAD = Remedy(
+    name="rewards that differ within a group",
+    why="a group teaches by the differences of its rewards: draw actions where the likeliest one is taken, and give "
+    "credit for each part that is right where all or nothing counts (--apply does whichever it meets, else it rewards "
+    "entropy)",
+    how=(
+        "# after: model\n"
+        "from torch.distributions import Categorical\n"
+        "def draw(logits):  # in the place of logits.argmax(-1), once for each rollout\n"
+        "    return Categorical(logits=logits).sample()\n"
+        "def credit(right):  # in the place of right.all(-1).float() and of right.prod(-1)\n"
+        "    return right.float().mean(-1)\n"
+    ),
+    apply="spread-rewards",
+)
 MIXED_GROUPS = Remedy(
     name="leave groups without variance out",
     why="the mean is then over samples that teach something; draw prompts of middling difficulty to fill the batch",
@@ -69,5 +84,5 @@ def zero_variance_groups(history: History) -> Sign | None:
             f"{whole} of the advantages that log-probabilities are weighted with are zero: rewards are the same "
             "throughout a group, and such a group has no gradient."
         )
-        return Sign(severity, cause, (evidence,), (name,) if name else (), began, (EXPLORE, MIXED_GROUPS))
+        return Sign(severity, cause, (evidence,), (name,) if name else (), began, (SPREAD, EXPLORE, MIXED_GROUPS))
     return None

@@ -1,0 +1,81 @@
+"""``loss-term-imbalance`` by a weight that grows without an end: what the loss asked for at first is undone for it.
+
+A weight that is warmed up grows to where it is meant to be, by the same amount at each step or less: twice as large at
+twice the steps. One that is multiplied at each step has no such place. The sum then rises though every step lowers it,
+for it is not the same function any more.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.remedies import best_of
+from surefoot.findings.rule import Sign
+from surefoot.runs.schema import Evidence, Remedy
+
+_GROWN = 4.0  # times at twice the steps: the square of that by an even growth from zero
+_UNDONE = 1.5  # times what the error was at its best: the highest of its three lowest readings
+_FELL = 0.5  # of its first value: it had been learned
+_AS_LOUD = 0.5  # of the error's gradient
+_LOOKS = 6
+_HOW = """\
+# after: model
+def bounded(weight):  # in the place of the weight that grows: loss = error + bounded(weight) * term
+    return min(weight, {bound:.3g})
+"""
+
+
+def outgrown(history: History, names: list[str], errors: list[str], cures: tuple[Remedy, ...]) -> Sign | None:
+    """One of ``errors``, of a weight that stays, had fallen to half and is back at 1.5 times its best at two looks,
+    while another of ``names`` has four times the weight that it had at half of the steps, and half of its gradient or
+    more: warning."""
+    for error in errors:
+        steps, values = history.measured("term_value", error)
+        if len(steps) < _LOOKS:
+            continue
+        best, now = float(np.sort(values)[:3].max()), float(values[-2:].min())
+        if not (best <= _FELL * values[0] and now >= _UNDONE * best) or _growth(history, error) > 1.01:
+            continue
+        for other in names:
+            growth = _growth(history, other)
+            gradient, own = (history.value("term_gradient_norm", name) for name in (other, error))
+            if other == error or not (growth >= _GROWN and gradient >= _AS_LOUD * own):
+                continue
+            weight = history.value("term_weight", other)
+            evidence = (
+                Evidence("term_weight", other, int(steps[-1]), weight, _GROWN * weight / growth,
+                         "four times what it was at half of the steps; a warm-up has twice that at most"),
+                Evidence("term_value", error, int(steps[-1]), now, _UNDONE * best, "1.5 times its own best"),
+            )  # fmt: skip
+            cause = (
+                f"the weight of {other} grows without an end, {growth:.3g} times in the newest half of the run, to "
+                f"{weight:.3g}: {error} was down to {best:.3g} and is back at {now:.3g}."
+            )
+            began = int(steps[int(np.argmin(values))])
+            at, weights = history.measured("term_weight", other)
+            return Sign("warning", cause, evidence, (), began, _bounds(weights[at <= max(began, at[0])], cures))
+    return None
+
+
+def _bounds(weights: np.ndarray, others: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
+    """The weight may stay what it was when the error was at its best; lower ones may do better."""
+    first, last = float(weights[0]), float(weights[-1])
+    bound = Remedy(
+        name="a bound for the weight",
+        why="a weight that is multiplied again and again outgrows all that the loss was meant for; this is what it "
+        "was when the error was at its best",
+        how=_HOW.format(bound=last),
+        apply=f"weight-cap:max={last:.3g}",
+    )
+    lower = (math.sqrt(first * last), first) if last > first > 0 else ()
+    return best_of((bound, *others), *(f"weight-cap:max={weight:.3g}" for weight in lower))
+
+
+def _growth(history: History, name: str) -> float:
+    """How many times the weight of a term is what it was at half of the steps; NaN where it is not known."""
+    steps, weights = history.measured("term_weight", name)
+    before = np.flatnonzero(2 * steps <= steps[-1]) if len(steps) else steps
+    return float(weights[-1] / weights[before[-1]]) if len(before) and weights[before[-1]] > 0 else np.nan
