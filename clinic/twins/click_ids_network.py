@@ -54,7 +54,7 @@ def main(seed):
     log = ClickLog()
     train, val = log.draw(12000), log.draw(4000)
     model = ClickNet(dim=4)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=2.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=8.0)
     step = 0
     for _ in range(12):
         for rows in torch.randperm(12000).split(256):
