@@ -61,6 +61,24 @@ def test_losses_of_the_same_samples(delayed):
         assert seen.signal("row_loss_max")[at] == pytest.approx(rows[at - 1].max().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize("taken", [torch.tensor([3, 1, 18, 7]), torch.arange(20) % 3 == 0])
+def test_losses_of_the_rows_that_an_index_takes(taken):
+    torch.manual_seed(0)
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.3)
+    x, y = torch.randn(20, 6), torch.randint(3, (20,))
+    rows = []
+    with watching(1) as seen:
+        for _ in range(11):
+            rows.append(F.cross_entropy(model(x)[taken], y[taken], reduction="none").detach())
+            step(optimizer, F.cross_entropy(model(x)[taken], y[taken]))
+    assert not seen.of("note") and seen.signal("batch_rows")[5] == 20
+    change = rows[4] - rows[3]
+    assert seen.signal("sample_loss_change")[5] == pytest.approx(change.square().mean().sqrt().item(), rel=1e-4)
+    assert seen.signal("sample_loss_risen")[5] == pytest.approx((change > 0).float().mean().item())
+    assert seen.signal("opposing_concentration")  # of eight changes in a row
+
+
 def test_rows_that_are_not_the_inputs_have_no_samples():
     embed, head = nn.Embedding(9, 8), nn.Linear(8, 9)
     model = nn.Sequential(embed, head)

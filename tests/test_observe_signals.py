@@ -286,6 +286,18 @@ class TestWiring:
                 optimizer.step()
         assert seen.signal("missed_parameters")[4] == 2
         assert seen.of("missed")[0]["parameters"] == ["0.weight", "0.bias"]
+        assert not seen.of("missed")[0]["left"]
+
+    def test_parameters_whose_optimiser_is_gone_have_been_left(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        with watching(1) as seen:
+            for trained in (model, model[2]):
+                optimizer = torch.optim.SGD(trained.parameters(), 1e-3)
+                for _ in range(4):
+                    optimizer.zero_grad()
+                    model(torch.randn(5, 3)).mean().backward()
+                    optimizer.step()
+        assert seen.of("missed") and all(event["left"] for event in seen.of("missed"))
 
     def test_frozen_and_hand_updated_parameters_are_not_missed(self):
         model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
@@ -402,7 +414,7 @@ class TestCulprit:
         x = torch.randn(5, 3)
         x[2, 1] = float("inf")
         found = self.run(lambda m, x: m(x).sum(), x=x)
-        assert (found["kind"], found["where"]) == ("input", "0")
+        assert (found["kind"], found["where"], found["value"], found["dtype"]) == ("input", "0", "inf", "float32")
 
     def test_an_operation(self):
         found = self.run(lambda m, x: ((m[0](x) * 0).log() * m[0](x)).sum())

@@ -48,3 +48,15 @@ def separation(real: Float[Tensor, " n"], generated: Float[Tensor, " m"]) -> Flo
     """
     above = torch.gt(real[:, None], generated[None]).float()
     return (above + 0.5 * torch.eq(real[:, None], generated[None]).float()).mean()
+
+
+def energy_distance(generated: Float[Tensor, "m features"], real: Float[Tensor, "n features"]) -> Float[Tensor, ""]:
+    """The energy distance of two samples in units of the real ones' own mean distance (Székely and Rizzo 2013).
+
+    0 in the mean where one distribution makes both, whatever it is. Of both as many rows are compared as both have.
+    """
+    count = min(len(generated), len(real))
+    generated, real = generated[:count], real[:count]
+    apart = count / max(1, count - 1)  # a point's distance to itself does not count
+    own = torch.cdist(real, real).mean() * apart
+    return (2 * torch.cdist(generated, real).mean() - torch.cdist(generated, generated).mean() * apart - own) / own

@@ -18,9 +18,10 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from surefoot.analysis.generated import energy_distance
 from surefoot.apply.branch import Branch, Trunk, branch, gather, refusal
 from surefoot.apply.cure import Desk, ModelCure
-from surefoot.apply.players import Players, distance
+from surefoot.apply.players import Players
 
 _STEPS = (256, 2048)  # of the generator, in each round
 _FINALS = 3  # single remedies that come to the second round
@@ -107,7 +108,7 @@ class GameSearch(ModelCure):
         made, data = self._players.made, self._players.data
         if self._trunk is None or made is None or data is None:
             return
-        self._trunk.tell(distance(made, data))
+        self._trunk.tell(float(energy_distance(made, data)))
         self._players.made = None
         self._left -= 1
         if self._left <= 0:

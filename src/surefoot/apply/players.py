@@ -84,16 +84,6 @@ class Players:
         return any(given.data_ptr() == t.data_ptr() for t in self._outputs)
 
 
-def distance(made: Tensor, data: Tensor) -> float:
-    """The energy distance of two samples in units of the data's own mean distance (Székely and Rizzo 2013): 0 where one
-    distribution makes both, whatever it is."""
-    count = min(len(made), len(data))
-    made, data = made[:count], data[:count]
-    apart = count / max(1, count - 1)  # a point's distance to itself does not count
-    own = torch.cdist(data, data).mean() * apart
-    return float((2 * torch.cdist(made, data).mean() - torch.cdist(made, made).mean() * apart - own) / own)
-
-
 def _held(optimizer: Optimizer) -> Iterable[Tensor]:
     return (p for group in optimizer.param_groups for p in group["params"])
 

@@ -23,6 +23,7 @@ class Culprit:
     where: str
     operation: str
     value: str  # nan, inf, -inf
+    dtype: str = ""  # of what holds it, where it is data
 
 
 def what_is(tensor: Tensor) -> str | None:
@@ -60,17 +61,17 @@ def find_culprit(view: GraphView, models: Models, loss_value: str, read_saved: b
                 if value is not None:
                     return Culprit("activation", layer_of.get(node, ""), _operation(node), value)
                 continue
-            name, value = found
+            name, value, dtype = found
             if name in _OWN_OUTPUT:
                 return Culprit("activation", layer_of.get(node, ""), _operation(node), value)
             source = _source(node, name)
             if source is None:
-                return Culprit("input", layer_of.get(node, ""), _operation(node), value)
+                return Culprit("input", layer_of.get(node, ""), _operation(node), value, dtype)
             return Culprit("activation", layer_of.get(source, ""), _operation(source), value)
     return Culprit("loss", "", "", loss_value)
 
 
-def _first_bad(node: Node) -> tuple[str, str] | None:
+def _first_bad(node: Node) -> tuple[str, str, str] | None:
     for name in dir(node):
         if name.startswith("_saved_"):
             try:
@@ -80,7 +81,7 @@ def _first_bad(node: Node) -> tuple[str, str] | None:
             if isinstance(tensor, Tensor):
                 value = what_is(tensor.detach())
                 if value is not None:
-                    return name, value
+                    return name, value, str(tensor.dtype).removeprefix("torch.")
     return None
 
 

@@ -231,7 +231,7 @@ class Gatherer:
         if missed is not None:
             self._rows.put(step, "wiring", "", missed_parameters=float(len(missed)))
             if missed:
-                self._tell("missed", parameters=missed[:50])
+                self._tell("missed", parameters=missed[:50], left=self._missed.left.issuperset(missed))
 
     def _read_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer | None) -> None:
         scene = self._scene

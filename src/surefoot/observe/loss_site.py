@@ -137,6 +137,23 @@ def shape_source(node: Node | None) -> Node | None:
     return node
 
 
+def rows_taken(loss: LossSite, rows: int) -> Tensor | None:
+    """Places of the rows that the loss is of, where an index took them from an output of so many; None where nothing
+    did, or they can't be read (those of a mask on a device would have to be waited for)."""
+    node: Node | None = loss.node
+    while node is not None:
+        node = node.next_functions[0][0] if node.next_functions else None
+        if node is None or node.name() not in _SHAPE_ONLY | {"LogSoftmaxBackward0"}:
+            return None
+        if node.name() == "IndexBackward0":
+            indices = _indices(node)
+            if len(indices) != 1 or indices[0].dim() != 1 or node._saved_self_sym_sizes[0] != rows:
+                return None
+            mask = indices[0].dtype == torch.bool
+            return indices[0] if not mask else indices[0].nonzero().squeeze(1) if indices[0].is_cpu else None
+    return None
+
+
 def _through_shapes(
     below: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]
 ) -> tuple[Node | None, int]:

@@ -53,6 +53,26 @@ def split(root: Tensor) -> list[Term]:
     return terms
 
 
+def split_samples(root: Tensor) -> list[GradientEdge]:
+    """The terms of a sum that is taken for each sample by itself, and averaged or added up over them; empty if none."""
+    if root.grad_fn is None or root.numel() != 1:
+        return []
+    _, top = _below_scalings(root.grad_fn)
+    inner = top.next_functions[0][0] if top.name() in _REDUCTIONS else None
+    if inner is None:
+        return []
+    shape = inner._input_metadata[0].shape
+    found, waiting = [], [(inner, 0)]
+    while waiting:
+        node, number = waiting.pop()
+        if node.name() in ("AddBackward0", "SubBackward0"):
+            children = [(child, at) for child, at in node.next_functions if child is not None]
+            waiting += [(child, at) for child, at in children if child._input_metadata[at].shape == shape]
+        else:
+            found.append(GradientEdge(node, number))
+    return found if 2 <= len(found) <= MAX_TERMS else []
+
+
 def negated(root: Tensor) -> Node | None:
     """The node of torch's loss function that a loss is the negative (or a negative multiple) of; None if it is not."""
     if root.grad_fn is None or root.numel() != 1:

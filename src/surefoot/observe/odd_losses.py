@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor
@@ -69,6 +70,4 @@ class OddLosses:
         culprit = find_culprit(view, self._scene.models, text, read_saved=not self._scene.checkpointing)
         if value is None and culprit.kind == "loss":
             return  # nothing was found, and the loss itself is not known to be no number
-        self._tools.tell(
-            "nonfinite", kind=culprit.kind, where=culprit.where, operation=culprit.operation, value=culprit.value
-        )
+        self._tools.tell("nonfinite", **asdict(culprit))

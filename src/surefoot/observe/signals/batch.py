@@ -1,8 +1,8 @@
 """What one batch is, read at its backward: the hashes of its samples, what each of them loses, their labels.
 
 A sample is the hash of its row of the model's input (dimension 0 of the first tensor; where no module can be hooked, of
-the first data in the graph). Losses are those of the loss function in the graph; where they are not one a row of the
-input, samples are counted without them.
+the first data in the graph). Losses are those of the loss function in the graph, of all rows of the input or of those
+that an index takes of them (the labelled nodes of a graph, say); where they are not, samples are counted without them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from surefoot.analysis.samples import KEPT_SAMPLES, ROW_LOSSES, expansion, row_hashes, row_losses, top_share
 from surefoot.observe.data_sites import find_data
 from surefoot.observe.graph import GraphView
-from surefoot.observe.loss_site import LossSite, chosen_classes, soft_targets
+from surefoot.observe.loss_site import LossSite, chosen_classes, rows_taken, soft_targets
 from surefoot.observe.loss_sum import hand_written_expansion
 from surefoot.observe.nodes import saved
 
@@ -32,7 +32,8 @@ class Batch:
     hashes: Tensor | None = None
     whole: Tensor | None = None  # of the batch as a set
     rows: int = 0
-    losses: Tensor | None = None
+    losses: Tensor | None = None  # NaN in rows that the loss is not of
+    in_part: bool = False  # there are such rows
     labels: Tensor | None = None  # or real-valued targets
     whole_labels: bool = True
     numbers: dict[str, Tensor] = field(default_factory=dict)
@@ -100,7 +101,7 @@ def _read_losses(batch: Batch, loss: LossSite) -> None:
     ignore = getattr(loss.node, "_saved_ignore_index", -100)
     # autograd stores the signed index as an unsigned 64-bit number
     options["ignore_index"] = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
-    _keep_losses(batch, row_losses(loss.name, inputs, targets, **options))
+    _keep_losses(batch, row_losses(loss.name, inputs, targets, **options), loss)
 
 
 def _read_log_probabilities(batch: Batch, loss: LossSite, weights: Tensor | None) -> None:
@@ -109,18 +110,23 @@ def _read_log_probabilities(batch: Batch, loss: LossSite, weights: Tensor | None
     if classes is not None:
         batch.labels = classes[:KEPT_SAMPLES]
         if made is not None and made.dim() == 2 and len(made) == len(classes):
-            _keep_losses(batch, row_losses("nll_loss", made, classes))
+            _keep_losses(batch, row_losses("nll_loss", made, classes), loss)
     elif weights is not None and weights.dim() == 2:
         batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs
 
 
-def _keep_losses(batch: Batch, losses: Tensor) -> None:
+def _keep_losses(batch: Batch, losses: Tensor, loss: LossSite) -> None:
     if len(losses) > 1:
         batch.numbers["row_loss_median"] = losses.median()
         batch.numbers["row_loss_max"] = losses.max()
         batch.numbers["top_loss_share"] = top_share(losses)
     if batch.rows in (0, len(losses)):
         batch.losses = losses
+        return
+    taken = rows_taken(loss, batch.rows)
+    if taken is not None and len(taken) == len(losses):
+        batch.losses = losses.new_full((batch.rows,), torch.nan)
+        batch.losses[taken], batch.in_part = losses, True
 
 
 def _thin(batch: Batch) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.analysis.generated import NEIGHBOURS, coverage_and_precision, separation, spread
+from surefoot.analysis.generated import NEIGHBOURS, coverage_and_precision, energy_distance, separation, spread
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument
@@ -155,7 +155,7 @@ class Game(Instrument):
                     continue
                 if _same_kind(other.given, judged.given):
                     best = (source.model, other.given, judged.given, other.made, judged.made)
-        return best or self._joined()
+        return best or self._joined() or self._nearest()
 
     def _joined(self) -> tuple[int, Tensor, Tensor, Tensor, Tensor] | None:
         """The same where one call gets real and generated samples behind one another."""
@@ -172,6 +172,30 @@ class Game(Instrument):
                 for real, fake in ((slice(0, n), slice(n, None)), (slice(n, None), slice(0, n))):
                     if torch.equal(given[fake], source.made):
                         return (source.model, given[real], given[fake], judged.made[real], judged.made[fake])
+        return None
+
+    def _nearest(self) -> tuple[int, Tensor, Tensor, Tensor, Tensor] | None:
+        """The same where samples are worked on after the generator, so that none of its outputs is judged.
+
+        What is judged with a graph is generated. Of two batches without one, the real batch is the one that is further
+        from it; where they are as far, either is as good.
+        """
+        for taught in self._calls:
+            makers = {call.model for call in self._calls} - {taught.model}
+            generated = taught.given
+            if generated is None or not generated.is_cpu or not taught.with_graph or len(makers) != 1:
+                continue
+            bare = [
+                (call.given, call.made)
+                for call in self._calls
+                if call.model == taught.model and not call.with_graph and call.given is not None
+                if _same_kind(call.given, generated) and len(call.given) == len(generated)
+            ]
+            if len(bare) != 2:
+                continue
+            rows = _rows(generated)
+            (real, scores), _ = sorted(bare, key=lambda pair: -float(energy_distance(rows, _rows(pair[0]))))
+            return makers.pop(), real, generated, scores, taught.made
         return None
 
 

@@ -147,7 +147,8 @@ class Samples(Instrument):
             values |= _order(past, found["labels"], batch.whole_labels)
         self.tools.rows.put(step, "samples", name, **values)
         if odd and losses is not None:
-            rows = np.argsort(-np.nan_to_num(losses, nan=np.inf), kind="stable")[:NAMED_ROWS]
+            unknown = -np.inf if batch.in_part else np.inf
+            rows = np.argsort(-np.nan_to_num(losses, nan=unknown), kind="stable")[:NAMED_ROWS]
             self._name(step, "odd_batch", batch, rows, hashes, losses)
 
     def _identity(
@@ -179,13 +180,14 @@ class Samples(Instrument):
             self.tools.budget.burst()
         if losses is None:
             return values
-        verdict = past.swings.add(step, hashes, losses, again)
+        known = np.flatnonzero(~np.isnan(losses)) if batch.in_part else np.arange(len(losses))
+        verdict = past.swings.add(step, hashes[known], losses[known], again)
         if past.swings.calls(step, again, seen.risen):
             self.tools.budget.burst(Swings.LOOKS)
         if verdict is not None:
             values |= {f"opposing_{c.name}": c.value for c in verdict.criteria}
             if verdict.opposing:
-                order = np.argsort(hashes, kind="stable")
+                order = known[np.argsort(hashes[known], kind="stable")]
                 groups = (verdict.groups.up.numpy()[:NAMED_ROWS], verdict.groups.down.numpy()[:NAMED_ROWS])
                 self._name(step, "opposing_samples", batch, order[np.concatenate(groups)], hashes, losses)
         return values

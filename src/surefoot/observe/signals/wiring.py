@@ -82,19 +82,31 @@ class MissedParameters:
 
     ``p.data.copy_(…)``, as of weights of which an optimiser holds a copy in another precision, does not count as a new
     version of ``p``, so a few numbers of it are compared as well; not on an accelerator, where that would be to wait.
+
+    Attributes
+    ----------
+    left : names of missed ones that an optimiser held at an earlier look, which is gone
     """
 
     def __init__(self) -> None:
         self._before: dict[int, tuple[weakref.ref[Tensor], int, Tensor | None]] | None = None
+        self._once: dict[int, weakref.ref[Tensor]] = {}  # that were held at some look
+        self.left: set[str] = set()
 
     def missed(self, leaves: Sequence[Tensor], held: set[int], models: Models) -> list[str] | None:
         """Names of those that were not touched since the last look; None at the first look, which can't know."""
         before, self._before = self._before, {}
         names: list[str] = []
+        self.left.clear()
         for leaf in leaves:
             owned = models.find(leaf)
-            if id(leaf) in held or owned is None:
+            if id(leaf) in held:
+                self._once[id(leaf)] = weakref.ref(leaf)
                 continue
+            if owned is None:
+                continue
+            if (once := self._once.get(id(leaf))) is not None and once() is leaf:
+                self.left.add(owned.path)
             now = sample(leaf).clone() if leaf.is_cpu else None
             self._before[id(leaf)] = (weakref.ref(leaf), leaf._version, now)
             ref, version, old = (before or {}).get(id(leaf), (None, -1, None))
