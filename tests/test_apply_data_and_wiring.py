@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.distributions import Normal
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import surefoot
 from curing import curing
+from surefoot.apply.stream_buffer import mixed
 from surefoot.losses import TermBalance, gradient_penalty, logits_of
 from surefoot.nn import RunningStandardize
 from surefoot.optim import EarlyStopping, OptimisticGradient, past_best
@@ -271,6 +274,29 @@ def test_shuffle_reaches_slices_that_are_batches() -> None:
     assert torch.equal(one_pass()[0][1], y)
 
 
+class Stream(IterableDataset):
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(96))
+
+
+def test_shuffle_mixes_a_stream_in_training() -> None:
+    _, _model, optimizer, _ = loading()  # the model is to stay alive
+    loader = DataLoader(Stream(), batch_size=32)
+    with curing("shuffle") as told:
+        optimizer.step()
+        passes = [torch.cat(list(loader)).tolist() for _ in range(2)]
+        with torch.no_grad():
+            assert torch.cat(list(loader)).tolist() == list(range(96))
+    assert sorted(passes[0]) == list(range(96)) != passes[0] != passes[1]
+    assert min(passes[0][:8]) < 48 < max(passes[0][:32])  # the buffer holds all of it
+    assert told.summaries["shuffle"] == "shuffled 2 passes over the training data"
+
+
+def test_a_stream_that_never_ends_waits_for_a_buffer_of_it() -> None:
+    drawn = list(itertools.islice(mixed(itertools.count(), torch.Generator().manual_seed(0)), 32))
+    assert len(set(drawn)) == 32 and max(drawn) < (1 << 14) + 32
+
+
 def test_shuffle_reaches_loaders_and_indices_in_training_only() -> None:
     y, model, optimizer, loader = loading()
     with curing("shuffle") as told:
@@ -340,6 +366,24 @@ def test_match_shapes_compares_each_with_its_own(loss: Callable[[Tensor, Tensor]
             assert loss(model(x), x[:, 0]).item() < 1e-3
         assert (x[:, :1] - x[:, 1].view(1, -1)).shape == (64, 64)  # pairs are meant
     assert told.interposer.cures[0].acted == 61
+
+
+@pytest.mark.parametrize("column", ["weights", "numbers"])
+def test_match_shapes_gives_each_number_its_own_weight(column: str) -> None:
+    numbers, weights = torch.randn(8, requires_grad=True), torch.randn(8)
+
+    class Outer(nn.Module):
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return a * b
+
+    with curing("match-shapes"):
+        if column == "weights":
+            product = numbers * weights[:, None]
+        else:
+            product = weights * numbers[:, None]
+        assert (weights * weights[:, None]).shape == (8, 8)  # pairs of data
+        assert Outer()(numbers, weights[:, None]).shape == (8, 8)  # within a model
+    torch.testing.assert_close(product, numbers * weights)
 
 
 @pytest.mark.parametrize("flat", [False, True])
@@ -483,6 +527,19 @@ def test_kl_scale_lets_a_code_be_born(kind: str) -> None:
     with curing("kl-scale") as told:
         assert share_that_is_explained() > 0.4
     assert "scaled the divergence in 120 losses" in told.summaries["kl-scale"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_kl_scale_reads_a_bound_of_each_sample(sign: int) -> None:
+    torch.manual_seed(0)
+    model, data = Variational(), torch.randn(16, 32)
+    out, mu, logvar = model(data)
+    divergence = 0.5 * (mu.square() + logvar.exp() - 1 - logvar).sum(1)
+    likelihood = Normal(out, 1.0).log_prob(data).sum(1)
+    with curing("kl-scale") as told:
+        ((divergence - likelihood).mean() if sign > 0 else -(likelihood - divergence).mean()).backward()
+    scale = float(told.interposer.cures[0]._scale)  # type: ignore[attr-defined]
+    assert scale == pytest.approx(min(1.0, (out - data).square().mean().item()), rel=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["counts", "classes"])

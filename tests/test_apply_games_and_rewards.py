@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from curing import curing
+from surefoot.analysis.generated import energy_distance
 from surefoot.apply.catalogue import parse
 from surefoot.apply.game_search import _last
-from surefoot.apply.players import distance
 from surefoot.findings.rules.game_cures import NO_MOMENTUM, OWN_NOISE, look_ahead, searched
 from surefoot.findings.rules.stalled import one_order
 from surefoot.observe.lone_order import lone_orders
@@ -91,8 +91,8 @@ def test_noise_that_is_one_row_becomes_a_row_for_each_sample() -> None:
 def test_samples_are_near_to_data_of_their_own_distribution() -> None:
     torch.manual_seed(0)
     data = torch.randn(128, 3)
-    assert abs(distance(torch.randn(128, 3), data)) < 0.05
-    assert distance(torch.randn(128, 3) + 2, data) > 0.5 < distance(torch.zeros(128, 3) + 1, data)
+    assert abs(energy_distance(torch.randn(128, 3), data)) < 0.05
+    assert energy_distance(torch.randn(128, 3) + 2, data) > 0.5 < energy_distance(torch.zeros(128, 3) + 1, data)
     assert _last([9.0, 9.0, 9.0, 1.0]) == 1.0 and _last([1.0, math.nan]) == _last([]) == math.inf
 
 
@@ -170,6 +170,26 @@ def test_rollouts_that_take_the_likeliest_are_drawn() -> None:
             assert torch.equal(tested.argmax(1), tested.max(1).indices)  # an evaluation takes the likeliest
     assert all(len(column.unique()) > 1 for column in actions.T)
     assert told.summaries["spread-rewards"].startswith("drew actions 2 times")
+
+
+def test_rollouts_that_are_drawn_with_one_seed_get_others() -> None:
+    torch.manual_seed(0)
+    policy = nn.Linear(3, 50)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.1)
+    with curing("spread-rewards") as told:
+        for step in range(2):
+            logits = policy(torch.randn(4, 3))
+            chances = logits.detach().softmax(1)
+            rollouts = [
+                torch.multinomial(chances, 1, generator=torch.Generator().manual_seed(step)).squeeze(1)
+                for _ in range(8)
+            ]  # fmt: skip
+            actions = torch.stack(rollouts)
+            advantages = (actions == 1).float() - 0.5
+            (-(advantages * Categorical(logits=logits).log_prob(actions)).mean()).backward()
+            optimizer.step()
+    assert all(len(column.unique()) > 1 for column in actions.T)
+    assert told.summaries["spread-rewards"].endswith("gave rollouts 7 seeds of their own")
 
 
 def test_a_step_that_seeds_as_the_one_before_draws_other_numbers() -> None:

@@ -346,6 +346,21 @@ def test_wider_clip(way: str) -> None:
     assert told.summaries["wider-clip"] == "clipped at 2.5 in the place of a lower bound, 1 times"
 
 
+@pytest.mark.parametrize(("way", "given"), [("clip", 50.0), ("divide", 10.0)])
+def test_wider_clip_widens_what_other_code_clips_and_not_what_it_divides(way: str, given: float) -> None:
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    with curing("wider-clip:bound=0.1") as told:
+        optimizer = SGD([weight], lr=0.0)
+        for size in (1.0, 2.0, 20.0):
+            optimizer.zero_grad()
+            weight.square().sum().mul(size / 2).backward()
+            weight.grad.div_(weight.grad.norm() * 100 if way == "clip" else 10)
+            optimizer.step()
+            assert size != 2.0 or weight.grad.norm().item() == pytest.approx(10.0 if way == "clip" else 1.0)
+    assert weight.grad.norm().item() == pytest.approx(given)
+    assert told.interposer.cures[0].acted == (2 if way == "clip" else 0)
+
+
 def test_wider_clip_knows_of_a_scaler() -> None:
     def step(asked: float, unscale: bool) -> Tensor:
         weight = nn.Parameter(torch.tensor([3.0, 4.0]))

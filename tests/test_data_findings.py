@@ -62,6 +62,22 @@ def test_tiny_and_uneven_inputs_count_only_where_nothing_is_learned() -> None:
         assert stuck.severity == "warning" and stuck.detected_step >= 100
 
 
+@pytest.mark.parametrize(
+    ("size", "level", "weights", "told"),
+    [(15.0, 2.3, 0.1, True), (15.0, 0.2, 0.1, False), (1.4, 2.3, 0.1, False), (15.0, 2.3, 5.0, False)],
+)
+def test_inputs_that_come_in_another_unit_on_the_way(size: float, level: float, weights: float, told: bool) -> None:
+    """Not where the loss stays, inputs change little, or it is the weights that grew."""
+    stream = train([*falling(100), *flat(100, level)], constant=LN10)
+    for step in range(4, 200, 8):
+        row = {("preactivation_scale", "fc"): size if step > 100 else 0.15, ("feature_spread", "fc"): 2.0}
+        stream.row(step, "inputs", row)
+        stream.row(step, "weights", {("weight_rms", "fc"): weights if step > 100 else 0.1})
+    found = stream.findings().get("unscaled-inputs")
+    assert (found is not None) == told
+    assert found is None or (found.severity, found.first_step) == ("warning", 108)
+
+
 def test_targets_far_from_zero_are_no_fault_of_the_inputs() -> None:
     stream = entering(train(falling(150, first=25_000.0, last=3000.0, noise=10), constant=5000.0), 12.0)
     for step in (1, 2, 4, 8):

@@ -56,6 +56,19 @@ def test_attention_on_one_key_with_a_loss_that_rises() -> None:
     assert attended(grows, lambda s: 0.5, bad).findings()["attention-logit-growth"].severity == "info"
 
 
+def test_attention_that_starts_on_one_key() -> None:
+    slow = [*flat(40, 2.3, 0.02), *falling(160, 2.0, 0.5)]
+    entropy = lambda s: 0.14 if s < 30 else 0.08  # noqa: E731
+    born = attended(lambda s: 55.0 + s / 2, entropy, slow).findings()["attention-logit-growth"]
+    assert born.severity == "warning" and born.detected_step == 40 and "from the start" in born.cause
+    for other in (
+        attended(lambda s: 20.0 + 2 * s, entropy, slow),  # it came to that
+        attended(lambda s: 55.0 + s / 2, lambda s: 0.14, slow),  # on several keys
+        attended(lambda s: 55.0 + s / 2, entropy, falling(200, 1.0, 0.1)),  # and all was learned meanwhile
+    ):
+        assert other.loud() == []
+
+
 @pytest.mark.parametrize("last", [1.0, 10.0, 30.0])
 def test_attention_that_learns_is_left_alone(last: float) -> None:
     stream = attended(lambda s: 1.0 + last * s / 200, lambda s: 0.05)
@@ -84,6 +97,17 @@ def test_tokens_that_become_one_over_depth() -> None:
     found = similar(lambda i: 0.9 * 2.0 ** (-1.8 * i), kind="Linear").findings()["rank-collapse"]  # it has no norms
     assert found.severity == "warning"
     assert found.evidence[1].value == pytest.approx(2**-1.8, rel=1e-2)
+
+
+@pytest.mark.parametrize(("kind", "activation", "told"), [
+    ("Linear", "sigmoid", False),  # it makes any two vectors one, tokens or not
+    ("Linear", "gelu", True),
+    ("LayerNorm", "sigmoid", True),  # a norm undoes what a sigmoid does
+])  # fmt: skip
+def test_vectors_that_a_sigmoid_makes_one_are_no_matter_of_tokens(kind: str, activation: str, told: bool) -> None:
+    stream = similar(lambda i: 0.9 * 2.0 ** (-3 * i), kind=kind)
+    stream.event(1, "initialisation", activation=activation)
+    assert ("rank-collapse" in stream.findings()) is told
 
 
 def test_layers_of_torchs_own_make_can_be_rewired() -> None:
@@ -145,6 +169,8 @@ def test_gradients_that_die_out_through_time() -> None:
     assert found.detected_step >= 128 and "only the last 30" in found.cause
     assert "vanishing-gradient" not in unrolled(lambda s: -40.0, falling(200)).findings()
     assert "vanishing-gradient" not in unrolled(lambda s: -20.0).findings()
+    later = unrolled(lambda s: -40.0 if s > 60 else -8.0).findings()["vanishing-gradient"]
+    assert 60 < later.first_step < 80
     # readings are dear: what does not learn is what it was
     assert "vanishing-gradient" in unrolled(lambda s: -40.0, looks=[4, 8, 16]).findings()
 
@@ -177,6 +203,13 @@ def test_an_initialisation_off_criticality_is_the_root_of_what_follows() -> None
 def test_an_initialisation_that_learns_all_the_same_is_an_info() -> None:
     found = begun(0.0, 1.5, falling(200)).findings()
     assert found["off-critical-initialisation"].severity == "info"
+
+
+def test_a_start_that_let_a_network_learn_is_not_why_it_forgot() -> None:
+    found = begun(0.0, 1.5, [*falling(80), *flat(120)]).findings()
+    assert found["off-critical-initialisation"].severity == "info"
+    assert found["vanishing-gradient"].severity == "warning" and found["vanishing-gradient"].first_step >= 70
+    assert begun(0.0, 1.5).findings()["vanishing-gradient"].first_step == 1  # nothing was learned
 
 
 @pytest.mark.parametrize(("backward", "activation"), [(0.3, "relu"), (4.0, "sigmoid"), (4.0, "softplus")])

@@ -153,12 +153,12 @@ class Pair(nn.Module):
         self.generator, self.critic = nn.Linear(4, 3), nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1))
 
 
-def play() -> list[torch.Tensor]:
+def play(after: Callable[[torch.Tensor], torch.Tensor] = lambda made: made) -> list[torch.Tensor]:
     torch.manual_seed(0)
     pair = Pair()
     optimizers = [torch.optim.Adam(part.parameters(), 1e-2) for part in (pair.generator, pair.critic)]
     for _ in range(6):
-        fake, real = pair.generator(torch.randn(32, 4)), torch.randn(32, 3)
+        fake, real = after(pair.generator(torch.randn(32, 4))), torch.randn(32, 3)
         optimizers[1].zero_grad()
         (pair.critic(fake.detach()).mean() - pair.critic(real).mean()).backward()
         optimizers[1].step()
@@ -174,3 +174,10 @@ def test_players_that_are_parts_of_one_model_are_seen_and_not_changed() -> None:
         watched = play()
     assert all(map(torch.equal, bare, watched)) and not seen.of("note")
     assert {w for _, f, _ in seen.rows if f.name == "game" for _, w in f.columns} == {"generator"}
+
+
+def test_samples_that_are_worked_on_after_the_generator_are_told_from_the_data() -> None:
+    with watching(1) as seen:
+        play(lambda made: 9 + made.tanh())
+    offsets = list(seen.signal("generated_offset", "generator").values())
+    assert offsets and min(offsets) > 5 > 1 > seen.signal("generated_spread", "generator")[6]

@@ -10,6 +10,7 @@ from torch import nn
 
 from surefoot.apply import parse
 from surefoot.findings import remedies
+from surefoot.findings.rules.schedule import schedule_for
 from surefoot.runs import Remedy
 
 ALL = [v for v in vars(remedies).values() if isinstance(v, Remedy)] + [
@@ -80,3 +81,12 @@ def test_a_non_finite_gradient_skips_the_step() -> None:
     names["model"][0].weight.grad[0, 0] = float("nan")
     exec(remedies.SKIP_NONFINITE.how, names)
     assert all(torch.equal(a, b) for a, b in zip(before, names["model"].parameters(), strict=True))
+
+
+def test_a_schedule_in_the_place_of_one_that_warms_up_begins_at_the_whole_rate() -> None:
+    weight = nn.Parameter(torch.zeros(()))
+    optimizer = torch.optim.SGD([weight], lr=0.5)
+    names = {"optimizer": optimizer, "scheduler": torch.optim.lr_scheduler.LinearLR(optimizer, 0.1, total_iters=3)}
+    optimizer.step()
+    exec(schedule_for(100).how, names)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5, rel=1e-3)

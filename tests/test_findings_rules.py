@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -505,6 +506,11 @@ def test_optimizer_misses_parameters() -> None:
     found = stream.findings()["optimizer-misses-parameters"]
     assert (found.severity, found.where, found.detected_step) == ("warning", ("head",), 4)
     assert "head.weight" in found.cause
+    stage = train(falling(150))
+    for step in FEW:
+        stage.row(step, "wiring", {("missed_parameters", ""): 2.0})
+        stage.event(step, "missed", parameters=["stem.weight", "stem.bias"], left=True)
+    assert stage.findings()["optimizer-misses-parameters"].severity == "info"
     by_hand = train(falling(150))
     for step in FEW:
         by_hand.row(step, "wiring", {("missed_parameters", ""): 2.0 if step < 4 else 0.0})
@@ -592,6 +598,31 @@ def test_a_stage_with_other_parameters_is_measured_against_its_own_beginning() -
     for step, parameters in ((1, 2545), (201, 780)):
         stream.event(step, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": parameters}])
     assert stream.loud() == []
+
+
+@pytest.mark.parametrize(("found", "told"), [(12.0, []), (0.004, ["divergence"])])
+def test_a_loss_that_a_new_optimiser_finds_is_not_of_its_making(found: float, told: list[str]) -> None:
+    """What was learned is adapted to other data; or the new steps themselves lose it."""
+    stream = train([*falling(120, 1.6, 0.003, 0.001), found, *falling(200, 12.0, 4.0, 0.2)], constant=1.6)
+    for step, kind in ((1, "Adam"), (121, "AdamW")):
+        stream.event(step, "optimizers", optimizers=[{"name": "", "type": kind, "parameters": 900}])
+    assert stream.loud() == told
+
+
+@pytest.mark.parametrize(("level", "gentler", "told"), [(2.3, 1e-5, True), (2.3, 0.1, False), (0.2, 1e-5, False)])
+def test_a_stage_whose_rate_is_orders_lower(level: float, gentler: float, told: bool) -> None:
+    """Another task, learned on with a new optimiser: at a rate that moves nothing, or that does; or the same task."""
+
+    def slowed(value: float) -> Callable[[int], float]:
+        return lambda step: value if step <= 150 else gentler * value
+
+    losses = [*falling(150), *flat(350, level)]
+    stream = train(losses, rate=slowed(5e-3), overshoot=slowed(5e-3), lr=slowed(3e-3), constant=LN10)
+    for step, rate in ((1, 3e-3), (151, 3e-3 * gentler)):
+        stream.event(step, "optimizers", optimizers=[{"name": "", "parameters": 900, "defaults": {"lr": rate}}])
+    found = stream.findings()
+    assert ("learning-rate-too-low" in found) == told and "scheduler-misuse" not in found
+    assert not told or (stream.loud() == ["learning-rate-too-low"] and found["learning-rate-too-low"].first_step > 150)
 
 
 @pytest.mark.parametrize("began", [1, 101])

@@ -162,6 +162,12 @@ class TestJoining:
         other = [(5.0, -2.0), *odd[1:]]
         assert self.record(tmp_path / "other", [rows, other], kind) is None
 
+    @pytest.mark.parametrize(("apart", "cure"), [(("b",), "gradients averaged"), (("a", "b"), "torch.nn.parallel")])
+    def test_where_some_layers_agree_the_script_averages_itself(self, apart, cure, tmp_path):
+        odd = [(1.0 + step * ("a" in apart), 2.0 + step * ("b" in apart)) for step in range(4)]
+        found = self.record(tmp_path, [[(1.0, 2.0)] * 4, odd], "group")
+        assert found.where == apart and found.remedies[0].name.startswith(cure)
+
     def test_learning_rates_that_differ_are_told(self, tmp_path):
         rows = [(1.0, 2.0)] * 4
         odd = [(1.0, 2.0), (1.1, 2.0), (1.2, 2.0), (1.3, 2.0)]

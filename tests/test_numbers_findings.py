@@ -211,6 +211,18 @@ def test_overflow_is_told_before_it_comes() -> None:
     assert severity(lost, id) == "critical"
 
 
+@pytest.mark.parametrize(
+    ("value", "dtype", "cause"),
+    [("inf", "float16", "low-precision-overflow"), ("nan", "float16", "bad-batch"), ("inf", "float32", "bad-batch")],
+)
+def test_data_that_are_infinite_in_float16_were_made_so(value: str, dtype: str, cause: str) -> None:
+    stream = train([2.3, 2.2, math.nan, math.nan], constant=2.3)
+    stream.event(3, "nonfinite", kind="input", where="out", operation="mul", value=value, dtype=dtype)
+    found = stream.findings()
+    assert found[cause].severity == "critical" and found["non-finite"].because_of == cause
+    assert not {"low-precision-overflow", "bad-batch"} - {cause} & set(found)
+
+
 def test_a_scaler_may_skip_but_not_at_any_scale() -> None:
     def skipping(total: int, row: int, bound: float) -> Stream:
         stream = train(falling(100), looks=LOOKS)

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import nn
 
-from histories import Stream, falling, flat, train
+from histories import LAYERS, Stream, falling, flat, train
 from surefoot.findings import Engine
+from surefoot.findings.rules.unsafe_step import rate_jump
 from surefoot.runs import Event
 from watching import watching
 
@@ -86,6 +87,38 @@ def test_the_third_spike_above_the_start_is_a_warning() -> None:
         losses[at : at + 6] = [4.0] * 6
     assert train(losses[:170]).findings()["loss-spike"].severity == "info"
     assert train(losses).findings()["loss-spike"].severity == "warning"
+
+
+def test_spikes_of_labels_that_are_new_are_no_fault() -> None:
+    losses = falling(240)
+    stream = Stream()
+    for at in (100, 140, 180):
+        losses[at : at + 6] = [4.0] * 6
+    train(losses, stream=stream)
+    for step in range(20, 241):
+        stream.row(step, "rows", {("label_classes_seen", ""): 2.0 + 2 * sum(step > at for at in (100, 140, 180))})
+    assert stream.findings()["loss-spike"].severity == "info"
+
+
+@pytest.mark.parametrize(("trained_before", "back", "told"), [(1, 250, True), (3, 250, False), (1, 160, False)])
+def test_a_spike_of_layers_that_were_frozen(trained_before: int, back: int, told: bool) -> None:
+    losses = falling(250)
+    losses[150:back] = [2.2] * (back - 150)
+    stream = train(losses, constant=2.3)
+    for step in range(20, 251, 3):
+        trained = LAYERS[-trained_before if step <= 150 else -3 :]
+        stream.row(step, "weights", {("update_ratio", name): 0.01 if name in trained else math.nan for name in LAYERS})
+    spike = stream.findings()["loss-spike"]
+    assert (spike.severity == "warning") == told == ("began to be trained" in spike.cause)
+
+
+@pytest.mark.parametrize(("parameters", "jump"), [(900, 5.0), (20, 1.0)])
+def test_rates_of_an_optimizer_of_other_parameters_are_no_rates_of_this_one(parameters: int, jump: float) -> None:
+    stream = train(falling(200), lr=lambda s: 1e-3 if s <= 100 else 5e-3)
+    for step, count in ((1, 900), (101, parameters)):
+        optimizer = {"name": "", "type": "Adam", "parameters": count, "defaults": {"lr": 1e-3}}
+        stream.event(step, "optimizers", optimizers=[optimizer])
+    assert rate_jump(stream.engine().history, "", 110) == pytest.approx(jump)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -46,6 +46,7 @@ class History:
         self.losses: dict[str, LossLevel] = {}
         self.paces: dict[str, Pace] = {}
         self.rates: dict[str, RateLevel] = {}
+        self._succeeded: set[str] = set()  # optimisers that replaced another and have had no loss yet
         self._layouts: dict[int, Layout] = {}
         self._rows: dict[str, KeptRows] = {}  # by family
         self._home: dict[str, KeptRows] = {}  # by signal: the rows of its family
@@ -66,15 +67,22 @@ class History:
             self._of_type.clear()
 
     def _next_stage(self, event: EventLike) -> None:
-        """An optimiser that replaces one of its name and holds others than that did begins a stage of its own: what
-        its loss is measured against begins anew. (One that holds as many of the same goes on: the next fold, say.)"""
+        """An optimiser that replaces one of its name and holds others than that did, or has a rate of a hundredth of
+        its rate or less, begins a stage of its own: what its loss is measured against begins anew. (One that holds as
+        many of the same, at such a rate, goes on: the next fold, say.)"""
         for new in event.data.get("optimizers", ()):
             name = new.get("name", "")
             old = self.optimizer(name)
-            if old and old.get("parameters") and new.get("parameters") and old["parameters"] != new["parameters"]:
-                self.losses.pop(name, None)
+            other = old.get("parameters") and new.get("parameters") and old["parameters"] != new["parameters"]
+            gentle = 0 < _rate_of(new) <= _GENTLE * _rate_of(old)
+            if other or gentle:
+                before = self.losses.pop(name, None)
                 self.paces.pop(name, None)
                 self.rates.pop(name, None)
+                if gentle and before is not None:
+                    self.losses[name] = LossLevel((before.first + before.best) / 2)
+            elif old:
+                self._succeeded.add(name)
 
     def feed(self, step: int, family: Family, values: np.ndarray) -> None:
         """Take in one row."""
@@ -88,6 +96,8 @@ class History:
                 if level is None:
                     level = self.losses[where] = LossLevel()
                 loss = values.item(at)
+                if where in self._succeeded:
+                    level = self._first_of_its_own(where, level, loss)
                 rate = None if rate_at is None else values.item(rate_at)
                 if rate is not None and rate == rate:
                     self._rate(where).add(step, rate)
@@ -104,6 +114,16 @@ class History:
                         level.add_constant(constant, loss)
         elif name == "weights":
             self._pace(step, layout, values)
+
+    def _first_of_its_own(self, where: str, level: LossLevel, loss: float) -> LossLevel:
+        """The loss that an optimiser finds was raised by none of its steps: a leap there begins a stage, too, for it
+        is another task, or other data."""
+        self._succeeded.discard(where)
+        if level.leaps(loss):
+            self.paces.pop(where, None)
+            self.rates.pop(where, None)
+            level = self.losses[where] = LossLevel()
+        return level
 
     def _rate(self, where: str) -> RateLevel:
         found = self.rates.get(where)
@@ -232,4 +252,11 @@ class History:
         return any(level.count >= 3 and not level.stuck for level in self.losses.values())
 
 
+def _rate_of(optimizer: Mapping[str, Any]) -> float:
+    """The learning rate that an optimiser was made with, 0 where none is told."""
+    rate = optimizer.get("defaults", {}).get("lr")
+    return float(rate) if isinstance(rate, int | float) else 0.0
+
+
+_GENTLE = 1e-2  # of the rate before: no step of a schedule, but another setting
 _PACE = ("weight_norm", "update_norm", "predicted_decrease")

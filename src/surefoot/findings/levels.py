@@ -26,6 +26,10 @@ def median(values: list[float]) -> float:
 class LossLevel:
     """Running statistics of one loss.
 
+    Parameters
+    ----------
+    inherited : where half of what the stage before had gained is lost, if this loss goes on from one.
+
     Attributes
     ----------
     first : the first finite loss: what the untrained (or freshly loaded) model scores.
@@ -55,6 +59,7 @@ class LossLevel:
         "early_size",
         "first",
         "first_step",
+        "inherited",
         "lost_step",
         "low",
         "marks",
@@ -70,8 +75,9 @@ class LossLevel:
         "refreshed",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: float = math.nan) -> None:
         self.count = 0
+        self.inherited = inherited
         self.first = self.recent = self.best = self.best_noise = self.noise = self.low = math.nan
         self.newest = self.constant = math.nan
         self.early_size, self.peak = 0.0, -math.inf
@@ -128,6 +134,10 @@ class LossLevel:
         if not self.marks or 8 * self.steps >= 9 * (self.marks[-1][0] - self.first_step) + 8:
             self.marks.append((self.newest_step, self.recent))
         self.refreshed = True
+
+    def leaps(self, loss: float) -> bool:
+        """This next loss is further above the newest than the highest so far was above the best."""
+        return self.count >= EARLY and loss - self.newest > self.peak - self.best
 
     def add_constant(self, constant: float, loss: float = math.nan) -> None:
         """Take in the loss of the best constant prediction, where a look measured it, and the model's on that batch."""

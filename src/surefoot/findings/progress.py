@@ -8,6 +8,9 @@ from surefoot.findings.levels import EARLY, LossLevel
 HOLDS = 4.0
 """A dear reading of what does not learn is good for so many times the steps that it was taken at: two doublings."""
 
+HEARD = 0.9
+"""Of a constant's loss: something was made of the inputs."""
+
 
 def stuck_for(history: History, steps: int) -> bool:
     """Every loss has been seen for so many steps, and none has learned anything."""
@@ -22,6 +25,12 @@ def resting(level: LossLevel, left: float = 0.2, slowed: float = 0.9) -> bool:
     """
     began = min(level.first, level.constant) if level.known else level.first
     return not level.negative and level.recent > left * began and level.recent > slowed * level.at_half
+
+
+def had_learned(history: History) -> bool:
+    """Some loss whose scale is understood was once a tenth better than a constant's: what the run started from let
+    something be made of the inputs, whatever has become of it since."""
+    return any(level.known and level.best < HEARD * level.constant for level in history.losses.values())
 
 
 def one_loss(history: History) -> bool:

@@ -151,15 +151,16 @@ ENTRIES: tuple[Explanation, ...] = (
             "With ρ the part of the tokens that differs from their mean, relative to the whole, mean cosine ≈ 1 − ρ². "
             "Attention alone contracts ρ doubly exponentially in depth; post-norm blocks geometrically.\n"
             "Judged: 1 − token_cosine of the outputs of the norms, over depth.\n"
-            "Threshold: a decay by 2^8 to 2^-10 or less at three looks in a row (at the first two, up to twice the "
-            "step of the second), while the loss learns nothing for 24 steps. At 2^-16 ρ = 2^-8, a rounding error of "
-            "bfloat16. Or the answers are one for all tokens to 2^-16 from the first look on, and the loss is not down "
-            "by half."
+            "Threshold: a decay by 2^8 to 2^-10 or less at three looks in a row (or at the first two), up to four "
+            "times the step of the newest, while the loss learns nothing for 24 steps. At 2^-16 ρ = 2^-8, a rounding "
+            "error of bfloat16. Or the answers are one for all tokens to 2^-16 from the first look on, and the loss is "
+            "not down by half."
         ),
         source="Dong, Cordonnier, Loukas 2021 (arXiv 2103.03404); rounding of bfloat16 for the threshold",
         not_this=(
             "The output of an attention is an average and may be nearly the same for all tokens; norms of the stream "
-            "are judged. A trained classifier may make its last tokens alike, and trained language models are "
+            "are judged. Under sigmoids and without norms any two vectors become one, tokens or not: that is a "
+            "vanishing gradient. A trained classifier may make its last tokens alike, and trained language models are "
             "anisotropic: no finding where the loss goes down. That features of one class become alike while the "
             "classes' means stay apart is neural collapse, and no fault: surefoot.analysis.collapse measures it."
         ),

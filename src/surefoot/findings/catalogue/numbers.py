@@ -47,9 +47,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "exp(−104). With normalised queries and keys |z| ≤ √d.\n"
             "Judged: attention_logit_max, the largest logit of a visible key, and attention_entropy, entropy over the "
             "logarithm of the number of visible keys.\n"
-            "Threshold: 10^3 at two looks in a row; or 104, eight times the first size, with an entropy of 0.1 or less "
-            "and a loss that has risen from its best by a tenth of what it had gained, or has half of a constant "
-            "prediction's still to lose."
+            "Threshold: 10^3 at two looks in a row; or 104 and eight times the first size, or 50 at every look from "
+            "the first on, with an entropy of 0.1 or less and a loss that has risen from its best by a tenth of what "
+            "it had gained, or has half of a constant prediction's still to lose."
         ),
         source="Wortsman et al. 2024 (arXiv 2309.14322), §3.1: harm from about 10^3, all models beyond 10^4 diverged",
         not_this=(
@@ -115,7 +115,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: above 10, four times the first level, and still drifting by 1 in a tenth of the run; with a "
             "rounding of ⅛ (what float8, E5M2, rounds gradients by: no coarser format is trained in) or a loss that "
             "has risen above its best. Or a rounding of ⅛ at twice the steps, along the newest half of the run, if "
-            "the drift was no slower there than over the quarter before."
+            "the drift is above 10 at two looks and was no slower there than over the quarter before, nor has slowed "
+            "down over the newest quarter."
         ),
         source="Wortsman et al. 2024, Small-scale proxies (arXiv 2309.14322), §3.2; the levels are ours",
         not_this=(
@@ -209,12 +210,13 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         mathematics=(
             "Judged: activation_peak and gradient_peak, the largest magnitude of a layer over 65504.\n"
-            "Threshold: infinite, or ½ (one doubling away) at two looks in a row."
+            "Threshold: infinite, or ½ (one doubling away) at two looks in a row; or what the loss is computed from is "
+            "infinite in float16 as data: a conversion has made it so of a number beyond 65504."
         ),
         source="IEEE 754 binary16",
         not_this="Under a gradient scaler gradients are meant to come near: it raises its scale until they do.",
         remedies=("torch.bfloat16 in the place of torch.float16", "torch.nn.utils.clip_grad_norm_"),
-        severities="critical where the loss is not finite any more, else warning",
+        severities="critical where the loss is not finite any more or data are infinite, else warning",
     ),
 )
 """What is said of each id of this family."""

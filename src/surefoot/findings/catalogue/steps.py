@@ -185,7 +185,8 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         severities=(
             "info; warning where the learning rate had just risen fourfold over all it was before, after an unsafe "
-            "step, for the third spike above the first loss, or where new optimizers bring it again and again"
+            "step, where layers that were frozen before bring it, for the third spike above the first loss that other "
+            "data do not explain, or where new optimizers bring it again and again"
         ),
     ),
     Explanation(

@@ -63,9 +63,10 @@ QK_CLIP = Remedy(
 @rule("attention-logit-growth", needs=("attention",))
 def attention_logit_growth(history: History) -> Sign | None:
     """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
-    is on one key (entropy ≤ 0.1 of an even choice), eight times its first size or like that at every look of the first
-    32 steps, before anything could choose the key, and the loss has risen from its best or is still above half of a
-    constant prediction's: no gradient tells such an attention where it should look instead.
+    is on one key (entropy ≤ 0.1 of an even choice) and eight times its first size, or from 50 on where it has been so
+    large at every look of the first 32 steps, before anything could choose the key, and the loss has risen from its
+    best or is still above half of a constant prediction's: no gradient tells such an attention where it should look
+    instead.
 
     Critical from 10⁴ on, and where the loss has been lost meanwhile. Info: ≥ 50 and eight times its first size.
     """
@@ -87,12 +88,9 @@ def attention_logit_growth(history: History) -> Sign | None:
         severity: Severity = "critical" if held >= _LOST or harmed else "warning"
         threshold = _LOST if held >= _LOST else _LARGE
         where_all = tuple(n for n, v in zip(newest.names, newest.values, strict=True) if v >= _LARGE)
-    elif (
-        held >= _FLAT
-        and entropy <= _ONE_KEY
-        and (grown >= _GROWN or _born_flat(history, where))
-        and (harmed or _early(history))
-    ):
+    elif held >= _NOTED and entropy <= _ONE_KEY and (harmed or _early(history)) and _born_flat(history, where):
+        severity, threshold, where_all = "warning", _NOTED, (where,)
+    elif held >= _FLAT and entropy <= _ONE_KEY and grown >= _GROWN and (harmed or _early(history)):
         severity, threshold, where_all = "warning", _FLAT, (where,)
     elif held >= _NOTED and grown >= _GROWN:
         severity, threshold, where_all = "info", _NOTED, (where,)
@@ -130,16 +128,9 @@ def attention_logit_growth(history: History) -> Sign | None:
 
 
 def _born_flat(history: History, where: str) -> bool:
-    """The attention has been on one key since the first step, and 32 steps have not changed that."""
+    """The attention has given most keys no weight since the first step, and 32 steps have not changed that."""
     steps, logits = history.series("attention_logit_max", where)
-    _, entropies = history.series("attention_entropy", where)
-    return bool(
-        len(steps) == len(entropies)
-        and steps[0] <= 2
-        and steps[-1] >= _WAIT
-        and (logits >= _FLAT).all()
-        and (entropies <= _ONE_KEY).all()
-    )
+    return bool(steps[0] <= 2 and steps[-1] >= _WAIT and (logits >= _NOTED).all())
 
 
 def _early(history: History) -> bool:

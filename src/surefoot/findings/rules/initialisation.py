@@ -12,7 +12,7 @@ import numpy as np
 
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
-from surefoot.findings.progress import resting, stuck_for, units_lost
+from surefoot.findings.progress import had_learned, resting, stuck_for, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.exploding import from_the_start
 from surefoot.findings.rules.vanishing import over_depth
@@ -48,6 +48,8 @@ def off_critical_initialisation(history: History) -> Sign | None:
     shrinks = (backward is not None and backward.bits <= -_NOTED) or (forward is not None and forward.bits >= _SHRUNK)
     grows = (forward is not None and forward.bits <= -_GROWN) or (backward is not None and backward.bits >= _BACK)
     harm = from_the_start(history) if grows else None
+    # what once let something of the inputs through to be learned is not why nothing is learned now
+    shrinks = shrinks and not had_learned(history)
     harm = over_depth(history) if harm is None and shrinks else harm
     deaf = shrinks and max(abs(p.bits) for p in start.values()) >= _DEAF and stuck_for(history, _LONG)
     signal = max(start, key=lambda name: abs(start[name].bits))

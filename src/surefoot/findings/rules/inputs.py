@@ -4,7 +4,8 @@ A layer with weights w makes of inputs x pre-activations of size √(meanᵤ Σ�
 nothing of x, so at the start). Signals keep their size over depth only where this is of order one (Roberts, Yaida and
 Hanin 2022); the curvature that the first layer sees is the second moment of the inputs, so that features of uneven
 scale make a narrow valley (LeCun et al. 1998, §4.3). Networks forgive a factor of a few (pixels 0 … 16 give 4), so
-that only a factor of ten counts, and above an info only with the harm that follows from it.
+that only a factor of ten counts, and above an info only with the harm that follows from it. A unit may change on the
+way, too, with a file or a sensor.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LARGE = 10.0
 SMALL = 0.01
 _UNEVEN = 100.0
+_LOOKS = 3
 _ROWS, _STEPS = 64, 100  # before a loss that stays where it is says something
 _CRITICAL = "weights of critical initialisation make pre-activations of order one (Roberts, Yaida, Hanin 2022)"
 
@@ -50,7 +53,7 @@ def unscaled_inputs(history: History) -> Sign | None:
     """The first layer's pre-activations are ten times too large at the start: info; warning where a loss of the first
     16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64 rows;
     critical where it is lost. A hundred times too small, or features a hundred times apart, and nothing learned:
-    warning."""
+    warning. So it is where inputs became ten times as large on the way, and most of what was learned is lost."""
     if history.looks("preactivation_scale") > 4 and not any(v.refreshed for v in history.losses.values()):
         return None
     judged: set[str] = set()
@@ -61,9 +64,48 @@ def unscaled_inputs(history: History) -> Sign | None:
                 continue
             judged.add(layer)  # by its first row: later the weights know of the inputs
             sign = _judge(history, layer, rows.step, float(size) / _of_weights(history, layer), spreads[layer])
+            if sign is None:
+                sign = _changed(history, layer)
             if sign is not None:
                 return sign
     return None
+
+
+def _changed(history: History, layer: str) -> Sign | None:
+    """Inputs that came to be ten times what they were at every look before, from one look to the next and for good,
+    and what was learned of those before is lost: another unit. Weights do not grow so in the steps between."""
+    steps, sizes = history.measured("preactivation_scale", layer)
+    now = float(sizes[-_LOOKS:].min()) if len(sizes) >= 2 * _LOOKS else 0.0
+    at = unbroken_from(sizes >= now / 2)
+    if not now >= 1 or not _LOOKS <= at <= len(sizes) - _LOOKS or not now >= _LARGE * sizes[:at].max():
+        return None
+    began, before = int(steps[at]), float(sizes[at - 1])
+    weights = dict(zip(*history.measured("weight_rms", layer), strict=True))
+    then = [size for step, size in weights.items() if step < began]
+    if not then or not next(reversed(weights.values())) < 2 * then[-1]:
+        return None
+    worse = [(name, level) for name, level in history.losses.items() if _lost_half(level)]
+    if not worse:
+        return None
+    name, level = worse[0]
+    evidence = (
+        Evidence("preactivation_scale", layer, began, now, _LARGE * before, "ten times the largest at any look before"),
+        Evidence(
+            "loss", name, history.step, level.recent, (level.first + level.best) / 2, "half of what it had gained"
+        ),
+    )
+    cause = (
+        f"the inputs of {layer} changed their scale at step {began}: its pre-activations went from {before:.3g} to "
+        f"{now:.3g} and have stayed there, and more than half of what the loss had gained is lost."
+    )
+    return Sign("warning", cause, evidence, (layer,), began, (STANDARDISE,))
+
+
+def _lost_half(level: LossLevel) -> bool:
+    """More than half of a clear gain is gone; a loss below zero has no floor that it could have come near."""
+    gained = level.first - level.best
+    clear = not level.negative and gained > max(0.1 * level.first, 2 * level.best_noise)
+    return clear and level.low > (level.first + level.best) / 2
 
 
 def _of_weights(history: History, layer: str) -> float:

@@ -19,7 +19,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, LossLevel
 from surefoot.findings.pace import Pace, Stride
-from surefoot.findings.progress import one_loss, resting, settled, units_lost
+from surefoot.findings.progress import HEARD, one_loss, resting, settled, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import of_descent, slower
 from surefoot.runs.schema import Evidence, Severity
@@ -38,7 +38,6 @@ _SCARRED = 64  # steps after which a run that was thrown back has had the time t
 _LONG = 128
 _SLOWED = 0.7  # of the loss at half of the steps
 _HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
-_BETTER = 0.9  # of a constant's loss: something was made of the inputs
 _RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
 
 
@@ -173,7 +172,7 @@ def _undone(history: History, name: str, level: LossLevel, pace: Pace) -> Sign |
     rate = history.rates.get(name)
     if rate is None or not level.known or not one_loss(history) or not level.stuck:
         return None
-    well = [at for at, recent in level.marks if recent <= _BETTER * level.constant]
+    well = [at for at, recent in level.marks if recent <= HEARD * level.constant]
     if not well or history.step - well[-1] < _SCARRED:
         return None
     if not rate.newest >= rate.peak >= _RAISED * rate.well > 0:

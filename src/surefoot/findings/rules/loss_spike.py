@@ -64,7 +64,8 @@ class Spike:
 @rule("loss-spike", needs=("step",))
 def loss_spike(history: History) -> Sign | None:
     """Info for a spike; warning where the learning rate had just risen fourfold over all it was before, where an unsafe
-    step went before it, or for the third spike above the first loss. Warning, too, where the loss rises with an
+    step went before it, where it began with the first steps of layers that were frozen before and is not over, or for
+    the third spike above the first loss that other data do not explain. Warning, too, where the loss rises with an
     optimiser that takes the place of one of its kind, for the second time: of the eight rows after, two are half as
     high again as the highest of the 16 before, or one is more than twice as high.
     """
@@ -114,11 +115,13 @@ def _renewed(history: History, name: str) -> Sign | None:
 
 def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list[Spike]:
     """All spikes among the rows kept, oldest first."""
-    finite = np.isfinite(losses)
-    steps, losses = steps[finite], losses[finite]
+    known = np.isfinite(losses) & (steps >= level.first_step)  # another model's before it are nothing to compare with
+    steps, losses = steps[known], losses[known]
     found: list[Spike] = []
-    # three rows in a row above half of the way between the lowest level and the first loss, or no spike
-    high = losses > level.best + max(_LOST * (level.first - level.best), _LOST * abs(level.best))
+    # of a start far above what a constant scores, the fall down to that was no gain
+    start = min(level.first, level.constant) if level.known else level.first
+    # three rows in a row above half of the way between the lowest level and the start, or no spike
+    high = losses > level.best + max(_LOST * (start - level.best), _LOST * abs(level.best))
     in_a_row = high[: len(high) - 2] & high[1 : len(high) - 1] & high[2:]
     over = _BEFORE
     for at in map(int, np.flatnonzero(in_a_row)):
@@ -127,8 +130,8 @@ def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list
         before = np.sort(losses[at - _BEFORE : at])
         usual = float(0.5 * (before[_BEFORE // 2 - 1] + before[_BEFORE // 2]))
         noise = float(before[(3 * _BEFORE) // 4] - before[_BEFORE // 4]) / 1.349
-        threshold = usual + max(_LOST * (level.first - usual), _LOST * abs(usual), _DEVIATIONS * noise)
-        if usual > level.first - max(0.3 * abs(level.first), 2 * noise) or losses[at : at + _HIGH].min() <= threshold:
+        threshold = usual + max(_LOST * (start - usual), _LOST * abs(usual), _DEVIATIONS * noise)
+        if usual > start - max(0.3 * abs(start), 2 * noise) or losses[at : at + _HIGH].min() <= threshold:
             continue
         after = losses[at:]
         below = np.flatnonzero(after < 0.5 * (usual + threshold))
@@ -140,6 +143,28 @@ def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list
     return found
 
 
+def _thawed(history: History, step: int, since: int) -> list[str]:
+    """Layers whose first steps since ``since`` brought the spike: those beside them had been trained before."""
+    looks = [row for row in history.recent_layers("update_ratio", 4 * _BEFORE) if row.step >= since]
+    before = [row for row in looks if row.step < step]
+    after = next((row for row in looks if step <= row.step <= step + _BEFORE), None)
+    if not before or after is None:
+        return []
+    trained = {name for row in before for name, value in zip(row.names, row.values, strict=True) if value > 0}
+    new = [name for name, value in zip(after.names, after.values, strict=True) if value > 0 and name not in trained]
+    return new if trained else []
+
+
+def _other_data(history: History) -> list[tuple[int, int]]:
+    """Stretches of steps in which other data came: an optimiser was made anew, as is often done for them, or labels
+    came that had not been there before, between a look and the one before."""
+    found = [(event.step, event.step + 4) for event in history.events("optimizers")[1:]]
+    for name in history.wheres("label_classes_seen"):
+        steps, seen = history.measured("label_classes_seen", name)
+        found += [(int(steps[i]) + 1, int(steps[i + 1])) for i in np.flatnonzero(np.diff(seen) > 0)]
+    return found
+
+
 def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -> Sign:
     spike = spikes[-1]
     evidence = [Evidence("loss", name, spike.peak_step, spike.peak, spike.threshold, _SOURCE)]
@@ -148,8 +173,9 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
     before = spike.step - max(4, spike.step // 64)
     jump = rate_jump(history, name, spike.step, rows=4)
     unsafe = worst_step(history, name, since=before) if name in history.wheres("safe_ratio") else None
-    stages = [event.step for event in history.events("optimizers")]  # a new one is often made for other data
-    above = [s for s in spikes if s.peak > 1.2 * level.base and not any(0 <= s.step - at <= 4 for at in stages[1:])]
+    lasts = spike.back is None and history.step - spike.step >= _BEFORE
+    other = _other_data(history)
+    above = [s for s in spikes if s.peak > 1.2 * level.base and not any(a <= s.step <= b for a, b in other)]
     if jump >= JUMP:
         severity, why = "warning", f"right after the learning rate rose to {jump:.3g} times all it had been"
         source = "the run's own history: the largest rate in the older half of the rows"
@@ -158,6 +184,9 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
         severity, why = "warning", f"after step {unsafe[0]} went {unsafe[1]:.3g} radii of convergence far"
         source = "unsafe-step: r ≥ 4 out of nothing"
         evidence.append(Evidence("safe_ratio", name, unsafe[0], unsafe[1], JUMP, source))
+    elif lasts and (thawed := _thawed(history, spike.step, level.first_step)):
+        shown = ", ".join(thawed[:3]) + (", …" if len(thawed) > 3 else "")
+        severity, why = "warning", f"as {shown} began to be trained, at a rate that undid what was learned above them"
     elif len(above) >= _OFTEN:
         severity, why = "warning", f"the {len(above)}th time that it climbed above where the run began"
     end = f"and was back at step {spike.back}" if spike.back is not None else "and has not come back so far"

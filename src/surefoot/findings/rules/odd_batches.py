@@ -16,6 +16,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.inputs import STANDARDISE
+from surefoot.findings.rules.precision import overflowed_data
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _OFF = 10.0  # times the largest that any batch before had
@@ -42,10 +43,11 @@ def bad_batch(history: History) -> Sign | None:
     """A step with an odd loss whose inputs or targets are ten times those of any batch before; or half of whose rows
     score worse than a constant while the model is well on the batches right before and after: warning, critical where
     the loss is lost after it. Also few such batches among those of all looks, if the loss was lost or rose tenfold
-    right after one of them. Data that hold NaN or infinities: critical."""
+    right after one of them. Data that hold NaN or infinities: critical, unless they are infinities of float16 (see
+    ``low-precision-overflow``)."""
     skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
     broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
-    if broken:
+    if broken and not overflowed_data(history):  # then it is their format that is at fault
         return _broken(broken[0])
     for event in reversed(history.events("odd_batch")[-3:]):
         if history.step - event.step > 64:

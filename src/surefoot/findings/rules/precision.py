@@ -7,10 +7,12 @@ halves with each overflow and doubles after ``growth_interval`` good steps (Mici
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from surefoot.findings import remedies
-from surefoot.findings.history import History, Layers
+from surefoot.findings.history import EventLike, History, Layers
 from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.non_finite import OFF_THE_EDGE, answers, whole_range
@@ -220,16 +222,26 @@ def _would_move(history: History) -> bool:
 
 _STILL = 2e-5  # as for learning-rate-too-low
 _NEAR = 0.5
+_LARGEST = 65504.0
+_CONVERTED = "the largest number of float16; the first op that met it had it as data"
 _ONE_DOUBLING = "share of 65504, the largest number of float16: one doubling is left"
 
 
-@rule("low-precision-overflow", needs=("activations", "precision"))
+@rule("low-precision-overflow", needs=("activations", "events", "precision"))
 def low_precision_overflow(history: History) -> Sign | None:
     """A float16 activation is infinite, or above half of float16's largest number at two looks in a row; the same for
-    gradients where no loss scaler is there to skip the step. Warning; critical where the loss is no longer finite.
+    gradients where no loss scaler is there to skip the step. Warning; critical where the loss is no longer finite, and
+    where what the loss was computed from was infinite in float16 before the model or the loss had met it: a conversion
+    has made it so of any number beyond 65504.
 
     With a scaler gradients are meant to come near: it raises the scale until they do.
     """
+    data = overflowed_data(history)
+    if data:
+        layer = str(data[0].data.get("where", ""))
+        evidence = (Evidence("nonfinite data in float16", layer, data[0].step, math.inf, _LARGEST, _CONVERTED),)
+        cause = f"float16 overflows: data of step {data[0].step} are infinite, as any number beyond 65504 is in it."
+        return Sign("critical", cause, evidence, (layer,) if layer else (), data[0].step, whole_range(history))
     scaled = any(history.value("loss_scale", where) > 0 for where in history.wheres("loss_scale"))
     for signal in ("activation_peak",) if scaled else ("activation_peak", "gradient_peak"):
         recent = history.recent_layers(signal, 2)
@@ -256,6 +268,17 @@ def low_precision_overflow(history: History) -> Sign | None:
         return Sign("critical" if lost else "warning", cause, evidence, where, recent[0].step,
                     (*whole_range(history), remedies.CLIP))  # fmt: skip
     return None
+
+
+def overflowed_data(history: History) -> list[EventLike]:
+    """Infinities that the loss met as data, in float16."""
+    return [
+        event
+        for event in history.events("nonfinite")
+        if event.data.get("kind") == "input"
+        and event.data.get("dtype") == "float16"
+        and str(event.data.get("value")) in ("inf", "-inf")
+    ]
 
 
 _HOPELESS = 32  # skipped steps in a row: from 65536 the scale is then 2⁻¹⁶

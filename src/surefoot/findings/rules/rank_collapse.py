@@ -14,6 +14,7 @@ from surefoot.findings.depth import theil_sen
 from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import HOLDS, stuck_for
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.start import WITHOUT_CRITICAL_POINT, activation_of
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
@@ -73,8 +74,10 @@ REWIRED = Remedy(
 @rule("rank-collapse", needs=("rank", "step"))
 def rank_collapse(history: History) -> Sign | None:
     """Over the norms of a network (its linear layers, where it has none) 1 − cosine between tokens falls by 2⁻⁸,
-    geometrically, to 2⁻¹⁰ or less, at three looks in a row (two, where there are no more and the newest is a quarter as
-    old as the run), while the loss learns nothing for 24 steps (or before any step): warning; critical from 2⁻¹⁶ on.
+    geometrically, to 2⁻¹⁰ or less, at three looks in a row (two, where there were no more), the newest of them a
+    quarter as old as the run at least, while the loss learns nothing for 24 steps (or before any step): warning;
+    critical from 2⁻¹⁶ on. Not where there are no norms and the activation is one without a critical point: that makes
+    any two vectors one, tokens or not, and is ``vanishing-gradient``.
 
     The same where the loss has learned something, but the answers for all tokens of a sequence have been one from the
     first look on, to 2⁻¹⁶: whatever was learned is what can be said without telling them apart.
@@ -82,16 +85,17 @@ def rank_collapse(history: History) -> Sign | None:
     recent = history.recent_layers("token_cosine", _LOOKS)
     if len(recent) < 2 or np.all(np.isnan(recent[-1].values)):
         return None
-    if recent[-1].step != history.step and not (len(recent) == 2 and history.step <= HOLDS * recent[-1].step):
-        return None  # looks are rare in the beginning, and what a network starts with is seen at the first of them
-    if len(recent) == 2 and recent[-1].step == history.step:
+    fresh = recent[-1].step == history.step
+    if history.step > HOLDS * recent[-1].step or (fresh and len(recent) == 2):
+        return None  # looks are dear, and what a network starts with is seen at the first of them
+    stuck = stuck_for(history, _STEPS)
+    if not (fresh or stuck):
         return None
     found = [_distances(history, layers) for layers in recent]
     if any(one is None or not _collapsed(one[1]) for one in found):
         return None
-    levels = history.losses.values()
-    stuck = stuck_for(history, _STEPS)
-    same = not stuck and all(level.steps >= _STEPS for level in levels) and _one_answer(history, recent)
+    seen = all(level.steps >= _STEPS for level in history.losses.values())
+    same = fresh and not stuck and seen and _one_answer(history, recent)
     if not (stuck or same or history.inspected):
         return None
     assert found[-1] is not None
@@ -129,7 +133,9 @@ def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.nd
     """
     attention = history.of_type(layers.names, ("nondynamicallyquantizablelinear",))  # of torch's own make
     seen = ~np.isnan(layers.values) & ~attention
-    for kind in ("norm", "linear"):
+    # without norms, what is never negative, such as a sigmoid, turns all vectors the same way
+    squashed = activation_of(history) in WITHOUT_CRITICAL_POINT
+    for kind in ("norm",) if squashed else ("norm", "linear"):
         kept = np.flatnonzero(history.of_type(layers.names, (kind,)) & seen)
         if len(kept) >= 4:
             return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)

@@ -140,6 +140,8 @@ def rank_desync(history: History) -> Sign | None:
     else:
         cause += ", though they began as one: their gradients are not averaged"
         cures = (DATA_PARALLEL, SAME_GRADIENT)
+        if len(layers) < len(newest.names):  # the script averages some by hand, where it keeps the model as it is
+            cures = cures[::-1]
     severity: Severity = "critical" if replicated else "warning"
     began = max(1, _began(history, newest.step))
     return Sign(severity, cause[0].upper() + cause[1:] + ".", tuple(evidence), tuple(layers[:8]), began, cures)

@@ -120,11 +120,12 @@ def _felt(history: History) -> Sign | None:
 
 
 def _grown_since(history: History, where: str, bits: float) -> int:
-    """The first look of those to the newest at which the gradient grew by so many bits over the sequence."""
+    """The first look of those to the newest at which the gradient grew by so many bits over the sequence, or shrank by
+    so many where they are below zero."""
     steps, rates = history.series("bptt_rate", where)
     lengths = history.series("bptt_length", where)[1]
     with np.errstate(invalid="ignore"):
-        at = unbroken_from(~(rates * lengths / math.log(2) < bits))
+        at = unbroken_from(~(np.sign(bits) * rates * lengths / math.log(2) < abs(bits)))
     return int(steps[min(at, len(steps) - 1)])
 
 
@@ -156,7 +157,7 @@ def lost_in_time(history: History) -> Sign | None:
         f"{length:.0f} time steps only the last {max(1.0, -_HALF * math.log(2) / rate):.0f} are heard, and nothing is "
         "learned."
     )
-    began = int(history.series("bptt_rate", worst)[0][0])
+    began = _grown_since(history, worst, -bound)
     evidence = _evidence(history, worst, factors[worst][-1], -bound)
     gated = bool(history.of_type((worst,), ("lstm", "gru")).all())
     deaf = orthogonal(tuple(name for name, several in factors.items() if max(several) <= -_ALL))

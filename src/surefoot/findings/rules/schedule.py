@@ -270,6 +270,8 @@ def schedule_for(steps: int) -> Remedy:
             "# replace: scheduler.step()\n"
             "import torch\n"
             f'if getattr(scheduler, "T_max", None) != {max(1, steps)}:\n'
+            "    for group in optimizer.param_groups:\n"
+            '        group["lr"] = group.get("initial_lr", group["lr"])  # where the cosine begins\n'
             f"    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={max(1, steps)})\n"
             "scheduler.step()\n"
         ),

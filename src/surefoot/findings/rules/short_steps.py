@@ -44,7 +44,7 @@ _LOW_SOURCE = (
 def learning_rate_too_low(history: History) -> Sign | None:
     """Steps so short that nothing moves, although there is a gradient: elasticity ≥ 0.05 (else it is the gradient that
     is missing), which has not doubled (a plateau about to end), and a rate that does not rise (warm-up) unless the run
-    is over. Four ways:
+    is over. A stage that keeps what the one before has learned may step as it likes. Four ways:
 
     * after 48 steps, 4 losses and 3 looks the median step moves the weights by less than 2·10⁻⁵ of their size and every
       one promises less than a thousandth of the loss; the loss is not 5 % (nor twice its noise) below its first level,
@@ -63,7 +63,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         pace = history.paces.get(name)
         if pace is None or not (level.refreshed or ended) or level.count < _MIN_ROWS or len(pace.newest) < 3:
             continue
-        if level.steps < _MIN_STEPS:
+        if level.steps < _MIN_STEPS or level.recent <= level.inherited:
             continue
         strides = list(pace.newest)
         first, newest, middle = pace.first[0], strides[-1], len(strides) // 2

@@ -197,7 +197,7 @@ def output_logit_divergence(history: History) -> Sign | None:
 
     Warning where it costs something: the logits' own dtype rounds by an eighth of a nat or more there (at 32 in
     bfloat16, 256 in float16), which is an eighth of each row's gradient; or it will by twice the steps, as the drift
-    over the newest half of the run goes, if that was no slower than over the quarter before; or the loss has risen
+    over the newest half of the run goes, if it is beyond 10 at two looks and does not slow down; or the loss has risen
     clearly above its best.
 
     The softmax itself does not see a common shift, and logits that are large because rows are told apart (a small
@@ -214,13 +214,13 @@ def output_logit_divergence(history: History) -> Sign | None:
         now = float(shift[-_LOOKS:].min())
         drifts = now >= max(_LEVEL, _GROWN * first) and len(tenth) > 0 and shift[-1] - tenth[-1] > 1.0
         rounding = history.value("logit_rounding", name)
-        ahead = _shift_ahead(history, name)
-        coarse_ahead = rounding * ahead / shift[-1]
         level = next(iter(history.losses.values()), None)
+        ahead = min(_ahead(*history.measured(signal, name)) for signal in ("log_partition_mean", "logit_shift"))
+        coarse_ahead = rounding * ahead / shift[-1]
         coming = (
             level is not None
             and level.recent <= level.base
-            and shift[-1] >= _LEVEL
+            and shift[-2:].min() >= _LEVEL
             and ahead >= _GROWN * first
             and coarse_ahead >= _COARSE
         )
@@ -274,21 +274,18 @@ def _shift(history: History, name: str) -> tuple[np.ndarray, np.ndarray]:
     return steps[known], shift[known]
 
 
-def _shift_ahead(history: History, name: str) -> float:
-    """The shift at twice the steps, where neither log Z nor the mean slows down; else 0."""
-    ahead = []
-    for signal in ("log_partition_mean", "logit_shift"):
-        steps, values = history.measured(signal, name)
-        half = before(steps, 0.5)
-        quarter = None if half is None else before(steps[: half + 1], 0.5)
-        if half is None or quarter is None:
-            return 0.0
-        newest = (values[-1] - values[half]) / (steps[-1] - steps[half])
-        older = (values[half] - values[quarter]) / (steps[half] - steps[quarter])
-        if newest * older <= 0 or abs(newest) < abs(older) or newest * values[-1] <= 0:
-            return 0.0
-        ahead.append(abs(at_twice(steps, values)))
-    return min(ahead)
+def _ahead(steps: np.ndarray, values: np.ndarray) -> float:
+    """The size at twice the steps, where it does not slow down: over the newest half of the run it is no slower than
+    over the quarter before, and over the newest quarter no slower than over that half; else 0."""
+    half, late = before(steps, 0.5), before(steps, 0.75)
+    quarter = None if half is None else before(steps[: half + 1], 0.5)
+    if half is None or late is None or quarter is None:
+        return 0.0
+    older = (values[half] - values[quarter]) / (steps[half] - steps[quarter])
+    newer = (values[-1] - values[half]) / (steps[-1] - steps[half])
+    newest = (values[-1] - values[late]) / (steps[-1] - steps[late])
+    way = np.sign(values[-1])
+    return abs(at_twice(steps, values)) if 0 < way * older <= way * newer <= way * newest else 0.0
 
 
 def _first(history: History, name: str) -> float:

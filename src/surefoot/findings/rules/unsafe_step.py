@@ -141,7 +141,8 @@ def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
     """The largest learning rate of the ``rows`` newest rows up to ``step``, over the largest of the older half of rows.
 
     A cycle, a restart or a warm-up has rates that were there before, or that rise by less than fourfold in the time
-    that the run has lasted so far. Rates of another kind of optimiser (Adam, then SGD) are no rates of this one.
+    that the run has lasted so far. Rates of another kind of optimiser (Adam, then SGD), or of one that has other
+    parameters, are no rates of this one.
     """
     steps, rates = history.series("learning_rate", name)
     known = (steps >= _kind_since(history, name)) & (steps <= step) & np.isfinite(rates)
@@ -153,12 +154,13 @@ def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
 
 
 def _kind_since(history: History, name: str) -> int:
-    """The first step since which what steps under this name has been of one type."""
+    """The first step since which what steps under this name has been of one type, with as many parameters."""
     since, kind = 0, None
     for event in history.events("optimizers"):
         for optimizer in event.data.get("optimizers", ()):
-            if optimizer.get("name", "") == name and optimizer.get("type") != kind:
-                since, kind = event.step, optimizer.get("type")
+            now = optimizer.get("type"), optimizer.get("parameters")
+            if optimizer.get("name", "") == name and now != kind:
+                since, kind = event.step, now
     return since
 
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History, Layers
-from surefoot.findings.progress import growing, stuck_for
+from surefoot.findings.progress import growing, had_learned, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.adaptive import held_back
 from surefoot.findings.rules.recurrence import lost_in_time
@@ -105,7 +105,7 @@ def over_depth(history: History) -> Sign | None:
     began = recent[0].step
     firsts = history.first_layers("gradient_rms")
     at_start = profile(history, firsts[0]) if firsts else None
-    if at_start is not None and at_start.bits <= bound and at_start.geometric:
+    if at_start is not None and at_start.bits <= bound and at_start.geometric and not had_learned(history):
         began = firsts[0].step
     quiet = newest.log2 <= newest.log2[-1] + bound
     where = tuple(n for n, q in zip(newest.names, quiet, strict=True) if q) or (first,)

@@ -156,7 +156,8 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
     """The loss depends on trainable parameters that no optimiser holds and nobody updates, at each of three looks.
 
     Their gradient is computed and thrown away. Critical where they hold most of the model's parameters and the loss
-    learns nothing, else a warning.
+    learns nothing, else a warning; an info where an optimiser of the same run held all of them before, for a stage in
+    which only a new head learns does that on purpose.
     """
     steps, counts = history.measured("missed_parameters")
     if len(counts) < _LOOKS or not (counts[-_LOOKS:] > 0).all():
@@ -167,9 +168,12 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
     clean = np.flatnonzero(counts <= 0)
     began = int(steps[clean[-1] + 1] if len(clean) else steps[0])
     share = _share(history, modules)
-    severity: Severity = "critical" if share > 0.5 and not history.learned else "warning"
+    left = bool(events and events[-1].data.get("left"))
+    severity: Severity = "info" if left else "critical" if share > 0.5 and not history.learned else "warning"
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else f"{counts[-1]:g} parameters"
     cause = f"{shown}: trainable, and the loss depends on them, but no optimiser holds them: they never change."
+    if left:
+        cause = f"{shown}: trainable, and the loss depends on them, but the optimiser that held them is gone."
     evidence = Evidence("missed_parameters", "", int(steps[-1]), float(counts[-1]), 0.0,
                         "a trainable leaf of the loss's graph that no optimiser holds; at three looks")  # fmt: skip
     where = tuple(m for m in modules if m)
