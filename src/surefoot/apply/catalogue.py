@@ -105,7 +105,7 @@ ENTRIES = (
     ),
     Entry(
         "shuffle",
-        "lets data loaders give training samples in a random order that gave them in their own",
+        "lets data loaders and streams give training samples in a random order that gave them in their own",
         "samples come sorted by their labels",
         "shuffle:Shuffle",
     ),
@@ -117,7 +117,7 @@ ENTRIES = (
     ),
     Entry(
         "match-shapes",
-        "brings predictions (n, 1) and targets (n,) to one shape in torch's loss functions",
+        "brings predictions (n, 1) and targets (n,), or numbers and their weights, to one shape",
         "each prediction is compared with every target",
         "match_shapes:MatchShapes",
     ),
@@ -193,8 +193,8 @@ ENTRIES = (
     ),
     Entry(
         "spread-rewards",
-        "draws actions where the likeliest is taken, gives credit for parts where all or nothing counts, or rewards "
-        "entropy where neither is met",
+        "draws actions where the likeliest is taken, draws rollouts by other seeds where all have one, gives credit "
+        "for parts where all or nothing counts, or rewards entropy where none of these is met",
         "the rewards of a group of rollouts are all the same",
         "spread_rewards:SpreadRewards",
         (Key("coef", 0.1, "weight of the entropy, in the loss's own units", number(0.0), _POSITIVE),),
@@ -356,7 +356,7 @@ ENTRIES = (
     ),
     Entry(
         "wider-clip",
-        "raises the bound of clip_grad_norm_ and clip_grad_value_",
+        "raises the bound of clip_grad_norm_ and clip_grad_value_, and widens what a script clips itself",
         "clipping acts in every step and leaves next to nothing of the gradient",
         "wider_clip:WiderClip",
         (Key("bound", 1.0, "least bound to clip at", number(0.0), _POSITIVE),),

@@ -22,7 +22,7 @@ from torch.autograd.graph import GradientEdge
 from surefoot.analysis.latent import gaussian_kl
 from surefoot.apply.cure import Cure, Desk
 from surefoot.observe.graph import read_graph, roots_of
-from surefoot.observe.loss_sum import Term, ones_like_edge, split, times
+from surefoot.observe.loss_sum import split, split_samples, times
 from surefoot.observe.nodes import Node, saved
 from surefoot.observe.random_parts import Reparametrised, find_reparametrised
 
@@ -58,7 +58,7 @@ class KLScale(Cure):
         self._saved = None
         if len(roots) != 1 or torch._C._current_graph_task_id() != -1:
             return
-        terms = split(roots[0])
+        terms = [term.edge for term in split(roots[0])] or split_samples(roots[0])
         parts = [(term, likelihood) for term in terms if (likelihood := _likelihood(term)) is not None]
         if len(parts) != 1 or len(terms) < 2:
             return
@@ -73,7 +73,7 @@ class KLScale(Cure):
             return
         self._saved = (1 - self._scale) * self._kappa * gaussian_kl(part.mean, part.std).sum() * len(part.mean)
         for term in rest:
-            term.edge.node.register_prehook(times(self._scale))
+            term.node.register_prehook(times(self._scale))
         self.act()
 
     def worth(self, tensors: Any) -> Any:
@@ -81,7 +81,12 @@ class KLScale(Cure):
         return None if self._saved is None else tensors - self._saved.to(tensors)
 
     def _read(
-        self, root: Tensor, reconstruction: Term, likelihood: _Likelihood, rest: Sequence[Term], part: Reparametrised
+        self,
+        root: Tensor,
+        reconstruction: GradientEdge,
+        likelihood: _Likelihood,
+        rest: Sequence[GradientEdge],
+        part: Reparametrised,
     ) -> None:
         c = _coefficient(root, [reconstruction], likelihood.edge, likelihood.gradient)
         # of ½ Σ μ² the gradient is μ
@@ -106,24 +111,20 @@ class KLScale(Cure):
         return f"scaled the divergence in {self.acted:,} losses (× {float(self._scale):.3g} at last)"
 
 
-def _coefficient(root: Tensor, terms: Sequence[Term], edge: GradientEdge, unit: Tensor) -> Tensor | None:
-    """By what ``unit`` is multiplied to be the gradient of these terms at an edge (least squares)."""
-    gradient = torch.autograd.grad(
-        [term.edge for term in terms],
-        [edge],
-        [ones_like_edge(term.edge, root) for term in terms],
-        retain_graph=True,
-        allow_unused=True,
-    )[0]
+def _coefficient(root: Tensor, terms: Sequence[GradientEdge], edge: GradientEdge, unit: Tensor) -> Tensor | None:
+    """By what ``unit`` is multiplied to be the gradient of the loss at an edge, by way of these terms (least
+    squares)."""
+    above = torch.autograd.grad(root, terms, retain_graph=True)
+    gradient = torch.autograd.grad(terms, [edge], above, retain_graph=True, allow_unused=True)[0]
     if gradient is None or gradient.numel() != unit.numel():
         return None
     flat, one = gradient.detach().reshape(-1).double(), unit.reshape(-1).double()
     return (flat @ one) / (one @ one).clamp_min(torch.finfo(torch.float64).tiny)
 
 
-def _likelihood(term: Term) -> _Likelihood | None:
+def _likelihood(term: GradientEdge) -> _Likelihood | None:
     """The first squared error or cross-entropy between a term and what made its input."""
-    for node in _above(term.edge.node):
+    for node in _above(term.node):
         name = node.name()
         below = [GradientEdge(child, number) for child, number in node.next_functions if child is not None]
         if len(below) != 1:

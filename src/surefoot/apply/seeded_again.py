@@ -1,7 +1,7 @@
-"""Random generators that a script seeds with the same number in each step of its training: they draw the same numbers.
+"""Random generators that a script seeds with the same number again and again in training: they draw the same numbers.
 
-The second time that a place of the script seeds with a number, in another step of training, it is given another seed,
-which follows from the first. An evaluation keeps its own, for there the same draws are meant to be.
+The second time that a place of the script seeds with a number, in another step of training or within one, it is given
+another seed, which follows from the first. An evaluation keeps its own, for there the same draws are meant to be.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class SeededAgain:
     ----------
     training : whether this moment is one of training
     changed : called where a seed was changed
+    within : whether meant is what is seeded alike within one step, and not what is in several
     """
 
-    def __init__(self, training: Callable[[], bool], changed: Callable[[], None]) -> None:
-        self._training, self._changed = training, changed
-        self._times: Counter[tuple[str, int, int]] = Counter()  # steps at which a place seeded with a number
+    def __init__(self, training: Callable[[], bool], changed: Callable[[], None], within: bool = False) -> None:
+        self._training, self._changed, self._within = training, changed, within
+        self._times: Counter[tuple[str, int, int]] = Counter()  # that a place seeded with a number before
         self._last: dict[tuple[str, int, int], int] = {}  # the step at which it did so last
         self.steps = 0
 
@@ -67,9 +68,12 @@ class SeededAgain:
         if not isinstance(seed, int) or not by_the_script(frame):
             return None
         key = frame.f_code.co_filename, frame.f_lineno, seed
-        if self._last.get(key) != self.steps:
-            self._times[key] += key in self._last
-            self._last[key] = self.steps
+        known = self._last.get(key)
+        if self._within:
+            self._times[key] = self._times[key] + 1 if known == self.steps else 0
+        elif known != self.steps:
+            self._times[key] += known is not None
+        self._last[key] = self.steps
         if not self._times[key] or not self._training():
             return None
         self._changed()

@@ -1,7 +1,9 @@
 """``shuffle``: a data loader that gives its samples in their own order gives them in a random one, in training.
 
 So does ``order.split(batch_size)`` of an index: a vector of whole numbers that are all different. And so do slices that
-are batches: ``x[i : i + 50], y[i : i + 50]``, from the second of a pass on.
+are batches: ``x[i : i + 50], y[i : i + 50]``, from the second of a pass on. And so does a stream (an
+``IterableDataset``): its samples pass through a buffer that holds all of them, or as many as fit in 256 MiB. Streams in
+workers keep their order.
 
 The order is drawn from a generator of its own, seeded from the script's seed, so that nothing else that is drawn
 changes. An evaluation (without gradients, or of a model in evaluation mode) keeps the order.
@@ -18,11 +20,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSampler, get_worker_info
+from torch.utils.data._utils import fetch
 
 from surefoot.apply.cure import Desk, ModelCure, Patch
 from surefoot.apply.script_calls import by_the_script, in_a_forward
 from surefoot.apply.sliced_rows import SlicedRows
+from surefoot.apply.stream_buffer import mixed
 
 
 class Shuffle(ModelCure):
@@ -38,6 +42,7 @@ class Shuffle(ModelCure):
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
         """What ``iter(loader)`` calls, ``split``, and slices."""
         yield DataLoader, "__iter__", functools.partial(self._iterating, guard)
+        yield fetch._IterableDatasetFetcher, "__init__", functools.partial(self._streaming, guard)
         yield Tensor, "split", functools.partial(self._splitting, guard)
         yield Tensor, "__getitem__", functools.partial(self._slicing, guard)
 
@@ -48,6 +53,19 @@ class Shuffle(ModelCure):
             return original(loader)
 
         return __iter__
+
+    def _streaming(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __init__(fetcher: Any, *args: Any, **kwargs: Any) -> None:
+            original(fetcher, *args, **kwargs)
+            fetcher.dataset_iter = guard(self._mixed, fetcher.dataset_iter) or fetcher.dataset_iter
+
+        return __init__
+
+    def _mixed(self, stream: Iterator[Any]) -> Iterator[Any] | None:
+        if not self.training or get_worker_info() is not None:
+            return None  # a worker has a part of the stream, and nobody to tell
+        return mixed(stream, self._generator_of_pass())
 
     def _splitting(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
@@ -93,9 +111,12 @@ class Shuffle(ModelCure):
 
     def order(self, length: int) -> Tensor:
         """The order of the next pass."""
+        return torch.randperm(length, generator=self._generator_of_pass())
+
+    def _generator_of_pass(self) -> torch.Generator:
         generator = torch.Generator().manual_seed((torch.initial_seed() + self.acted) % (1 << 63))
         self.act()
-        return torch.randperm(length, generator=generator)
+        return generator
 
     def at_close(self) -> None:
         """Put the samplers back; say so where there was nothing to change."""
@@ -104,8 +125,8 @@ class Shuffle(ModelCure):
                 changed.sampler = sampler
         if not self.acted:
             self.note(
-                "no data loader, no index that is split, and no slices of rows that follow on each other gave samples "
-                "in their own order to training (take them by torch.randperm there); nothing was changed"
+                "no data loader or stream, no index that is split, and no slices of rows that follow on each other "
+                "gave samples in their own order to training (take them by torch.randperm there); nothing was changed"
             )
 
     def summary(self) -> str:

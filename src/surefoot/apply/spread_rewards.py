@@ -1,9 +1,10 @@
 """``spread-rewards``: the rewards of a group of rollouts are made to differ, where they cannot.
 
 A group teaches by the differences of its rewards. There are none if each rollout takes the likeliest action: those are
-drawn from the policy instead. There are none if only the whole is rewarded, and the whole is never right: such a
-reward, made by ``all`` or ``prod`` of what is right in its parts, becomes the share of right parts. Where neither is
-met, the policy's entropy is rewarded (:mod:`surefoot.apply.entropy_bonus`).
+drawn from the policy instead. There are none if each rollout is drawn with one seed: the second and all after get
+others. There are none if only the whole is rewarded, and the whole is never right: such a reward, made by ``all`` or
+``prod`` of what is right in its parts, becomes the share of right parts. Where none of these is met, the policy's
+entropy is rewarded (:mod:`surefoot.apply.entropy_bonus`).
 
 Nothing is changed before a backward has shown log-probabilities that are weighted by rewards.
 """
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from surefoot.apply.cure import Cure, Desk, Patch
 from surefoot.apply.script_calls import by_the_script
+from surefoot.apply.seeded_again import SeededAgain
 from surefoot.observe.graph import roots_of
 from surefoot.observe.random_parts import find_policy_terms
 
@@ -40,10 +42,12 @@ class SpreadRewards(Cure):
         self._logits: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}  # of actions that were the likeliest
         self._shares: dict[int, tuple[weakref.ref[Tensor], Tensor]] = {}  # of what was all or nothing
         self._generator: torch.Generator | None = None
-        self._drawn = self._counted = self._policies = 0
+        self._drawn = self._counted = self._reseeded = self._policies = 0
+        self._seeds = SeededAgain(lambda: bool(self._rewards), self._seeded, within=True)
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
-        """What takes the likeliest, what repeats it, what asks for all, and what makes a number of that."""
+        """What seeds, what takes the likeliest, what repeats it, what asks for all, what makes a number of that."""
+        yield from self._seeds.patches(guard)
         for home in (Tensor, torch):
             yield home, "argmax", functools.partial(self._patched, guard, self._likeliest)
             yield home, "all", functools.partial(self._patched, guard, self._all)
@@ -66,6 +70,10 @@ class SpreadRewards(Cure):
         return called
 
     # ------------------------------------------------------------------------------------------------------- actions
+
+    def _seeded(self) -> None:
+        self._reseeded += 1
+        self.act()
 
     def _likeliest(self, found: Tensor, logits: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor | None:
         """A draw, where these are the logits of rollouts: they take a gradient, or some of their rows are the same."""
@@ -137,6 +145,7 @@ class SpreadRewards(Cure):
         terms = find_policy_terms(roots_of(tensors))
         self._logits.clear()
         self._shares.clear()
+        self._seeds.steps += 1
         if terms is None:
             return
         sizes = {size for factor in terms.factors for size in (factor.numel(), *factor.shape[:1])}
@@ -154,4 +163,5 @@ class SpreadRewards(Cure):
         """How often."""
         if not self.acted:
             return f"found nothing that keeps rewards from differing, and rewarded entropy with {self.coef:g}"
-        return f"drew actions {self._drawn:,} times, and gave credit for parts {self._counted:,} times"
+        seeded = f", and gave rollouts {self._reseeded:,} seeds of their own" if self._reseeded else ""
+        return f"drew actions {self._drawn:,} times, and gave credit for parts {self._counted:,} times{seeded}"
