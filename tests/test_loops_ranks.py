@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import surefoot
 from surefoot.runs import RunWriter, open_run
@@ -309,3 +311,25 @@ def test_shards_are_read_where_they_are(tmp_path):
     joined = {c: v for _, f, values in rows for c, v in zip(f.columns, values.tolist(), strict=True)}
     assert joined["gradient_norm", ""] == pytest.approx(clipped_at, rel=1e-4)
     assert surefoot.diagnose(tmp_path / "run") == ()
+
+
+def test_a_rank_that_closes_while_rank_0_judges_is_judged_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    judged = []
+
+    def slowly(folder):
+        judged.append(len(list(folder.glob("run.rank1.sqlite"))))
+        if len(judged) == 1:
+            shutil.copy(folder / "run.sqlite", folder / "run.rank1.sqlite")
+        return ()
+
+    monkeypatch.setattr("surefoot.monitor.session.diagnose", slowly)
+    model = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with surefoot.watch(model, optimizer, out=tmp_path / "run"):
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(4, 3)).mean().backward()
+            optimizer.step()
+    assert judged[0] == 0 and judged[-1] == 1

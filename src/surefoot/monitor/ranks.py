@@ -14,6 +14,7 @@ from surefoot.findings import diagnose
 from surefoot.monitor import diagnosis
 from surefoot.runs import open_run
 from surefoot.runs.schema import verdict
+from surefoot.runs.store import ranks_in, record_path
 
 
 def world_size() -> int:
@@ -55,8 +56,13 @@ def _launched() -> datetime:
         return datetime.now()
 
 
+def closed_at(folder: Path) -> list[tuple[int, int]]:
+    """Ranks, and when (ns) each last wrote to its main file, which closing does: another answer, and one has closed."""
+    return [(rank, record_path(folder, rank).stat().st_mtime_ns) for rank in ranks_in(folder)]
+
+
 def join_late(folder: Path, code: int | None, exception: str | None) -> dict[str, Any] | None:
-    """A rank other than 0 has closed its record. If rank 0 closed before it, judge all ranks anew; else it will.
+    """A rank other than 0 has closed its record. If rank 0 has written its diagnosis, judge all anew; else it will.
 
     Returns the new diagnosis, or None.
     """

@@ -241,6 +241,8 @@ class Session:
             with self._told_if_failing("diagnosis.json"):
                 ranks.join_late(self.folder, code, exception)
             return None
+        alone = ranks.world_size() == 1
+        seen = [] if alone else ranks.closed_at(self.folder)
         findings = self.findings  # of a continued record, the whole is judged here: once
         result = self._write_diagnosis(findings, code, exception, begin)
         if report:
@@ -250,6 +252,9 @@ class Session:
 
                 html.write(open_run(self.folder), self.folder / "report.html")
             result = self._write_diagnosis(findings, code, exception, begin)
+        if not alone and ranks.closed_at(self.folder) != seen:
+            # a rank that closed while this one judged found no diagnosis to join, and is in none so far
+            result = self._write_diagnosis(self.findings, code, exception, begin)
         return result
 
     @property
