@@ -7,6 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 NEIGHBOURS = 5
+ROWS = 128  # that are compared, of a batch
+_FEATURES = 1024
+
+
+def comparable(samples: Float[Tensor, "batch ..."]) -> Float[Tensor, "rows numbers"]:
+    """The first 128 samples as rows of 1,024 numbers at most, evenly taken, in float32: enough to compare batches."""
+    flat = samples[:ROWS].reshape(min(len(samples), ROWS), -1)
+    return flat[:, :: -(-flat.shape[1] // _FEATURES)].float()
 
 
 def spread(samples: Float[Tensor, "batch features"]) -> Float[Tensor, ""]:

@@ -23,7 +23,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -135,6 +135,34 @@ def gather(branches: Sequence[Branch], any_one: bool = False) -> None:
         for one in branches:
             _end(one)
         raise
+
+
+def explore(
+    changes: Sequence[Callable[[], None]], seconds: float, begin: Callable[[Trunk], None]
+) -> list[Branch] | None:
+    """How the script goes on with each of several changes, as many branches at once as there are cores.
+
+    All together take ``seconds`` at most, but each a second at least. None in a branch, where ``begin`` was called and
+    the change was made: the caller is to return to the script at once. A branch in which either fails is over.
+    """
+    many = max(1, (os.cpu_count() or 1) // max(1, torch.get_num_threads()))
+    share = max(1.0, seconds * min(many, len(changes)) / len(changes))
+    branches: list[Branch] = []
+    for change in changes:
+        running = [one for one in branches if not one.over]
+        if len(running) >= many:
+            gather(running, any_one=True)
+        made = branch(share)
+        if isinstance(made, Trunk):
+            try:
+                begin(made)
+                change()
+            except Exception:
+                made.end()
+            return None
+        branches.append(made)
+    gather(branches)
+    return branches
 
 
 def _read(one: Branch) -> None:

@@ -8,18 +8,17 @@ those are put in place whose samples are nearest to the data over the last quart
 
 from __future__ import annotations
 
+import functools
 import math
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from surefoot.analysis.generated import energy_distance
-from surefoot.apply.branch import Branch, Trunk, branch, gather, refusal
+from surefoot.apply.branch import Trunk, explore, refusal
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.players import Players
 
@@ -59,8 +58,7 @@ class GameSearch(ModelCure):
                 return
         self._players.let_go()
         self.act()
-        for choice in self._chosen:
-            self.add(choice)
+        self._put(self._chosen)
 
     def _choose(self) -> None:
         begun = time.monotonic()
@@ -83,25 +81,20 @@ class GameSearch(ModelCure):
 
     def _tried(self, choices: Sequence[tuple[str, ...]], steps: int, seconds: float) -> list[float] | None:
         """How far the samples end from the data with each; None in a branch."""
-        branches: list[Branch] = []
-        for choice in choices:
-            running = [one for one in branches if not one.over]
-            if len(running) >= _at_once():
-                gather(running, any_one=True)
-            made = branch(max(1.0, seconds * _at_once() / len(choices)))
-            if isinstance(made, Trunk):
-                self._trunk, self._left = made, steps
-                try:
-                    self.reinstate()
-                    for one in choice:
-                        self.add(one)
-                except Exception:
-                    made.end()
-                return None
-            branches.append(made)
-        gather(branches)
+
+        def begin(trunk: Trunk) -> None:
+            self._trunk, self._left = trunk, steps
+            self.reinstate()
+
+        branches = explore([functools.partial(self._put, choice) for choice in choices], seconds, begin)
+        if branches is None:
+            return None
         longest = max(len(one.told) for one in branches)
         return [_last(one.told) if 2 * len(one.told) > longest else math.inf for one in branches]
+
+    def _put(self, choice: tuple[str, ...]) -> None:
+        for remedy in choice:
+            self.add(remedy)
 
     def at_backward(self, tensors: Any) -> None:
         """In a branch, tell how far samples are from data, once a step of the generator."""
@@ -124,10 +117,6 @@ class GameSearch(ModelCure):
     def summary(self) -> str:
         """Which."""
         return f"took {' and '.join(self._chosen)}{self._how}" if self._chosen else "took nothing"
-
-
-def _at_once() -> int:
-    return max(1, (os.cpu_count() or 1) // max(1, torch.get_num_threads()))
 
 
 def _id(choice: tuple[str, ...]) -> str:

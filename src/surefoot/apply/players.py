@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.analysis.generated import comparable
 from surefoot.observe.graph import read_graph
 from surefoot.observe.hook import Hook
 from surefoot.observe.replay import tensors_of
 
-_ROWS, _NUMBERS = 128, 1024  # of samples and data that are compared
 _OUTPUTS = 16  # of models that are remembered
 
 
@@ -75,9 +75,9 @@ class Players:
                 if not leaves or leaves & own:
                     return
                 self.critic, self.generator = model, frozenset(leaves)
-            self.made, self.scores, self._shape = _rows(given), outputs[0], given.shape[1:]
+            self.made, self.scores, self._shape = comparable(given.detach()), outputs[0], given.shape[1:]
         elif model is self.critic and given.shape[1:] == self._shape and not self._just_made(given):
-            self.data = _rows(given)
+            self.data = comparable(given.detach())
         self._outputs = [*self._outputs, *(t.detach() for t in outputs)][-_OUTPUTS:]
 
     def _just_made(self, given: Tensor) -> bool:
@@ -86,8 +86,3 @@ class Players:
 
 def _held(optimizer: Optimizer) -> Iterable[Tensor]:
     return (p for group in optimizer.param_groups for p in group["params"])
-
-
-def _rows(samples: Tensor) -> Tensor:
-    flat = samples.detach()[:_ROWS].reshape(min(len(samples), _ROWS), -1)
-    return flat[:, :: -(-flat.shape[1] // _NUMBERS)].float()

@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import atexit
 import math
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch.optim import Optimizer
 
-from surefoot.apply.branch import Branch, Trunk, branch, gather
+from surefoot.apply.branch import Branch, Trunk, explore
 from surefoot.apply.cure import Cure
 from surefoot.apply.printed import Printed
 from surefoot.apply.step_loss import StepLoss
@@ -87,28 +85,16 @@ class Trial:
         For ``steps``, or to its end, and no longer than ``seconds`` in all. None in a branch, where the change was
         made: the caller is to return to the script at once.
         """
-        many = max(1, (os.cpu_count() or 1) // max(1, torch.get_num_threads()))
-        share = max(1.0, seconds * min(many, len(changes)) / len(changes))
-        branches: list[Branch] = []
-        for change in changes:
-            running = [b for b in branches if not b.over]
-            if len(running) >= many:
-                gather(running, any_one=True)
-            made = branch(share)
-            if isinstance(made, Trunk):
-                self._trunk, self._length = made, steps
-                try:
-                    self._cure.reinstate()
-                    self._cure.desk.listen(self._evaluated.__setitem__)
-                    self._printed.listen()
-                    atexit.register(self.at_close)
-                    change()
-                except Exception:
-                    made.end()
-                return None
-            branches.append(made)
-        gather(branches)
-        return [Course.of(b) for b in branches]
+
+        def begin(trunk: Trunk) -> None:
+            self._trunk, self._length = trunk, steps
+            self._cure.reinstate()
+            self._cure.desk.listen(self._evaluated.__setitem__)
+            self._printed.listen()
+            atexit.register(self.at_close)
+
+        branches = explore(changes, seconds, begin)
+        return None if branches is None else [Course.of(b) for b in branches]
 
     def at_backward(self, tensors: Any) -> None:
         """Keep the loss."""

@@ -16,14 +16,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from surefoot.analysis.generated import NEIGHBOURS, coverage_and_precision, energy_distance, separation, spread
+from surefoot.analysis.generated import (
+    NEIGHBOURS,
+    ROWS,
+    comparable,
+    coverage_and_precision,
+    energy_distance,
+    separation,
+    spread,
+)
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument
 from surefoot.observe.signals.activations import first_tensor
 
 _CALLS = 16  # of models in one look
-_ROWS, _FEATURES = 128, 1024  # that are compared
 
 
 @dataclass(slots=True)
@@ -112,7 +119,7 @@ class Game(Instrument):
         names = {id(r.module()): r.name for r in self.tools.scene.models.roots}
         name = names.get(generator, self._names.get(generator, ""))
         with torch.no_grad():
-            numbers = self._numbers(generator, _rows(real), _rows(generated))
+            numbers = self._numbers(generator, comparable(real), comparable(generated))
             numbers["discriminator_auc"] = separation(_scores(real_scores), _scores(generated_scores))
 
         def write(found: list[np.ndarray]) -> None:
@@ -193,8 +200,8 @@ class Game(Instrument):
             ]
             if len(bare) != 2:
                 continue
-            rows = _rows(generated)
-            (real, scores), _ = sorted(bare, key=lambda pair: -float(energy_distance(rows, _rows(pair[0]))))
+            rows = comparable(generated)
+            (real, scores), _ = sorted(bare, key=lambda pair: -float(energy_distance(rows, comparable(pair[0]))))
             return makers.pop(), real, generated, scores, taught.made
         return None
 
@@ -204,11 +211,5 @@ def _same_kind(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and a.dim() > 0 and min(len(a), len(b)) > NEIGHBOURS and a[0].numel() == b[0].numel() > 1
 
 
-def _rows(samples: Tensor) -> Tensor:
-    flat = samples[:_ROWS].flatten(1)
-    stride = -(-flat.shape[1] // _FEATURES)
-    return flat[:, ::stride].float()
-
-
 def _scores(scores: Tensor) -> Tensor:
-    return scores[:_ROWS].flatten(1).float().mean(1) if scores.dim() > 1 else scores[:_ROWS].float()
+    return scores[:ROWS].flatten(1).float().mean(1) if scores.dim() > 1 else scores[:ROWS].float()
