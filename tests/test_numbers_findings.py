@@ -161,6 +161,15 @@ def test_clipping_counts_where_it_is_why_nothing_moves() -> None:
     assert severity(clipped(flat(300), 0.5, 1e-6), id) is None
 
 
+@pytest.mark.parametrize(("norm", "bound"), [(3.0, 30), (math.nan, 1)])
+@pytest.mark.filterwarnings("error")
+def test_clipping_is_widened_where_the_norm_overflowed_at_each_look(norm: float, bound: float) -> None:
+    stream = at_looks(train(flat(300), looks=LOOKS), "gradients", "", clip_ratio=lambda s: 1e-3)
+    at_looks(stream, "gradients", "", gradient_norm=lambda s: norm)
+    (remedy,) = stream.findings()["always-clipping"].remedies
+    assert remedy.apply == f"wider-clip:bound={bound}"
+
+
 # -- half precision ----------------------------------------------------------------------------------------------------
 
 

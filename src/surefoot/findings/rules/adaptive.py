@@ -128,8 +128,8 @@ def always_clipping(history: History) -> Sign | None:
                 evidence.append(because)
         elif not adaptive and ratio <= _UNFINISHED and pace is not None and _unfinished(history, pace):
             severity = "warning"
-        _, norms = history.series("gradient_norm", name)
-        norm = float(np.nanmedian(norms[-_FEW:]))
+        _, norms = history.measured("gradient_norm", name)  # of half precision it may have overflowed at each look
+        norm = float(np.median(norms[-_FEW:])) if len(norms) else math.nan
         effect = (
             "an adaptive optimizer divides that out again"
             if adaptive and severity == "info"
