@@ -187,6 +187,9 @@ def test_a_run_that_ends_on_its_plateau() -> None:
     assert ends(flat(400)) == ["stalled"]
     assert ends(flat(400, 2.2)) == ends(flat(400, 2.8)) == ends([*flat(300), *falling(100)]) == []
     assert train(flat(400), constant=2.3, rate=1e-3, elasticity=0.5).loud() == []  # it goes on
+    # the plateau ends as the run does; a fall of a thousandth is the rest that noise leaves
+    assert ends([*flat(384), *falling(16, 2.28, 2.1)]) == []
+    assert ends([*flat(384), *falling(16, 2.3, 2.298)]) == ["stalled"]
 
 
 def test_growth_through_time_at_the_only_look_before_the_loss_was_gone() -> None:

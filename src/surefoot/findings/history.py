@@ -47,6 +47,7 @@ class History:
         self.paces: dict[str, Pace] = {}
         self.rates: dict[str, RateLevel] = {}
         self._succeeded: set[str] = set()  # optimisers that replaced another and have had no loss yet
+        self._kinds: dict[str, tuple[tuple[Any, Any], int]] = {}  # type and parameters of each optimiser, since when
         self._layouts: dict[int, Layout] = {}
         self._rows: dict[str, KeptRows] = {}  # by family
         self._home: dict[str, KeptRows] = {}  # by signal: the rows of its family
@@ -69,10 +70,15 @@ class History:
     def _next_stage(self, event: EventLike) -> None:
         """An optimiser that replaces one of its name and holds others than that did, or has a rate of a hundredth of
         its rate or less, begins a stage of its own: what its loss is measured against begins anew. (One that holds as
-        many of the same, at such a rate, goes on: the next fold, say.)"""
+        many of the same, at such a rate, goes on: the next fold, say.) Of one of another type the loss goes on, but not
+        the rate: those of Adam and of SGD are no measure of each other."""
         for new in event.data.get("optimizers", ()):
             name = new.get("name", "")
             old = self.optimizer(name)
+            kind = new.get("type"), new.get("parameters")
+            if kind != self._kinds.get(name, (None, 0))[0]:
+                self._kinds[name] = kind, event.step
+                self.rates.pop(name, None)
             other = old.get("parameters") and new.get("parameters") and old["parameters"] != new["parameters"]
             gentle = 0 < _rate_of(new) <= _GENTLE * _rate_of(old)
             if other or gentle:
@@ -240,6 +246,11 @@ class History:
                 if optimizer.get("name", "") == name:
                     return optimizer
         return {}
+
+    def of_a_kind_since(self, name: str) -> int:
+        """The step since which the optimiser of this name has been of one type, with as many parameters; 0 if it was
+        never told of."""
+        return self._kinds.get(name, (None, 0))[1]
 
     @property
     def inspected(self) -> bool:

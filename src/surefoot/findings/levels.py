@@ -184,6 +184,15 @@ class LossLevel:
         return gained > 0.1 * abs(self.first) and gained > 2 * self.noise
 
     @property
+    def falling_to(self) -> float:
+        """The median of the newer half of the newest rows, if it is below all of the older half, else NaN: noise alone
+        does that once in 800 runs (the lowest 8 of 32 must all be among the newer 16)."""
+        half = len(self._window) // 2
+        rows = list(self._window)
+        newer = median(rows[half:]) if half else math.nan
+        return newer if half and newer < min(rows[:half]) else math.nan
+
+    @property
     def stuck(self) -> bool:
         """Nothing was learned, or nothing beyond what a constant prediction scores."""
         if not self.learned:

@@ -226,7 +226,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: below 1 at the last four looks, 0.1 by the median, and a loss that has learned nothing in 48 "
             "steps because of it: SGD's steps below 2e-5 of the weights that would be above without clipping; or ε "
             "leaving 1/16 of an adaptive optimiser's step, and half without clipping. Or the run is over, 0.01 was "
-            "left, and the loss was still falling, far from a fit, under a rate that no schedule had lowered."
+            "left, and the loss was still falling, far from a fit, under a rate that no schedule had lowered and whose "
+            "steps would have kept Polyak's bound without clipping, too: −⟨g, Δθ⟩/(2L) below clip_ratio."
         ),
         source="arithmetic (see learning-rate-too-low); scale invariance of Adam up to its ε",
         not_this=(

@@ -111,7 +111,8 @@ def always_clipping(history: History) -> Sign | None:
     does not rise: SGD's steps are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, or all
     together less than the tenth that counts as learned, and would not without clipping; or ε leaves at most 1/16 of an
     adaptive optimiser's step and would leave half of it without clipping. Warning, too, where a run of SGD is over
-    that was left a hundredth of its gradients, and whose loss was still falling and above a tenth of its first.
+    that was left a hundredth of its gradients, of which all of it would have been within Polyak's bound, and whose loss
+    was still falling and above a tenth of its first.
     """
     for name in history.wheres("clip_ratio"):
         steps, ratio = _clipped(history, name)
@@ -126,7 +127,7 @@ def always_clipping(history: History) -> Sign | None:
             if because is not None:
                 severity = "warning"
                 evidence.append(because)
-        elif not adaptive and ratio <= _UNFINISHED and pace is not None and _unfinished(history, pace):
+        elif not adaptive and ratio <= _UNFINISHED and pace is not None and _unfinished(history, pace, ratio):
             severity = "warning"
         _, norms = history.measured("gradient_norm", name)  # of half precision it may have overflowed at each look
         norm = float(np.median(norms[-_FEW:])) if len(norms) else math.nan
@@ -148,8 +149,11 @@ def _clipped(history: History, name: str) -> tuple[np.ndarray, float]:
     return (steps, ratio) if len(ratios) == _FEW and ratios.max() <= 0.999 and ratio <= _CLIPPED else (steps[:0], 1.0)
 
 
-def _unfinished(history: History, pace: Pace) -> bool:
-    """The run is over, its loss was still falling and far from a fit, and no rate was to end it."""
+def _unfinished(history: History, pace: Pace, ratio: float) -> bool:
+    """The run is over, its loss was still falling and far from a fit, and no rate was to end it; nor would its steps
+    have overshot without clipping, which is how a rate for gradients of length one is chosen (see ``Stride``)."""
+    if not np.median([s.overshoot for s in pace.last(_FEW)]) < ratio:
+        return False
     last, levels = pace.newest[-1], history.losses.values()
     constant = last.learning_rate >= 0.5 * pace.first[0].learning_rate and not warming_up(history)
     falling = [v.steps >= _PATIENCE and v.at_half > v.recent + 2 * v.noise and v.recent > 0.1 * v.first for v in levels]

@@ -40,8 +40,9 @@ def stalled(history: History) -> Sign | None:
     of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
     elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
     size, if the gradient is not growing; and at the end of a run whose loss has not gone down, or not in the newest
-    half of the run (what it came down by before was the constant), nor 1 % below a constant's. Warning after 64 steps
-    where all rows of all batches that were looked at are the same, and targets are not.
+    half of the run (what it came down by before was the constant), nor 1 % below a constant's, where it is not falling
+    below it just now. Warning after 64 steps where all rows of all batches that were looked at are the same, and
+    targets are not.
     """
     if len(history.losses) != 1:
         return None
@@ -60,6 +61,8 @@ def stalled(history: History) -> Sign | None:
             continue  # it may still be on its way down
         rests = not level.learned or level.recent + level.uncertainty >= _CONSTANT * level.at_half
         over = bool(history.events("exit")) and rests and _NEVER <= level.share <= _NEAR
+        if over and level.falling_to < _NEVER * level.constant:
+            over = False  # the plateau is ending
         if (
             pace.moved_by(history.step) < (STIRRED if over else _MOVED)
             or pace.peak_overshoot >= 1

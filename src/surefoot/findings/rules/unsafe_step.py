@@ -145,23 +145,12 @@ def rate_jump(history: History, name: str, step: int, rows: int = 1) -> float:
     parameters, are no rates of this one.
     """
     steps, rates = history.series("learning_rate", name)
-    known = (steps >= _kind_since(history, name)) & (steps <= step) & np.isfinite(rates)
+    known = (steps >= history.of_a_kind_since(name)) & (steps <= step) & np.isfinite(rates)
     rates = rates[known]
     if len(rates) < 8:
         return 1.0
     newest, older = rates[-rows:].max(), rates[: len(rates) // 2].max()
     return float(newest / older) if older > 0 else 1.0
-
-
-def _kind_since(history: History, name: str) -> int:
-    """The first step since which what steps under this name has been of one type, with as many parameters."""
-    since, kind = 0, None
-    for event in history.events("optimizers"):
-        for optimizer in event.data.get("optimizers", ()):
-            now = optimizer.get("type"), optimizer.get("parameters")
-            if optimizer.get("name", "") == name and now != kind:
-                since, kind = event.step, now
-    return since
 
 
 def _harmed(level: LossLevel) -> bool:
