@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from histories import LOOKS, Stream, falling, flat, layered, train
@@ -142,6 +143,10 @@ def test_a_loss_that_climbs_back_without_an_end() -> None:
     climbing = [1.2 * 1.006**i for i in range(150)]
     slow = train([*falling(250, 2.3, 1.2, 0.01), *climbing], constant=LN10).findings()
     assert slow["divergence"].severity == "warning"
+    back = [0.9 * 1.006**i for i in range(180)]
+    for before, told in ((np.linspace(1.2, 2.4, 60), False), (np.linspace(1.2, 1.1, 60), True)):  # a climb like that
+        losses = [*falling(200, 2.3, 1.2, 0.01), *before, *np.linspace(before[-1], 0.9, 100), *flat(30, 0.9), *back]
+        assert ("divergence" in train(losses, constant=LN10).findings()) == told
     hump = [*climbing[:100], *climbing[99:40:-1]]
     assert "divergence" not in train([*falling(250, 2.3, 1.2, 0.01), *hump], constant=LN10).findings()
 

@@ -83,7 +83,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "Where every step is on one and the same batch, so that nothing but the steps can raise the loss: a "
             "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning.\n"
             "A loss of a known scale that climbs back to twice its best and half of its first, higher with each eighth "
-            "of the run: a warning.\n"
+            "of the run, beyond its noise and twice as far as it ever climbed before: a warning.\n"
             "Ahead of all this: weights that became three times as long by one and the same share of themselves a step "
             "(each quarter of the run within a quarter of the mean), which is two thirds of the length of a step or "
             "more. A gradient moves mostly across the weights; such growth feeds itself and has no end: a warning."

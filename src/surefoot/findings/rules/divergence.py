@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from surefoot.findings import remedies
 from surefoot.findings.decay import decayed
 from surefoot.findings.history import History
-from surefoot.findings.levels import ORDERS, LossLevel
+from surefoot.findings.levels import ORDERS, WINDOW, LossLevel
 from surefoot.findings.own_growth import own_growth
 from surefoot.findings.progress import one_loss
 from surefoot.findings.rule import Sign, rule
@@ -34,15 +36,17 @@ from surefoot.runs.schema import Evidence, Remedy
 _MIN_ROWS = 6
 _LOOKS, _STEPS = 4, 32
 _FOR_LONG = 0.25  # of the run
-_RISES, _LATE = 4, 64  # marks of the level, an eighth of the run apart; steps
+_RISES = 4  # marks of the level, an eighth of the run apart
+_APART = 4 * WINDOW  # rows from which on a mark has half of its own, at least, before that the medians overlap
 
 
 @rule("divergence", needs=("step",))
 def divergence(history: History) -> Sign | None:
     """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
-    to half of its first, ever higher over the last third of the run; and, before any of this, weights that have grown
-    to three times their length by the same share of themselves at each step. See the module."""
+    to half of its first, ever higher over the last third of the run, beyond its noise and twice as far as it ever
+    climbed before; and, before any of this, weights that have grown to three times their length by the same share of
+    themselves at each step. See the module."""
     for name, level in history.losses.items():
         sole = len(history.losses) == 1
         if not level.refreshed or level.count < _MIN_ROWS or (sole and _by_weights(history, level)):
@@ -144,8 +148,12 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     if not one_loss(history) or not level.known or not level.recent >= 2 * level.best or len(level.marks) < _RISES:
         return None
     rising = [recent for _, recent in level.marks[-_RISES:]]
-    if sorted(set(rising)) != rising or level.steps < _LATE or not level.best < 0.7 * level.first <= 1.4 * level.recent:
+    if sorted(set(rising)) != rising or level.count < _APART:
         return None
+    if not level.best < 0.7 * level.first <= 1.4 * level.recent:
+        return None
+    if level.low < level.best + level.best_noise or level.recent - level.best < 2 * _climbed_before(level):
+        return None  # such losses, or such climbs, come and go
     cause = (
         f"the loss climbs back, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to "
         "the next: its steps do not descend."
@@ -154,6 +162,14 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     evidence = Evidence("loss", name, history.step, level.recent, 2 * level.best, source)
     where = (name,) if name else ()
     return Sign("warning", cause, (evidence,), where, level.marks[-_RISES][0], _cures(history, name))
+
+
+def _climbed_before(level: LossLevel) -> float:
+    """The highest climb of the level, from its lowest so far, before it was at its best; in the newest three quarters
+    of the run, for at first medians are of few rows, and a run finds its feet."""
+    marks = np.array([recent for at, recent in level.marks if at >= level.first_step + level.steps / 4])
+    fallen = marks[: int(np.argmin(marks)) + 1] if len(marks) else marks
+    return float((fallen - np.minimum.accumulate(fallen)).max(initial=0.0))
 
 
 def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | None:
