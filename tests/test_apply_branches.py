@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import math
 import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +19,7 @@ from curing import curing
 from surefoot.apply.branch import Branch, Trunk, branch, gather, refusal
 from surefoot.apply.catalogue import together
 from surefoot.apply.printed import Printed, direction
-from surefoot.apply.trial import Course, ranked, scores
+from surefoot.apply.trial import Course, Trial, ranked, scores
 
 pytestmark = pytest.mark.skipif(refusal() is not None, reason=f"no branch here: {refusal()}")
 
@@ -208,6 +211,52 @@ def test_branches_are_judged_by_the_validation_loss_at_the_end() -> None:
     with curing("best-of:of=lr-scale:factor=2/lr-scale:factor=0.1") as told:
         assert noisy() < 0.7 * alone
     assert told.summaries["best-of"].startswith("took lr-scale:factor=0.1 of 2")
+
+
+def test_nothing_is_taken_where_the_script_comes_further_by_itself() -> None:
+    bare, _ = bowl(0.5)
+    with curing("best-of:of=lr-scale:factor=0.001/lr-scale:factor=0.01") as told:
+        losses, _ = bowl(0.5)
+    assert losses == bare and told.summaries.keys() == {"best-of"}
+    assert told.summaries["best-of"].startswith("took nothing: the script comes as far by itself")
+
+
+def test_a_rate_among_several_remedies_is_tried_as_several() -> None:
+    with curing("best-of:of=lr-search:factor=0.1/clip:max_norm=1e6") as told:
+        losses, _ = bowl(50.0)  # a tenth of it diverges still
+    assert losses[-1] < 1e-3 * losses[0]
+    assert told.summaries["best-of"].startswith("took lr-scale:factor=0.0316 of 5")
+
+
+def test_where_time_does_not_reach_to_the_end_the_best_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(lr: float) -> float:
+        """A bowl whose steps take 5 ms, too long by far for all branches to come to the end."""
+        torch.manual_seed(0)
+        weight = nn.Parameter(torch.ones(4))
+        optimizer = torch.optim.SGD([weight], lr=lr)
+        for step in range(10**9):
+            loss = 0.5 * weight.square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if told.summaries.get("best-of", "took nothing") != "took nothing" and step >= 40:
+                return loss.item()
+            time.sleep(0.005)
+        return math.nan
+
+    tried: list[int] = []
+    courses = Trial.courses
+
+    def counted(trial: Trial, changes: Sequence[Callable[[], None]], *given: Any) -> list[Course] | None:
+        tried.append(len(changes))
+        return courses(trial, changes, *given)
+
+    monkeypatch.setattr(Trial, "courses", counted)
+    monkeypatch.setattr("surefoot.apply.best_of.at_once", lambda: 2)
+    with curing("best-of:of=lr-scale:factor=0.01/lr-scale:factor=0.5/lr-scale:factor=0.03,seconds=8") as told:
+        assert slow(1.0) < 1e-3
+    assert tried == [4, 2]
+    assert told.summaries["best-of"].startswith(("took lr-scale:factor=0.5", "took nothing"))
 
 
 def test_remedies_that_belong_together_are_one_choice() -> None:

@@ -137,6 +137,11 @@ def gather(branches: Sequence[Branch], any_one: bool = False) -> None:
         raise
 
 
+def at_once() -> int:
+    """How many branches can run side by side: one for each core that the script leaves idle."""
+    return max(1, (os.cpu_count() or 1) // max(1, torch.get_num_threads()))
+
+
 def explore(
     changes: Sequence[Callable[[], None]], seconds: float, begin: Callable[[Trunk], None]
 ) -> list[Branch] | None:
@@ -145,14 +150,15 @@ def explore(
     All together take ``seconds`` at most, but each a second at least. None in a branch, where ``begin`` was called and
     the change was made: the caller is to return to the script at once. A branch in which either fails is over.
     """
-    many = max(1, (os.cpu_count() or 1) // max(1, torch.get_num_threads()))
-    share = max(1.0, seconds * min(many, len(changes)) / len(changes))
+    many = at_once()
+    until = time.monotonic() + seconds
     branches: list[Branch] = []
     for change in changes:
         running = [one for one in branches if not one.over]
         if len(running) >= many:
             gather(running, any_one=True)
-        made = branch(share)
+        left = len(changes) - len(branches)  # what those before have left of their time is for these
+        made = branch(max(1.0, (until - time.monotonic()) * min(many, left) / left))
         if isinstance(made, Trunk):
             try:
                 begin(made)
