@@ -41,6 +41,20 @@ OF_STEPS = (
         (Key("max", 0.1, "highest rate of a step", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "lr-floor",
+        "keeps the learning rate from falling below a bound",
+        "a stage of a run has next to none of the rate with which the rest went well",
+        "lr_floor:LearningRateFloor",
+        (Key("min", 1e-3, "lowest rate of a step", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "anneal",
+        "lets the rate warm up and fall to zero as a cosine over the run, in the place of the script's own schedule",
+        "a schedule of another length than the run, or a rate that is good at first and too high at the end",
+        "anneal:Anneal",
+        (Key("steps", 1000, "of the run", count(2), "a number of steps, 2 or more"),),
+    ),
+    Entry(
         "descend",
         "takes steps down the loss where they go up",
         "the optimiser maximises a loss, or is given the negative of one",
@@ -84,6 +98,18 @@ OF_STEPS = (
         "standardize:Standardize",
         (Key("factor", 10.0, "by which pre-activations are off 1, for a layer to be meant", number(1.0, closed=True),
              "a number, 1 or more"),),
+    ),
+    Entry(
+        "bound-inputs",
+        "keeps each feature that enters a first layer within Tukey's outer fences",
+        "few samples with inputs far beyond all others say how long a step may be",
+        "bound_inputs:BoundInputs",
+    ),
+    Entry(
+        "skip-outliers",
+        "lets rows send no gradient back of which an input lies beyond Tukey's outer fences",
+        "few samples that are far from all others and want opposite things swing the loss",
+        "skip_outliers:SkipOutliers",
     ),
     Entry(
         "shuffle",
