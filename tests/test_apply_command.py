@@ -300,4 +300,4 @@ def test_auto_judges_a_run_that_was_killed(ward: Path) -> None:
     done = treated(ward, "patient.py", "too-high")
     assert done.returncode == 0
     (ward / "run" / "diagnosis.json").unlink()
-    assert first_remedy(str(ward / "run")).startswith("lr-search:factor=")
+    assert first_remedy(str(ward / "run")).startswith("best-of:of=lr-search:factor=")

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from histories import Stream, falling, first_cure, flat, layered, train
+from histories import LOOKS, Stream, falling, first_cure, flat, layered, train
+from surefoot.apply import parse
+from surefoot.findings.beside import beside
 from surefoot.runs import Finding
+from surefoot.runs.schema import Remedy
 
 LN10 = 2.303
 
@@ -17,7 +20,7 @@ def first(found: Finding) -> str | None:
 def test_a_rate_that_rose_and_undid_the_run_is_capped_at_what_did_well() -> None:
     losses = [*falling(120, 2.3, 0.1, 0.02), *[2.0 * 1.2**i for i in range(60)]]
     risen = train(losses, lr=lambda s: 0.01 if s <= 118 else 0.5, constant=LN10).findings()["divergence"]
-    assert first(risen) == "lr-cap:max=0.01"
+    assert str(first(risen)).startswith("best-of:of=lr-cap:max=0.01/")
     steady = train(losses, lr=0.01, constant=LN10).findings()["divergence"]
     assert str(first(steady)).startswith("best-of:of=lr-search:factor=0.1/clip/weight-decay")
     nothing_learned = [*flat(120), *[4.0 * 1.2**i for i in range(60)]]
@@ -37,7 +40,7 @@ def descent(momentum: float, curvature: float | None = None, **defaults: float) 
     stream.event(1, "optimizers", optimizers=[{"name": "", "type": "SGD", "parameters": 10, "defaults": groups}])
     if curvature is not None:
         stream.row(1, "curvature", {("stability_coefficient", ""): curvature})
-    return first(stream.findings()["learning-rate-too-high"])
+    return first_cure(stream.findings()["learning-rate-too-high"])
 
 
 @pytest.mark.parametrize(
@@ -92,3 +95,35 @@ def test_norms_where_no_size_of_the_weights_explains_the_growth() -> None:
     assert start(2.0) == "layer-norm"  # products of layers
     assert start(None) == "layer-norm"  # layers of the script's own
     assert start(1.0, "sigmoid") == "layer-norm"  # as a function: there is no module to replace
+
+
+def test_a_stage_with_next_to_no_rate_gets_that_of_the_one_before() -> None:
+    def cure(before: float) -> str | None:
+        stream = train(
+            flat(200), lr=lambda s: before if s <= 20 else 1e-6, rate=1e-7, overshoot=1e-9, constant=LN10, looks=LOOKS
+        )
+        found = stream.findings().get("learning-rate-too-low")
+        return None if found is None else found.remedies[0].apply
+
+    assert cure(1e-2) == "best-of:of=lr-floor:min=0.001/lr-search:factor=100000/lr-floor:min=0.01"
+    assert cure(1e-6) == "lr-search:factor=100000"
+
+
+def told(id: str, severity: str, *applies: str | None) -> Finding:
+    remedies = tuple(Remedy(str(apply), "", "", apply) for apply in applies)
+    return Finding(id, severity, 1, 1, 1, 1, (), "", None, (), remedies)  # type: ignore[arg-type]
+
+
+def test_what_else_was_found_is_tried_beside_the_first_cure() -> None:
+    unsure, second = (
+        told("a", "warning", "best-of:of=agc/clip", "clip"),
+        told("b", "critical", "best-of:of=clip/warmup"),
+    )
+    others = (told("c", "warning"), told("d", "warning", None), told("e", "info", "shuffle"))
+    widened = beside((unsure, second, *others, told("f", "warning", "zero-grad")))
+    assert [r.apply for r in widened[0].remedies] == ["best-of:of=agc/clip/warmup/zero-grad", "clip"]
+    assert widened[1:5] == (second, *others) and parse(str(widened[0].remedies[0].apply))
+    sure = (told("a", "warning", "zero-grad"), second)
+    assert beside(sure) == sure and beside(()) == () and beside(others[:1]) == others[:1]
+    many = [told(str(i), "warning", f"clip:max_norm={i + 2}") for i in range(20)]
+    assert str(beside((unsure, *many))[0].remedies[0].apply).count("/") == 7

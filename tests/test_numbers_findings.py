@@ -285,7 +285,7 @@ def test_a_schedule_is_spread_over_the_run() -> None:
         stream = train(flat(320), lr=lambda s: 0.1 * 0.1 ** (s // 8), looks=LOOKS)
         facts = {"name": "StepLR", "type": "StepLR", "horizon": None, "fades": fades, "optimizer": "", "inner": False}
         stream.event(320, "schedulers", final=True, schedulers=[facts | {"optimizer_steps": 320, "steps": 320.0}])
-        return stream.findings()["scheduler-misuse"].remedies[0].apply
+        return first_cure(stream.findings()["scheduler-misuse"])
 
     assert cure(16) == "schedule:every=20"
     assert cure(None) == "schedule:every=20"  # half of the 32 steps after which 1e-4 is left

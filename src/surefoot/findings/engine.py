@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from surefoot.findings.beside import beside
 from surefoot.findings.causes import order
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.ignoring import Ignored, told
@@ -138,7 +139,7 @@ class Engine:
         """The findings so far, rank 1 (the most probable root cause) first."""
         if self._ranked is None:
             names = next(iter(self.history.events("names")[-1:]), None)
-            self._ranked = order([_close(found, names) for found in self._open.values()])
+            self._ranked = beside(order([_close(found, names) for found in self._open.values()]))
         return self._ranked
 
 

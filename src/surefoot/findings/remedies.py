@@ -47,6 +47,22 @@ def cap_rate(rate: float) -> Remedy:
     )
 
 
+def floor_rate(rate: float) -> Remedy:
+    """Keep the rate from falling far below one with which the run went well."""
+    return Remedy(
+        name="no much lower learning rate than before",
+        why=f"before, the run went well with a higher rate; with {rate:.2g} it would go on",
+        how=(
+            "# after: optimizer\n"
+            "def floor(optimizer, *_):  # better: give this stage its rate where it is made\n"
+            "    for group in optimizer.param_groups:\n"
+            f'        group["lr"] = max(group["lr"], {rate:.2g})\n'
+            "optimizer.register_step_pre_hook(floor)\n"
+        ),
+        apply=f"lr-floor:min={rate:.2g}",
+    )
+
+
 DESCEND = Remedy(
     name="steps down the loss",
     why="the sign is wrong: the steps climb what is to be lowered, and no rate makes that right",

@@ -1,4 +1,4 @@
-"""The cure of steps that are too long: which rate instead."""
+"""The cures of steps that are too long: which rate instead, and what else makes steps shorter."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def slower(history: History, name: str, factor: float) -> Remedy:
         if gained > 0.1 * abs(level.first) and gained > 2 * level.best_noise:
             return remedies.cap_rate(rate.well)
     return remedies.lower_rate(factor)
+
+
+def shortened(
+    history: History, name: str, factor: float, bounded: Remedy, early: bool = False, rate_first: bool = True
+) -> tuple[Remedy, ...]:
+    """All that makes steps shorter: a lower rate, a bound (``bounded``), a warm-up where harm came ``early``.
+
+    Which of them it was the script itself tells under ``--apply``: one rate for all of the run may be too low where
+    only its first steps, or only a few units' gradients, were too long.
+    """
+    rate = slower(history, name, factor)
+    first = (rate, bounded) if rate_first else (bounded, rate)
+    ways = (*first, remedies.WARM_UP) if early else first
+    others = [remedies.AGC.apply, remedies.CLIP.apply]
+    if not str(rate.apply).startswith("lr-search"):
+        others.append(remedies.lower_rate(factor).apply)
+    return remedies.best_of(ways, *filter(None, others))
 
 
 def of_descent(history: History, name: str) -> float | None:

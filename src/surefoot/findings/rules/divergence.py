@@ -116,12 +116,10 @@ def _grows_by_itself(history: History) -> Sign | None:
 
 
 def _cures(history: History, name: str) -> tuple[Remedy, ...]:
-    """Shorter steps, bounded gradients, or a hold on weights that feed their own growth: the script tells which. A rise
-    of the rate that undid the run tells it by itself."""
+    """Shorter steps, bounded gradients, or a hold on weights that feed their own growth: the script tells which."""
     shorter = slower(history, name, 10.0)
-    if str(shorter.apply).startswith("lr-cap"):
-        return shorter, remedies.CLIP
-    return remedies.best_of((shorter, remedies.CLIP, decayed(history)))
+    others = (str(remedies.lower_rate(10.0).apply), "warmup", "agc")
+    return remedies.best_of((shorter, remedies.CLIP, decayed(history)), *others)
 
 
 def _climbs(history: History, name: str, level: LossLevel) -> Sign | None:
@@ -186,7 +184,7 @@ def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | 
     )
     source = "the run's own best: a hundred times that; compared with the lower quartile of the newest losses"
     evidence = Evidence("loss", name, history.step, level.low, ORDERS * level.best, source)
-    cures = (remedies.lower_rate(4.0), remedies.CLIP)
+    cures = remedies.best_of((remedies.lower_rate(4.0), remedies.CLIP), "agc")
     return Sign("warning", cause, (evidence,), (name,) if name else (), level.lost_step, cures)
 
 

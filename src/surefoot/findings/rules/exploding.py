@@ -42,7 +42,8 @@ def exploding_gradient(history: History) -> Sign | None:
 
     Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot.
 
-    Warning; critical where the loss is already lost.
+    Warning; critical where the loss is already lost. With a remedy in place (``--apply``) a start is not told of while
+    the loss stays below its first value.
     """
     sign = from_the_start(history) if history.step <= _START or history.looks("gradient_norm") <= 4 else None
     return _jump(history) if sign is None else sign
@@ -66,6 +67,8 @@ def _came_back(history: History, name: str) -> bool:
 
 def from_the_start(history: History) -> Sign | None:
     """Judges the first looks only, at whatever step; see :func:`exploding_gradient`."""
+    if history.events("apply") and all(_came_back(history, name) for name in history.losses):
+        return None  # a remedy is in place: what is wrong with the start is judged by what came of it
     harmed = _harmed(history)
     forward = [profile(history, layers) for layers in history.first_layers("activation_rms")]
     if forward and forward[0] is not None and forward[0].geometric and -forward[0].bits >= _FORWARD:
@@ -167,6 +170,6 @@ def _jump(history: History) -> Sign | None:
             f"the gradient jumped to {last[-1].gradient_norm:.3g} at step {last[0].step}, from a median of {usual:.3g}."
         )
         severity: Severity = "critical" if _harmed(history) else "warning"
-        return Sign(severity, cause, (evidence,), (name,) if name else (), last[0].step,
-                        (remedies.clip_at(2 * usual), remedies.AGC))  # fmt: skip
+        cures = remedies.best_of((remedies.clip_at(2 * usual), remedies.AGC), "lr-search:factor=0.1")
+        return Sign(severity, cause, (evidence,), (name,) if name else (), last[0].step, cures)
     return None

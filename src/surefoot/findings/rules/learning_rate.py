@@ -21,7 +21,7 @@ from surefoot.findings.levels import EARLY, LossLevel
 from surefoot.findings.pace import Pace, Stride
 from surefoot.findings.progress import HEARD, one_loss, resting, settled, units_lost
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.slower import of_descent, slower
+from surefoot.findings.slower import of_descent, shortened
 from surefoot.runs.schema import Evidence, Severity
 
 _POLYAK = (
@@ -223,9 +223,8 @@ def _high(
     cause = f"the learning rate{of} ({rate:.3g} at step {worst.step}) is too high: {what}, {outcome}."
     # the safe radius is that of a softmax cross-entropy; elsewhere the gradient can be bounded
     softmax = {"cross_entropy", "nll_loss", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
-    early = (remedies.WARM_UP,) if began <= EARLY else ()
     # curvature was measured and is beyond the limit: a rate that follows it answers that
     by_curvature = (remedies.DAL,) if sharp else ()
     bounded = remedies.SAFE_STEP if softmax else remedies.CLIP
-    cures = (slower(history, name, min(excess, 1e4)), bounded, *early, *by_curvature)
+    cures = (*shortened(history, name, min(excess, 1e4), bounded, early=began <= EARLY), *by_curvature)
     return Sign(severity, cause, (evidence, loss, *sharp), (name,) if name else (), began, cures)

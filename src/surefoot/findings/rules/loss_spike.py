@@ -22,7 +22,7 @@ from surefoot.findings.levels import LossLevel
 from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.unsafe_step import rate_jump, worst_step
-from surefoot.findings.slower import slower
+from surefoot.findings.slower import shortened
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _BEFORE = 16  # rows that say what the level was
@@ -197,7 +197,6 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
     _, norms = history.series("gradient_norm", name)
     usual = float(np.median(norms[np.isfinite(norms)])) if np.isfinite(norms).any() else np.nan
     bounded = remedies.SAFE_STEP if softmax else remedies.clip_at(2 * usual)
-    shorter = slower(history, name, 2.0)
-    cures = (shorter, bounded) if jump >= JUMP else (bounded, shorter)
+    cures = shortened(history, name, 2.0, bounded, rate_first=jump >= JUMP)
     return Sign(severity, cause, tuple(evidence), (name,) if name else (), spike.step,
                 cures if severity != "info" else ())  # fmt: skip

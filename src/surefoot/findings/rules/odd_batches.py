@@ -220,7 +220,7 @@ def opposing_outliers(history: History) -> Sign | None:
             f"{100 * values['concentration']:.0f} % of all change (rows {rows})."
         )
         severity: Severity = "warning" if harmful else "info"
-        cures = (*_of_strong_inputs(history), remedies.lower_rate(2.0), remedies.CLIP)
+        cures = _of_few(history)
         return Sign(severity, cause, evidence, (name,) if name else (), _window_began(history), cures)
     return None
 
@@ -244,7 +244,7 @@ def _few_rise(history: History, name: str, values: dict[str, float], bounds: dic
         f"few samples throw the loss up: a twentieth of them carries {100 * values['concentration']:.0f} % of all "
         "change of the last steps. It is they who say how long a step may be."
     )
-    cures = (*_of_strong_inputs(history), remedies.lower_rate(2.0), remedies.CLIP)
+    cures = _of_few(history)
     return Sign("warning", cause, evidence, (name,) if name else (), _window_began(history), cures)
 
 
@@ -267,10 +267,13 @@ def _strong_inputs(history: History) -> bool:
     return any(history.value("input_max", layer) >= _STRONG * history.value("input_rms", layer) for layer in layers)
 
 
-def _of_strong_inputs(history: History) -> tuple[Remedy, ...]:
-    """Curvature along a feature goes with its mean square, which the outliers make: divided by it, they pull no harder
-    than the rest."""
-    return (EVEN_OUT,) if _strong_inputs(history) else ()
+def _of_few(history: History) -> tuple[Remedy, ...]:
+    """Without the outliers, or with no more weight of theirs than others have: the script tells which. Curvature along
+    a feature goes with its mean square, which the outliers make: divided by it, they pull no harder than the rest."""
+    slower = (remedies.lower_rate(2.0), remedies.CLIP)
+    if not _strong_inputs(history):
+        return remedies.best_of(slower, "agc", "skip-outliers")
+    return remedies.best_of((SKIP_OUTLIERS, BOUND_INPUTS, EVEN_OUT, *slower))
 
 
 def _rules_for_long(history: History, name: str) -> bool:
@@ -286,6 +289,37 @@ def _rules_for_long(history: History, name: str) -> bool:
 
 
 _STRONG = 6.0  # root mean squares: normal inputs are never so large
+SKIP_OUTLIERS = Remedy(
+    name="leave far-off rows out",
+    why="rows with inputs far beyond all others want what nothing else wants; without them the rest sets the pace",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "from surefoot.nn import Fences\n"
+        "def leave_out(module, args, output):  # better: take these rows out of the data\n"
+        "    if torch.is_grad_enabled() and output.requires_grad:\n"
+        "        rows = args[0]\n"
+        "        far = (Fences(rows.shape[-1], device=rows.device)(rows) != rows).flatten(1).any(1)\n"
+        "        output.register_hook(lambda g: g.masked_fill(far.view(-1, *[1] * (g.dim() - 1)), 0))\n"
+        "model.register_forward_hook(leave_out)\n"
+    ),
+    apply="skip-outliers",
+)
+BOUND_INPUTS = Remedy(
+    name="surefoot.nn.Fences",
+    why="no row's inputs are then further off than the usual range of each feature allows",
+    how=(
+        "# after: model\n"
+        "from surefoot.nn import Fences\n"
+        "fences = []\n"
+        "def bounded(module, args):  # better: self.fences = Fences(…) where the model is made\n"
+        "    if not fences:\n"
+        "        fences.append(Fences(args[0].shape[-1], device=args[0].device))\n"
+        "    return fences[0](args[0]), *args[1:]\n"
+        "model.register_forward_pre_hook(bounded)\n"
+    ),
+    apply="bound-inputs",
+)
 EVEN_OUT = replace(STANDARDISE, apply="standardize:factor=1")
 # A swing is told by 8 changes at least (see ``analysis.outliers.judge``), each time by others: three times is 24 steps.
 _WINDOWS, _CHANGES, _MOST_OF_IT = 3, 8, 0.5

@@ -86,7 +86,12 @@ def bptt_explosion(history: History) -> Sign | None:
     cause = f"{_growth(worst, rate, length)}, so that only the first of them are heard."
     where = tuple(name for name, several in factors.items() if min(several) >= _HALF)
     since = _grown_since(history, worst, _HALF)
-    return Sign(severity, cause, evidence, where, since, (orthogonal(where), remedies.CLIP))
+    return Sign(severity, cause, evidence, where, since, _cures(where))
+
+
+def _cures(where: tuple[str, ...]) -> tuple[Remedy, ...]:
+    """Weights that neither stretch nor shrink, or bounds on what is stretched: the script tells which."""
+    return remedies.best_of((orthogonal(where), remedies.CLIP), "agc", "lr-search:factor=0.1")
 
 
 def _felt(history: History) -> Sign | None:
@@ -116,7 +121,7 @@ def _felt(history: History) -> Sign | None:
     cause = f"{_growth(worst, rate[worst], length[worst])}, and is far too large for the loss that it is of."
     evidence = (*_evidence(history, worst, bits[worst], _GROWN), elastic)
     since = min(strong[0].step, _grown_since(history, worst, _GROWN))
-    return Sign("warning", cause, evidence, (worst,), since, (orthogonal((worst,)), remedies.CLIP))
+    return Sign("warning", cause, evidence, (worst,), since, _cures((worst,)))
 
 
 def _grown_since(history: History, where: str, bits: float) -> int:

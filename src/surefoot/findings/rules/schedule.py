@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.progress import fit
 from surefoot.findings.rates import FADED, FALLEN, RateLevel
+from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -97,9 +98,8 @@ def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
         f"{name} was made for {horizon:g} steps and has been stepped {steps:.0f} times: the learning rate goes up and "
         f"down with a period of {2 * horizon:g} steps of the scheduler instead of ending."
     )
-    return Sign(
-        "warning", cause, evidence, _where(found), None, (*_stretched(history, found), schedule_for(history.step))
-    )
+    cures = best_of((*_stretched(history, found), schedule_for(history.step)))
+    return Sign("warning", cause, evidence, _where(found), None, cures)
 
 
 def _wrong_optimizer(history: History, found: Mapping[str, Any]) -> Sign | None:
@@ -118,7 +118,7 @@ def _never_stepped(history: History, found: Mapping[str, Any]) -> Sign | None:
     name, taken = found["name"], found["optimizer_steps"]
     evidence = (Evidence("scheduler_steps", name, history.step, 0.0, 1.0, f"the optimizer took {taken} steps"),)
     cause = f"{name} was made and never stepped: the learning rate stayed where it began, for all of {taken} steps."
-    cures = _stretched(history, found) or (STEP_THE_SCHEDULER,)
+    cures = best_of((*(_stretched(history, found) or (STEP_THE_SCHEDULER,)), schedule_for(taken)))
     return Sign("warning", cause, evidence, _where(found), 1, cures)
 
 
@@ -145,7 +145,8 @@ def _too_rarely(history: History, found: Mapping[str, Any]) -> Sign | None:
     cause = (
         f"{name} was made for {horizon:g} steps and stepped {steps} times: once an epoch, where once a batch was meant."
     )
-    return Sign("warning", cause, evidence, _where(found), 1, (STEP_THE_SCHEDULER,))
+    cures = best_of((STEP_THE_SCHEDULER, schedule_for(taken)))
+    return Sign("warning", cause, evidence, _where(found), 1, cures)
 
 
 def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
@@ -162,7 +163,8 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
         severity: Severity = "info" if (plateau or done) and compounds is None else "warning"
         # where its length is unknown: of an even fall to 1e-4 a hundredth is left after half of the way
         guess = (level.faded_step or history.step) / 2
-        cures = (*(_stretched(history, mine, guess) if mine is not None else ()), schedule_for(history.step))
+        stretched = _stretched(history, mine, guess) if mine is not None else ()
+        cures = best_of((*stretched, schedule_for(history.step)))
         return Sign(severity, cause, (evidence,), (name,) if name else (), began, cures)
     return None
 
@@ -275,4 +277,5 @@ def schedule_for(steps: int) -> Remedy:
             f"    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={max(1, steps)})\n"
             "scheduler.step()\n"
         ),
+        apply=f"anneal:steps={max(2, steps)}",
     )

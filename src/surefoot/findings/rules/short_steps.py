@@ -25,6 +25,7 @@ _GAINED = 0.05
 _SLOW = 2e-5
 _PROMISED, _TENTH, _AGES = 0.2, 0.1, 2000
 _BENDS, _RESTS = 2e-3, 0.95
+_STAGE = 100.0  # times its rate had the one before: no stage of a schedule is two decades below
 _NEVER_SOURCE = (
     "for a convex loss no step takes away more than it promised to first order; a tenth is what counts as learned: all "
     "steps of the run promised less than twice that, or so far less than one 2,000th of it a step"
@@ -92,7 +93,12 @@ def learning_rate_too_low(history: History) -> Sign | None:
         usual = sorted(s.rate for s in strides)[middle]
         pace_wanted = min(1e-2, max(1e-3, 1 / max(1, level.steps)))
         promised = 0.5 / pace.peak_overshoot if pace.peak_overshoot > 0 else math.inf
-        cures = (remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised)),)
+        higher = remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised))
+        peak = max(history.measured("learning_rate", name)[1], default=0.0)  # of all stages
+        if peak >= _STAGE * newest.learning_rate > 0:  # all of the run at so many times its rate would undo the rest
+            cures = remedies.best_of((remedies.floor_rate(peak / 10), higher), str(remedies.floor_rate(peak).apply))
+        else:
+            cures = (higher,)
         return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
     return None
 

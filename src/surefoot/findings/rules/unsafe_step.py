@@ -16,8 +16,8 @@ from surefoot.findings.levels import LossLevel
 from surefoot.findings.rate_ahead import rise_ahead
 from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.slower import slower
-from surefoot.runs.schema import Evidence, Remedy, Severity
+from surefoot.findings.slower import shortened
+from surefoot.runs.schema import Evidence, Severity
 
 INSIDE = 1.0
 BREAKS = 4.0  # card of the paper: controllers that allow r = 4 break training, 2 is still fine
@@ -91,7 +91,7 @@ def _leap(history: History) -> Sign | None:
             f"{usual:.3g} to {after.max():.3g}."
         )
         severity: Severity = "critical" if _harmed(level) else "warning"
-        cures = (slower(history, name, jump), remedies.SAFE_STEP)
+        cures = shortened(history, name, jump, remedies.SAFE_STEP)
         return Sign(severity, cause, evidence, (name,) if name else (), at, cures)
     return None
 
@@ -115,7 +115,8 @@ def _ahead(history: History) -> Sign | None:
             Evidence("stability_coefficient × rise", name, history.step, curved * rise.factor, _EDGE[1], _EDGE_SOURCE),
             Evidence("stability_coefficient", name, history.step, curved, _EDGE[1], "the same at the rate of now"),
         )
-        cures = (remedies.cap_rate(history.value("learning_rate", name)), remedies.SAFE_STEP)
+        capped = remedies.cap_rate(history.value("learning_rate", name))
+        cures = remedies.best_of((capped, remedies.SAFE_STEP), str(remedies.lower_rate(rise.factor).apply), "agc")
         return Sign("warning", cause, evidence, (name,) if name else (), history.step, cures)
     return None
 
@@ -173,11 +174,8 @@ def _sign(history: History, name: str, found: tuple[int, float, float], severity
         source = "the run's own history: the largest rate in the older half of the rows"
         evidence.append(Evidence("learning_rate / its largest before", name, step, jump, JUMP, source))
     cause = f"step {step}{of} went {ratio:.3g} radii of convergence far (usual here: {median:.2g}), {outcome}."
-    cures: tuple[Remedy, ...] = (remedies.SAFE_STEP, slower(history, name, ratio))
-    if jump >= JUMP:
-        cures = cures[::-1]  # what rose comes down again
-    if severity == "info":
-        cures = ()
+    # what rose comes down again
+    cures = shortened(history, name, ratio, remedies.SAFE_STEP, rate_first=jump >= JUMP) if severity != "info" else ()
     return Sign(severity, cause, tuple(evidence), (name,) if name else (), step, cures)
 
 
