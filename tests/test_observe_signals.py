@@ -57,6 +57,21 @@ def test_gradients_weights_updates_against_a_dense_reference(clip):
     assert seen.signal("learning_rate") == dict.fromkeys(range(1, 5), 0.5)
 
 
+@pytest.mark.parametrize("tensor", [False, True])
+def test_the_highest_rate_of_all_groups_is_recorded(tensor):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    rate = torch.tensor(0.02) if tensor else 0.02
+    optimizer = torch.optim.Adam([{"params": model[0].parameters()}], lr=rate)
+    x, y = torch.randn(8, 4), torch.randint(2, (8,))
+    with watching(1) as seen:
+        for step in range(4):
+            if step == 2:
+                optimizer.add_param_group({"params": model[2].parameters(), "lr": 0.5})
+            one_step(model, optimizer, x, y)
+    assert seen.signal("learning_rate") == {1: pytest.approx(0.02), 2: pytest.approx(0.02), 3: 0.5, 4: 0.5}
+
+
 def test_large_tensors_are_sampled_within_two_percent():
     torch.manual_seed(0)
     model = nn.Linear(600, 700)

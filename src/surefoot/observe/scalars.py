@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -94,7 +95,7 @@ class Scalars:
         self._heard.clear()
         # of several players it is not known whose loss is whose
         self._each = max(1, self.backwards) if len(self._tools.scene.clock.states) == 1 else 1
-        rate = optimizer.param_groups[0].get("lr", math.nan)
+        rate = _highest_rate(optimizer)
         values = {"learning_rate": rate}
         asked: dict[str, Tensor] = {}
         if isinstance(rate, Tensor):
@@ -135,6 +136,18 @@ class Scalars:
         self._trigger.learn(loss)
         if self._course.learn(step, loss):
             self._tools.budget.burst()
+
+
+def _highest_rate(optimizer: Optimizer) -> Any:
+    """The learning rate of the parameter group with the highest: how long steps can be."""
+    groups = optimizer.param_groups
+    if len(groups) == 1:
+        return groups[0].get("lr", math.nan)
+    rates = [group["lr"] for group in groups if "lr" in group]
+    tensors = [rate for rate in rates if isinstance(rate, Tensor)]
+    if not tensors:
+        return max(rates, default=math.nan)
+    return torch.stack([torch.as_tensor(r, device=tensors[0].device, dtype=tensors[0].dtype) for r in rates]).max()
 
 
 def as_text(value: float) -> str:

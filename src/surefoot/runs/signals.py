@@ -30,7 +30,8 @@ class Signal:
 _STEP = (
     Signal("loss", "step", "optimizer", "that of the loss", "loss",
            "The loss as the script's backward gets it, unscaled; summed over micro-batches."),
-    Signal("learning_rate", "step", "optimizer", "1", "learning rate", "Learning rate of the first parameter group."),
+    Signal("learning_rate", "step", "optimizer", "1", "learning rate",
+           "Highest learning rate of the parameter groups."),
     Signal("step_time", "step", "run", "s", "step time (s)",
            "Time of a step of the main optimizer, without what watching took."),
     Signal("constant_loss", "step", "optimizer", "that of the loss", "loss of a constant prediction",
