@@ -167,6 +167,7 @@ _CUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "numpy": lambda code: torch.from_numpy(code.detach().cpu().numpy()),
     "tolist": lambda code: torch.tensor(code.tolist(), dtype=torch.float32),
     "tensor": lambda code: torch.as_tensor(code.detach().numpy()),
+    "detach_": lambda code: code.detach_(),
 }
 
 
@@ -182,6 +183,15 @@ class Cut(nn.Module):
         if self.how == "no_grad":
             with torch.no_grad():
                 cut = self.encoder(x)
+        elif self.how == "set_grad_enabled":
+            with torch.set_grad_enabled(False):
+                cut = self.encoder(x)
+        elif self.how == "inference_mode":
+            with torch.inference_mode():
+                cut = self.encoder(x)
+            cut = cut.clone()
+        elif self.how == "decorator":
+            cut = self.encode(x)
         else:
             code = self.encoder(x)
             self.log.append(code.detach())
@@ -189,8 +199,13 @@ class Cut(nn.Module):
             cut = _CUTS[self.how](code)
         return self.head(torch.tanh(cut))
 
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """A docstring is no computation."""
+        return self.encoder(x)
 
-@pytest.mark.parametrize("how", ["no_grad", *_CUTS])
+
+@pytest.mark.parametrize("how", ["no_grad", "set_grad_enabled", "inference_mode", "decorator", *_CUTS])
 def test_keep_graph_passes_over_what_cuts(how: str) -> None:
     torch.manual_seed(0)
     model, target = Cut(how), net()

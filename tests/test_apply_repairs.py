@@ -191,7 +191,7 @@ def test_half_precision_weights_with_copies_in_float32_that_are_optimised() -> N
     with curing("bfloat16") as told:
         assert torch.isfinite(model(6e4 * torch.ones(2, 8).half())).all() and model.weight.dtype == torch.float32
         optimizer.step()
-    assert told.summaries["bfloat16"].endswith("gave 1 models float32 weights")
+    assert "gave 1 models float32 weights" in told.summaries["bfloat16"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -18,6 +18,7 @@ class Float32(BFloat16):
     """Turns ``autocast`` off, gives models float32 weights, and them and what follows float32 tensors."""
 
     id = "float32"
+    narrow = HALF
 
     def turn(self, region: autocast) -> None:
         """Let it do nothing."""
@@ -32,4 +33,5 @@ class Float32(BFloat16):
 
     def summary(self) -> str:
         """Where."""
-        return f"turned {self.turned:,} autocast regions off, and gave {self.models_widened:,} models float32 weights"
+        models = f"{self.models_widened:,} models float32 weights{self.of_casts}"
+        return f"turned {self.turned:,} autocast regions off, and gave {models}"

@@ -25,6 +25,8 @@ from torch.optim.optimizer import (
 
 from surefoot.apply.catalogue import KNOWN, parse
 from surefoot.apply.cure import Cure, Desk
+from surefoot.apply.doors import doors_for
+from surefoot.apply.script_calls import stands_before
 from surefoot.apply.settings import Choice
 from surefoot.observe.budget import Budget
 from surefoot.observe.by_hand import ByHand
@@ -78,6 +80,7 @@ class Interposer:
         self._steps = 0
         self._threads = threading.local()
         self._patched: list[tuple[Any, str, Any, Any]] = []
+        self._doors = doors_for(choices, make)
         for choice in choices:
             self._tell(choice)
         self._handles: list[Any] = []
@@ -87,6 +90,9 @@ class Interposer:
                 self._met(optimizer)
 
     def _put_in_place(self) -> None:
+        for door in self._doors:
+            door.now = getattr(door.home, door.name)
+            self._put(door.home, door.name, door.function)
         self._handles = [
             register_optimizer_step_pre_hook(self._begin),
             register_optimizer_step_post_hook(self._amend),
@@ -111,8 +117,13 @@ class Interposer:
         self._desk.tell("apply", id=choice.id, settings=dict(choice.settings))
 
     def _patch_for(self, cure: Cure) -> None:
+        behind = {(id(door.home), door.name): door for door in self._doors if door.open}
         for home, name, wrap in cure.patches(functools.partial(self._unless_off, cure)):
-            self._put(home, name, wrap(getattr(home, name)))
+            door = behind.get((id(home), name))
+            if door is None:
+                self._put(home, name, wrap(getattr(home, name)))
+            else:
+                self._put(door, "now", wrap(door.now))
 
     def _reinstate(self) -> None:
         self.remove()
@@ -228,6 +239,7 @@ class Interposer:
             self._each("at_optimizer", optimizer)
 
     def _put(self, home: Any, name: str, wrapper: Any) -> None:
+        stands_before(wrapper)
         self._patched.append((home, name, getattr(home, name), wrapper))
         setattr(home, name, wrapper)
 

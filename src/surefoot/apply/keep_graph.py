@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import functools
 import linecache
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from types import FrameType
@@ -24,10 +23,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.apply.cure import Cure, Desk, Patch
-from surefoot.apply.script_calls import by_the_script, in_a_forward
+from surefoot.apply.script_calls import by_the_script, caller, in_a_forward
 from surefoot.observe.graph import read_graph, roots_of
 
 Place = tuple[str, int]  # file, line
+_DECORATORS = "torch.utils._contextlib"  # where ``@torch.no_grad()`` enters
 _STEPS = 2  # at which parameters have no gradient before they count as cut off
 
 
@@ -85,9 +85,11 @@ class KeepGraph(Cure):
                 self._told.append(f"{PurePath(place[0]).name}:{place[1]}")
 
     def _left_open(self, frame: FrameType) -> bool:
-        """Leave gradients on in a block of a forward that only computes."""
-        place = frame.f_code.co_filename, frame.f_lineno
-        if not by_the_script(frame) or not self._places.get(place, True):
+        """Leave gradients on in a block of a forward, or a decorated method of it, that only computes."""
+        decorated = frame.f_locals.get("func") if frame.f_globals.get("__name__") == _DECORATORS else None
+        code = getattr(decorated, "__code__", None)
+        place = (code.co_filename, code.co_firstlineno) if code else (frame.f_code.co_filename, frame.f_lineno)
+        if not (code or by_the_script(frame)) or not self._places.get(place, True):
             return False
         if place not in self._places and not (in_a_forward(frame) and _only_computes(*place)):
             return False
@@ -102,13 +104,16 @@ class KeepGraph(Cure):
             yield torch, name, functools.partial(self._coming_back, guard)
         yield Tensor, "detach", functools.partial(self._detaching, guard)
         yield Tensor, "data", functools.partial(self._reading, guard)
+        yield Tensor, "detach_", functools.partial(self._detaching_in_place, guard)
         yield torch.no_grad, "__enter__", functools.partial(self._entering, guard)
+        yield torch.set_grad_enabled, "__enter__", functools.partial(self._entering, guard)
+        yield torch.inference_mode, "__enter__", functools.partial(self._inferring, guard)
 
     def _detaching(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def detach(tensor: Any) -> Any:
             if self._starved and tensor.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                kept = guard(self._attached, tensor, sys._getframe(1))
+                kept = guard(self._attached, tensor, caller())
                 if kept is not None:
                     return kept
             return original(tensor)
@@ -130,7 +135,7 @@ class KeepGraph(Cure):
         @functools.wraps(original)
         def made(data: Any, *args: Any, **kwargs: Any) -> Any:
             if self._starved and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                kept = guard(self._came_back, data, sys._getframe(1))
+                kept = guard(self._came_back, data, caller())
                 if kept is not None:
                     dtype = args[0] if args else kwargs.get("dtype")
                     return kept.to(dtype=dtype, device=kwargs.get("device"))
@@ -157,11 +162,39 @@ class KeepGraph(Cure):
         @functools.wraps(original)
         def __enter__(context: Any) -> None:
             original(context)
-            asked = self._starved and context.prev and not torch.compiler.is_compiling()
-            if asked and guard(self._left_open, sys._getframe(1)):
+            asked = self._starved and context.prev and not torch.is_grad_enabled()
+            if asked and not torch.compiler.is_compiling() and guard(self._left_open, caller()):
                 torch.set_grad_enabled(True)  # what ends the block puts back what was before it
 
         return __enter__
+
+    def _inferring(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def __enter__(context: Any) -> None:
+            asked = self._starved and context.mode and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+            if asked and guard(self._left_open, caller()):
+                context.mode = False  # as if it were not there
+            original(context)
+
+        return __enter__
+
+    def _detaching_in_place(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def detach_(tensor: Any) -> Any:
+            asked = self._starved and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+            return tensor if asked and guard(self._left_attached, tensor, caller()) else original(tensor)
+
+        return detach_
+
+    def _left_attached(self, tensor: Tensor, frame: FrameType) -> bool:
+        """No copy could tell whether the loss goes through it: that its parameters get a gradient does."""
+        place = frame.f_code.co_filename, frame.f_lineno
+        if not by_the_script(frame) or tensor.grad_fn is None or not self._places.get(place, True):
+            return False
+        if place not in self._places and not any(id(x) in self._starved for x in read_graph([tensor]).leaves):
+            return False
+        self._opened.add(place)
+        return True
 
     def _attached(self, tensor: Tensor, frame: FrameType) -> Tensor | None:
         """The tensor, where a loss would not reach what made it."""
@@ -193,8 +226,8 @@ class KeepGraph(Cure):
         self._left.clear()
         if not self.acted:
             self.note(
-                "no detach(), .data, numpy() or no_grad() was found between a loss and parameters without a gradient "
-                "(.item() is not reached); nothing was changed"
+                "no detach(), .data, numpy(), no_grad() or inference_mode() was found between a loss and parameters "
+                "without a gradient (.item() is not reached); nothing was changed"
             )
 
     def summary(self) -> str:
@@ -215,15 +248,20 @@ def _stacked(data: Any) -> Tensor | None:
 
 
 def _only_computes(file: str, line: int) -> bool:
-    """Whether the block that begins here gives values to plain names, and calls nothing that works in place."""
+    """Whether the block or function that begins here gives values to plain names, and calls nothing that works in
+    place."""
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
     except SyntaxError:
         return False
-    block = next((n for n in ast.walk(tree) if isinstance(n, ast.With) and n.lineno <= line <= n.body[0].lineno), None)
+    kinds = ast.With | ast.FunctionDef
+    begins = (n for n in ast.walk(tree) if isinstance(n, kinds) and _first_line(n) <= line <= n.body[0].lineno)
+    block = max(begins, key=_first_line, default=None)
     if block is None:
         return False
     for statement in block.body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue  # a docstring
         if not isinstance(statement, ast.Assign | ast.Return):
             return False
         targets = statement.targets if isinstance(statement, ast.Assign) else []
@@ -233,3 +271,7 @@ def _only_computes(file: str, line: int) -> bool:
         if any(isinstance(f, ast.Attribute) and f.attr.endswith("_") for f in called):
             return False
     return True
+
+
+def _first_line(block: ast.With | ast.FunctionDef) -> int:
+    return min([block.lineno, *(mark.lineno for mark in getattr(block, "decorator_list", ()))])

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from surefoot.apply.cure import Cure, Desk, Patch
+from surefoot.apply.script_calls import caller, in_a_forward
 
 
 class LeakyReLU(Cure):
@@ -24,25 +25,28 @@ class LeakyReLU(Cure):
         self.slope = slope
 
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
-        """All that a ReLU is called by; what works in place gives a new tensor."""
+        """All that a ReLU is called by; ``F.relu(x, inplace=True)`` gives a new tensor."""
         for home in (F, torch, Tensor):
-            yield home, "relu", functools.partial(self._relu, guard)
+            yield home, "relu", functools.partial(self._relu, guard, F.leaky_relu)
+            yield home, "relu_", functools.partial(self._relu, guard, F.leaky_relu_)
 
-    def _relu(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+    def _relu(
+        self, guard: Callable[..., Any], leaky_relu: Callable[..., Tensor], original: Callable[..., Any]
+    ) -> Callable[..., Any]:
         @functools.wraps(original)
         def relu(input: Any, *args: Any, **kwargs: Any) -> Any:
             if torch.compiler.is_compiling():
-                return F.leaky_relu(input, self.slope)
-            leaky = guard(self._leaky, input)
+                return leaky_relu(input, self.slope)
+            leaky = guard(self._leaky, leaky_relu, input)
             return original(input, *args, **kwargs) if leaky is None else leaky
 
         return relu
 
-    def _leaky(self, x: Any) -> Tensor | None:
-        if not isinstance(x, Tensor):
-            return None
+    def _leaky(self, leaky_relu: Callable[..., Tensor], x: Any) -> Tensor | None:
+        if not isinstance(x, Tensor) or (x.dim() < 2 and not in_a_forward(caller())):
+            return None  # a number for each sample, outside of modules, is a margin of a loss
         self.act()
-        return F.leaky_relu(x, self.slope)
+        return leaky_relu(x, self.slope)
 
     def at_close(self) -> None:
         """Say so where there was nothing to change."""

@@ -12,7 +12,6 @@ measure of anything.
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -21,10 +20,10 @@ import torch
 from torch import Tensor
 
 from surefoot.apply.cure import Cure, Patch
-from surefoot.apply.script_calls import by_the_script, in_a_forward, losses_given
+from surefoot.apply.script_calls import by_the_script, caller, in_a_forward, losses_given
 from surefoot.losses.shapes import match_shapes
 
-_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
+_LOSSES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "poisson_nll_loss")
 
 
 class MatchShapes(Cure):
@@ -35,18 +34,22 @@ class MatchShapes(Cure):
     def patches(self, guard: Callable[..., Any]) -> Iterator[Patch]:
         """Losses of regression, differences, and products."""
         yield from losses_given(_LOSSES, guard, lambda _, predictions, targets: self._matched(predictions, targets))
-        yield Tensor, "__sub__", functools.partial(self._between, guard, self._residual)
-        yield Tensor, "__mul__", functools.partial(self._between, guard, self._weighted)
+        yield from losses_given(("gaussian_nll_loss",), guard, lambda _, p, targets: (p, self._like(p, targets)))
+        for name in ("sub", "mul"):
+            change = self._residual if name == "sub" else self._weighted
+            for home, called in ((Tensor, f"__{name}__"), (Tensor, name), (torch, name)):
+                yield home, called, functools.partial(self._between, guard, change)
 
     def _between(
         self, guard: Callable[..., Any], change: Callable[..., Any], original: Callable[..., Any]
     ) -> Callable[..., Any]:
         @functools.wraps(original)
-        def operator(left: Any, right: Any) -> Any:
-            if isinstance(right, Tensor) and left.shape != right.shape and not torch.compiler.is_compiling():
-                frame = sys._getframe(1)
-                left, right = (by_the_script(frame) and guard(change, left, right, frame)) or (left, right)
-            return original(left, right)
+        def operator(*args: Any, **kwargs: Any) -> Any:
+            both = len(args) == 2 and isinstance(args[0], Tensor) and isinstance(args[1], Tensor)
+            if both and args[0].shape != args[1].shape and not torch.compiler.is_compiling():
+                frame = caller()
+                args = (by_the_script(frame) and guard(change, *args, frame)) or args
+            return original(*args, **kwargs)
 
         return operator
 
@@ -76,6 +79,13 @@ class MatchShapes(Cure):
             return targets
         self.act()
         return targets.diagonal().reshape(predictions.shape)
+
+    def _like(self, predictions: Tensor, targets: Tensor) -> Tensor:
+        """Targets in the shape of the predictions, which their variances have, too."""
+        if not _meet(predictions, targets):
+            return targets
+        self.act()
+        return targets.reshape(predictions.shape)
 
     def _matched(self, predictions: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         targets = self._diagonal(predictions, targets)

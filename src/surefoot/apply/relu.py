@@ -7,7 +7,6 @@ units. A gate (its output multiplies something) and what makes the outputs stay 
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -17,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from surefoot.apply.cure import Desk, Patch
+from surefoot.apply.script_calls import caller
 from surefoot.apply.start import Start
 from surefoot.init.critical import critical_
 from surefoot.observe.graph import read_graph
@@ -55,7 +55,7 @@ class ReLU(Start):
         @functools.wraps(original)
         def sigmoid(input: Any, *args: Any, **kwargs: Any) -> Any:
             if (self._hidden or self._made is not None) and not torch.compiler.is_compiling():
-                given = guard(self._called, input, _place(sys._getframe(1)), original)
+                given = guard(self._called, input, _place(caller()), original)
                 if given is not None:
                     return given
             return original(input, *args, **kwargs)

@@ -32,12 +32,24 @@ class SaturationCap(Cure):
         for home in (F, torch, Tensor):
             for name in ("tanh", "sigmoid"):
                 yield home, name, functools.partial(self._before, guard)
+        for home in (torch, Tensor):
+            for name in ("tanh_", "sigmoid_"):
+                yield home, name, functools.partial(self._in_place, guard)
+        yield torch.special, "expit", functools.partial(self._before, guard)
 
     def _before(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def squash(input: Any, *args: Any, **kwargs: Any) -> Any:
             smaller = None if torch.compiler.is_compiling() else guard(self._scaled, input)
             return original(input if smaller is None else smaller, *args, **kwargs)
+
+        return squash
+
+    def _in_place(self, guard: Callable[..., Any], original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def squash(input: Any) -> Any:
+            smaller = None if torch.compiler.is_compiling() else guard(self._scaled, input)
+            return original(input if smaller is None else input.copy_(smaller))
 
         return squash
 

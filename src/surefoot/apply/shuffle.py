@@ -12,7 +12,6 @@ changes. An evaluation (without gradients, or of a model in evaluation mode) kee
 from __future__ import annotations
 
 import functools
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -24,7 +23,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler, SequentialSample
 from torch.utils.data._utils import fetch
 
 from surefoot.apply.cure import Desk, ModelCure, Patch
-from surefoot.apply.script_calls import by_the_script, in_a_forward
+from surefoot.apply.script_calls import by_the_script, caller, in_a_forward
 from surefoot.apply.sliced_rows import SlicedRows
 from surefoot.apply.stream_buffer import mixed
 
@@ -71,7 +70,7 @@ class Shuffle(ModelCure):
         @functools.wraps(original)
         def split(tensor: Any, split_size: Any, dim: int = 0) -> Any:
             if isinstance(split_size, int) and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                given = guard(self._shuffled, tensor, split_size) if by_the_script(sys._getframe(1)) else None
+                given = guard(self._shuffled, tensor, split_size) if by_the_script(caller()) else None
                 tensor = tensor if given is None else given
             return original(tensor, split_size, dim)
 
@@ -83,7 +82,7 @@ class Shuffle(ModelCure):
             rows = None
             batch = type(key) is slice and type(key.start) is int and type(key.stop) is int and key.step is None
             if batch and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-                frame = sys._getframe(1)
+                frame = caller()
                 rows = guard(self._rows, tensor, key, frame) if by_the_script(frame) else None
             return original(tensor, key if rows is None else rows)
 

@@ -12,7 +12,6 @@ Nothing is changed before a backward has shown log-probabilities that are weight
 from __future__ import annotations
 
 import functools
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 
 from surefoot.apply.cure import Cure, Desk, Patch
-from surefoot.apply.script_calls import by_the_script
+from surefoot.apply.script_calls import by_the_script, caller
 from surefoot.apply.seeded_again import SeededAgain
 from surefoot.observe.graph import roots_of
 from surefoot.observe.random_parts import find_policy_terms
@@ -63,7 +62,7 @@ class SpreadRewards(Cure):
             found = original(tensor, *args, **kwargs)
             asked = self._rewards and isinstance(tensor, Tensor) and not torch.compiler.is_compiling()
             given = None
-            if asked and by_the_script(sys._getframe(1)):
+            if asked and by_the_script(caller()):
                 given = guard(functools.partial(change, found, tensor, *args, **kwargs))
             return found if given is None else given
 
