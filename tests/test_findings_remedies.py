@@ -10,7 +10,9 @@ from torch import nn
 
 from surefoot.apply import parse
 from surefoot.findings import remedies
+from surefoot.findings.rules.overfitting import DROPOUT
 from surefoot.findings.rules.schedule import schedule_for
+from surefoot.findings.rules.term_cures import UNIT_TARGETS
 from surefoot.runs import Remedy
 
 ALL = [v for v in vars(remedies).values() if isinstance(v, Remedy)] + [
@@ -18,6 +20,8 @@ ALL = [v for v in vars(remedies).values() if isinstance(v, Remedy)] + [
     remedies.raise_rate(2.5e4),
     remedies.critical_init("relu"),
     remedies.critical_init(""),
+    DROPOUT,
+    UNIT_TARGETS,
 ]
 
 

@@ -36,6 +36,20 @@ OF_MODELS = (
         (Key("max", 1.0, "highest weight of a term, but for one that began higher", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "dropout",
+        "sets a share of what enters each layer but the first to zero at random, in training",
+        "the model overfits",
+        "dropout:Dropout",
+        (Key("p", 0.5, "share that is dropped", number(0.0, 0.95), "a number in (0, 0.95]"),),
+    ),
+    Entry(
+        "unit-targets",
+        "lets the layer that makes predictions learn targets far from size one in a unit of their own",
+        "targets are in raw units: prices, pixels, milliseconds",
+        "unit_targets:UnitTargets",
+        (Key("factor", 10.0, "by which targets are off one", number(1.0), "a number above 1"),),
+    ),
+    Entry(
         "kl-scale",
         "weighs a variational divergence against the likelihood as the evidence bound does",
         "the latent variables of an autoencoder say nothing",

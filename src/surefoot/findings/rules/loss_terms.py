@@ -15,7 +15,8 @@ from surefoot.findings.history import History
 from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.growing_weight import outgrown
-from surefoot.runs.schema import Evidence, Remedy
+from surefoot.findings.rules.term_cures import BALANCE, drowned_by
+from surefoot.runs.schema import Evidence
 
 _DROWNED = 0.01
 _LOOKS = 6
@@ -29,19 +30,6 @@ _DOUBLINGS = 8.0  # times as many steps at the last of at least four looks as at
 _MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
 ERRORS = (*_MISFITS, "squared_error", "absolute_error")
 _SCORES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")  # of labels
-
-BALANCE = Remedy(
-    name="terms weighted by their gradients",
-    why="each term then moves the weights that they share as much as the others do",
-    how=(
-        "# after: optimizer\n"
-        "from surefoot.losses import TermBalance\n"
-        "balance = TermBalance()\n"
-        "def balanced(*terms):  # in the place of their sum: loss = balanced(first_term, second_term)\n"
-        "    return balance(terms, list(model.parameters()))\n"
-    ),
-    apply="balance-terms",
-)
 
 
 @rule("loss-term-imbalance", needs=("terms", "weights"))
@@ -111,7 +99,7 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
         )
         unlearned = values[i].min() >= _STAYED * began and _aims(history, {kind})
         severity = "warning" if unlearned or _aims(history, kinds) else "info"
-        return Sign(severity, cause, evidence, (), int(steps[0]), (BALANCE,))  # type: ignore[arg-type]
+        return Sign(severity, cause, evidence, (), int(steps[0]), drowned_by(history, _kind(loud)))  # type: ignore[arg-type]
     return None
 
 
@@ -141,7 +129,7 @@ def _given_up(
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
             f"smaller: {name} rose from {began:.3g} to {now:.3g} so that {names[loud]} could fall."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
     return None
 
 
@@ -178,7 +166,7 @@ def _untouched(
             f"smaller: {names[loud]} fell from {values[loud, 0]:.3g} to {values[loud, -1]:.3g}, {name} is at {now:.3g} "
             f"after {began:.3g}, and was never below that."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
     return None
 
 
@@ -220,7 +208,7 @@ def _held_back(
             f"the gradient of {names[loud]} drowned that of {name}, which was {first[loud] / first[i]:.3g} times "
             f"smaller, {how}: {name} is at {now:.3g} after {values[i, 0]:.3g}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
     return None
 
 
@@ -257,7 +245,7 @@ def _out_of_sight(
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / ratio:.3g} times smaller at least: "
             f"{name} was at {now:.3g} after {began:.3g} at step {int(steps[-1])}, and the loss is still {names[loud]}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), (BALANCE,))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
     return None
 
 

@@ -21,6 +21,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _FEW, _MANY = 6, 12  # evaluations since the best
 _HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not hold up
+_DROPPED = (0.2, 0.5)  # of what enters a layer: as usual in front of small and of large ones
 _LOST = 0.1  # of the loss of a constant prediction
 _SOURCE = (
     "the run's own best evaluation, its evaluation-to-evaluation noise, and a tenth of what a constant prediction loses"
@@ -35,6 +36,21 @@ STOP_EARLY = Remedy(
         "# after each evaluation: if stopping.update(validation_loss): break; after the loop: stopping.restore()\n"
     ),
     apply="early-stopping",
+)
+DROPOUT = Remedy(
+    name="torch.nn.Dropout in front of the last layers",
+    why="units that come and go at random can't share what is learned by heart; in training only, so call eval() first "
+    "where you evaluate",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def drop(module, args):  # better: torch.nn.Dropout(0.5) in front of each layer but the first\n"
+        "    training = module.training and torch.is_grad_enabled()\n"
+        "    return (torch.nn.functional.dropout(args[0], 0.5, training), *args[1:])\n"
+        "for module in [m for m in model.modules() if isinstance(m, torch.nn.Linear)][1:]:\n"
+        "    module.register_forward_pre_hook(drop)\n"
+    ),
+    apply="dropout",
 )
 
 
@@ -117,12 +133,13 @@ def _overfits(history: History, where: str) -> Sign | None:
 
 
 def _cures(history: History) -> tuple[Remedy, ...]:
-    """The best weights are held, with or without a decay beside that is much faster than the run; or there is a slow
-    one, under which the loss may come back after a rise."""
+    """The best weights are held, with or without a decay beside that is much faster than the run, or dropout; or there
+    is a slow decay, under which the loss may come back after a rise."""
     fast, slow = (halved_each(history, history.step / times) for times in _HALVED)
     others = () if fast is None or slow is None else (f"{STOP_EARLY.apply}+{fast.apply}", str(slow.apply))
     fresh = ("fresh-batches",) if _one_batch(history) else ()
-    return best_of((STOP_EARLY,), *others, *fresh)
+    dropped = (f"{STOP_EARLY.apply}+dropout:p={p:g}" for p in _DROPPED)
+    return (*best_of((STOP_EARLY,), *others, *dropped, *fresh), DROPOUT)
 
 
 def _one_batch(history: History) -> bool:

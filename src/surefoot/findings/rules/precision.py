@@ -16,6 +16,7 @@ from surefoot.findings.history import EventLike, History, Layers
 from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.non_finite import OFF_THE_EDGE, answers, whole_range
+from surefoot.findings.rules.term_cures import UNIT_TARGETS, far_targets
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 GRAD_SCALER = Remedy(
@@ -241,7 +242,7 @@ def low_precision_overflow(history: History) -> Sign | None:
         layer = str(data[0].data.get("where", ""))
         evidence = (Evidence("nonfinite data in float16", layer, data[0].step, math.inf, _LARGEST, _CONVERTED),)
         cause = f"float16 overflows: data of step {data[0].step} are infinite, as any number beyond 65504 is in it."
-        return Sign("critical", cause, evidence, (layer,) if layer else (), data[0].step, whole_range(history))
+        return Sign("critical", cause, evidence, (layer,) if layer else (), data[0].step, _in_range(history))
     scaled = any(history.value("loss_scale", where) > 0 for where in history.wheres("loss_scale"))
     for signal in ("activation_peak",) if scaled else ("activation_peak", "gradient_peak"):
         recent = history.recent_layers(signal, 2)
@@ -266,8 +267,18 @@ def low_precision_overflow(history: History) -> Sign | None:
         )
         evidence = (Evidence(signal, where[0], newest.step, value, _NEAR, _ONE_DOUBLING),)
         return Sign("critical" if lost else "warning", cause, evidence, where, recent[0].step,
-                    (*whole_range(history), remedies.CLIP))  # fmt: skip
+                    (*_in_range(history), remedies.CLIP))  # fmt: skip
     return None
+
+
+def _in_range(history: History) -> tuple[Remedy, ...]:
+    """More range; where targets are what is large, a network that was to grow to them in float32, too, is slow."""
+    wider = whole_range(history)
+    return (
+        remedies.best_of((*wider, UNIT_TARGETS), f"{wider[0].apply}+{UNIT_TARGETS.apply}")
+        if far_targets(history)
+        else wider
+    )
 
 
 def overflowed_data(history: History) -> list[EventLike]:

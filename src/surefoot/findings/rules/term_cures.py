@@ -1,0 +1,52 @@
+"""Cures of terms that drown each other: other weights, or targets in a unit of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings.history import History
+from surefoot.findings.remedies import best_of
+from surefoot.runs.schema import Remedy
+
+_LOSSES = ("mse_loss", "smooth_l1_loss", "huber_loss")  # which compare with targets
+_FAR = 10.0  # as of inputs: weights of order one are ten times off, and their errors a hundred times
+BALANCE = Remedy(
+    name="terms weighted by their gradients",
+    why="each term then moves the weights that they share as much as the others do",
+    how=(
+        "# after: optimizer\n"
+        "from surefoot.losses import TermBalance\n"
+        "balance = TermBalance()\n"
+        "def balanced(*terms):  # in the place of their sum: loss = balanced(first_term, second_term)\n"
+        "    return balance(terms, list(model.parameters()))\n"
+    ),
+    apply="balance-terms",
+)
+UNIT_TARGETS = Remedy(
+    name="targets in a unit of their own",
+    why="a head of order one then predicts targets of order one: it need not grow a thousandfold first, and its error "
+    "does not drown what else is learned",
+    how=(
+        "# after: optimizer\n"
+        "import torch\n"
+        "MEAN, DEVIATION = 0.0, 1.0  # of the training targets; better: train on (targets - MEAN) / DEVIATION\n"
+        "head = [module for module in model.modules() if isinstance(module, torch.nn.Linear)][-1]\n"
+        "head.register_forward_hook(lambda module, args, output: MEAN + DEVIATION * output)\n"
+    ),
+    apply="unit-targets",
+)
+
+
+def far_targets(history: History) -> bool:
+    """Whether targets, as last seen, are ten times larger or smaller than one."""
+    for name in history.wheres("target_rms"):
+        sizes = history.series("target_rms", name)[1]
+        sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+        if len(sizes) and not 1 / _FAR < float(sizes[-1]) < _FAR:
+            return True
+    return False
+
+
+def drowned_by(history: History, kind: str) -> tuple[Remedy, ...]:
+    """The cures where a term of this kind drowns others: an error may do so by nothing but the unit of its targets."""
+    return best_of((BALANCE, UNIT_TARGETS)) if kind in _LOSSES or far_targets(history) else (BALANCE,)
