@@ -589,6 +589,9 @@ def test_a_step_at_a_hundredfold_rate_is_found_by_its_rate_and_the_loss_after_it
     found = train(hurt, lr=rate, constant=3.4).findings()["unsafe-step"]
     assert (found.first_step, found.detected_step, found.severity) == (41, 44, "warning")
     unharmed = train(flat(100, 3.2, 0.05), lr=rate, constant=3.4)
+    fit = [*falling(20, 3.2, 1e-3), *flat(21, 1e-3, 5e-5), *[4e-3] * 5, *flat(60, 1e-3, 5e-5)]
+    for losses, told in ((hurt, True), (fit, False)):  # fivefold over twenty rows, not twofold in nine
+        assert ("unsafe-step" in train(losses, lr=lambda s: 5e-3 * 1.08**s, constant=3.4).findings()) == told
     restarted = train(hurt, lr=lambda s: 5e-3 if s % 20 == 1 else 1e-4, constant=3.4)
     assert "unsafe-step" not in unharmed.findings() | restarted.findings()
 

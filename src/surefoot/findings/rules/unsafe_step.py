@@ -22,6 +22,7 @@ from surefoot.runs.schema import Evidence, Severity
 INSIDE = 1.0
 BREAKS = 4.0  # card of the paper: controllers that allow r = 4 break training, 2 is still fine
 _MIN_READINGS = 4
+_PART = 0.1  # of what was learned
 _DENSE = 8  # readings before, the last of them at most this many steps ago, that show how r grows by itself
 _GAP = 2
 _SOURCE = (
@@ -39,7 +40,8 @@ def unsafe_step(history: History) -> Sign | None:
 
     Where no reading of r fell on it: a step whose rate was four times what it ever was in the older half of the rows,
     and after which the three next losses are a quarter above, and above all of, the eight before it: warning, critical
-    with the same harm.
+    with the same harm. A rate that came there bit by bit, over more than nine rows, is asked for a tenth of what was
+    learned, too: near the end of a fit a loss that is a quarter higher is next to nothing.
 
     Ahead of it: a scheduler that is to multiply the rate fourfold or more says so itself; warning where the curvature
     that was measured is then twice what the optimiser can stand.
@@ -78,9 +80,13 @@ def _leap(history: History) -> Sign | None:
         jump = rate_jump(history, name, at)
         if jump < JUMP or after.min() <= max(1.25 * usual, float(before.max())):
             continue
-        rates = "the run's own history: the largest rate in the older half of the rows"
+        rates = dict(zip(*history.measured("learning_rate", name), strict=True))
+        bit_by_bit = rates[at] < JUMP * rates.get(steps[0], 0.0)
+        if bit_by_bit and after.min() - usual < _PART * (level.first - usual):
+            continue  # what was well until now had such a rate, and next to nothing is lost
+        source = "the run's own history: the largest rate in the older half of the rows"
         evidence = (
-            Evidence("learning_rate / its largest before", name, at, jump, JUMP, rates),
+            Evidence("learning_rate / its largest before", name, at, jump, JUMP, source),
             Evidence(
                 "loss", name, int(steps[-1]), float(after.min()), 1.25 * usual, "median of the nine losses before"
             ),
