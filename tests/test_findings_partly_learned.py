@@ -147,6 +147,11 @@ def test_a_loss_that_climbs_back_without_an_end() -> None:
     for before, told in ((np.linspace(1.2, 2.4, 60), False), (np.linspace(1.2, 1.1, 60), True)):  # a climb like that
         losses = [*falling(200, 2.3, 1.2, 0.01), *before, *np.linspace(before[-1], 0.9, 100), *flat(30, 0.9), *back]
         assert ("divergence" in train(losses, constant=LN10).findings()) == told
+    for new, told in ((10.0, False), (5.0, True)):  # of labels that are new, or the same
+        stream = train([*falling(250, 2.3, 1.2, 0.01), *climbing], constant=LN10)
+        for step, classes in ((200, 5.0), (300, new), (380, new)):
+            stream.row(step, "samples", {("label_classes_seen", ""): classes})
+        assert ("divergence" in stream.findings()) == told
     hump = [*climbing[:100], *climbing[99:40:-1]]
     assert "divergence" not in train([*falling(250, 2.3, 1.2, 0.01), *hump], constant=LN10).findings()
 

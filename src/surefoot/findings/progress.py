@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, LossLevel
 
@@ -67,6 +69,15 @@ def units_lost(history: History) -> int | None:
                 steps, shares = history.series(signal, name)
                 found.append(int(steps[shares >= 0.5][0]))
     return min(found, default=None)
+
+
+def new_labels(history: History) -> list[tuple[int, int]]:
+    """Stretches of steps, from a look to the next, in which labels came that had not been there before."""
+    found = []
+    for name in history.wheres("label_classes_seen"):
+        steps, seen = history.measured("label_classes_seen", name)
+        found += [(int(steps[i]) + 1, int(steps[i + 1])) for i in np.flatnonzero(np.diff(seen) > 0)]
+    return found
 
 
 def settled(history: History, level: LossLevel) -> bool:

@@ -28,7 +28,7 @@ from surefoot.findings.decay import decayed
 from surefoot.findings.history import History
 from surefoot.findings.levels import ORDERS, WINDOW, LossLevel
 from surefoot.findings.own_growth import own_growth
-from surefoot.findings.progress import one_loss
+from surefoot.findings.progress import new_labels, one_loss
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import slower
 from surefoot.runs.schema import Evidence, Remedy
@@ -45,8 +45,8 @@ def divergence(history: History) -> Sign | None:
     """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
     to half of its first, ever higher over the last third of the run, beyond its noise and twice as far as it ever
-    climbed before; and, before any of this, weights that have grown to three times their length by the same share of
-    themselves at each step. See the module."""
+    climbed before, with no labels that are new; and, before any of this, weights that have grown to three times their
+    length by the same share of themselves at each step. See the module."""
     for name, level in history.losses.items():
         sole = len(history.losses) == 1
         if not level.refreshed or level.count < _MIN_ROWS or (sole and _by_weights(history, level)):
@@ -152,6 +152,9 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
         return None
     if level.low < level.best + level.best_noise or level.recent - level.best < 2 * _climbed_before(level):
         return None  # such losses, or such climbs, come and go
+    lowest = min(level.marks, key=lambda mark: mark[1])[0]
+    if any(until > lowest for _, until in new_labels(history)):
+        return None  # it is the loss of other data
     cause = (
         f"the loss climbs back, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to "
         "the next: its steps do not descend."

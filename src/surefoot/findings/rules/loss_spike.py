@@ -19,6 +19,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
+from surefoot.findings.progress import new_labels
 from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.unsafe_step import rate_jump, worst_step
@@ -155,16 +156,6 @@ def _thawed(history: History, step: int, since: int) -> list[str]:
     return new if trained else []
 
 
-def _other_data(history: History) -> list[tuple[int, int]]:
-    """Stretches of steps in which other data came: an optimiser was made anew, as is often done for them, or labels
-    came that had not been there before, between a look and the one before."""
-    found = [(event.step, event.step + 4) for event in history.events("optimizers")[1:]]
-    for name in history.wheres("label_classes_seen"):
-        steps, seen = history.measured("label_classes_seen", name)
-        found += [(int(steps[i]) + 1, int(steps[i + 1])) for i in np.flatnonzero(np.diff(seen) > 0)]
-    return found
-
-
 def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -> Sign:
     spike = spikes[-1]
     evidence = [Evidence("loss", name, spike.peak_step, spike.peak, spike.threshold, _SOURCE)]
@@ -174,7 +165,8 @@ def _judge(history: History, name: str, level: LossLevel, spikes: list[Spike]) -
     jump = rate_jump(history, name, spike.step, rows=4)
     unsafe = worst_step(history, name, since=before) if name in history.wheres("safe_ratio") else None
     lasts = spike.back is None and history.step - spike.step >= _BEFORE
-    other = _other_data(history)
+    # other data came: an optimiser was made anew, as is often done for them, or labels are new
+    other = [(event.step, event.step + 4) for event in history.events("optimizers")[1:]] + new_labels(history)
     above = [s for s in spikes if s.peak > 1.2 * level.base and not any(a <= s.step <= b for a, b in other)]
     if jump >= JUMP:
         severity, why = "warning", f"right after the learning rate rose to {jump:.3g} times all it had been"
