@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from curing import curing
+from surefoot.analysis.printed_numbers import direction
 from surefoot.apply.branch import Branch, Trunk, branch, gather, refusal
 from surefoot.apply.catalogue import together
-from surefoot.apply.printed import Printed, direction
+from surefoot.apply.printed import Printed
 from surefoot.apply.trial import Course, Trial, ranked, scores
 
 pytestmark = pytest.mark.skipif(refusal() is not None, reason=f"no branch here: {refusal()}")

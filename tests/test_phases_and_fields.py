@@ -387,6 +387,23 @@ def test_overfitting_beyond_a_constant_is_a_warning() -> None:
     assert found["overfitting"].severity == "warning"
 
 
+def test_data_learned_by_heart_need_no_rise() -> None:
+    def stays(at: float, left: float, decay: float = 0.0, last: float | None = None) -> str | None:
+        values = [2.2, 1.9, *[at] * 21, at if last is None else last]
+        losses = [2.3 * math.exp(-i / 30) + left for i in range(480)]
+        stream = evaluated(values, losses)
+        stream.event(1, "optimizers", optimizers=[{"name": "", "weight_decay": decay, "defaults": {"lr": 1e-3}}])
+        found = stream.findings().get("overfitting")
+        return None if found is None else found.severity
+
+    assert stays(1.5, 1e-3) == "warning"
+    assert stays(1.5, 0.1) is None  # a gradient is left
+    assert stays(0.9, 1e-3) is None  # most is explained
+    assert stays(2.25, 1e-3) is None  # nothing ever was: another finding's
+    assert stays(1.5, 1e-3, decay=0.01) is None  # the weights move on
+    assert stays(1.5, 1e-3, last=1.3) is None  # it gets better
+
+
 def test_eval_mode_after_training_mode() -> None:
     for modes, severity in (
         ([0, 0, 0, 1, 1, 1], "warning"),
@@ -469,6 +486,19 @@ def test_latent_variables_that_stay_silent() -> None:
         for number, share in enumerate(active, 1):
             stream.row(100 * number, "latent", {("active_units_share", "mu"): share, ("latent_kl", "mu"): share})
         assert ("posterior-collapse" in stream.loud()) == found
+
+
+def test_a_code_that_halves_with_each_doubling_of_the_time_goes_to_nothing() -> None:
+    def fades(nats: Callable[[int], float], active: float = 0.4) -> bool:
+        stream = Stream()
+        for step in (16, 32, 64, 96, 128, 192, 256, 384, 512, 768):
+            share = 1.0 if step <= 64 else active
+            stream.row(step, "latent", {("active_units_share", "mu"): share, ("latent_kl", "mu"): nats(step)})
+        return "posterior-collapse" in stream.loud()
+
+    assert fades(lambda s: 16.0 * min(s, 64**2 / s) / 64)
+    assert not fades(lambda s: 1.5 + 16.0 * min(s, 64**2 / s) / 64)  # it stays where cost and use are even
+    assert not fades(lambda s: 16.0 * min(s, 64**2 / s) / 64, active=0.8)
 
 
 def test_advantages() -> None:

@@ -1,43 +1,15 @@
-"""The numbers that a script prints by names which the field gives a direction: of an accuracy more is better, of an
-error less.
+"""The printed number that branches of a script are compared by.
 
-A branch of the script prints to nowhere, so what it would have printed is read here instead. A training loss is left
-out, for that is known better than it is printed, and so are names that say nothing of what is good.
+A branch of the script prints to nowhere, so what it would have printed is read here instead.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import sys
 from typing import Any
 
-_LESS = frozenset((
-    "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "mape", "error", "err", "wer", "cer", "perplexity", "ppl", "bpc",
-    "bpd", "fid", "regret",
-))  # fmt: skip
-_MORE = frozenset((
-    "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
-    "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "elbo",
-))  # fmt: skip
-_HELD_OUT = frozenset(("val", "valid", "validation", "test", "eval", "dev", "held", "heldout", "holdout"))
-_TRAINING = frozenset(("train", "training", "trained", "batch", "fit"))
-_BESIDE = frozenset(("loss", "step", "epoch", "iter", "running", "avg", "average", "mean", "total", "the"))
-_NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)\b"
-_PAIR = re.compile(rf"((?:[A-Za-z][\w/@-]* )?[A-Za-z][\w/@-]*)['\"]?(?: *[:=] *|  *)({_NUMBER})")  # one word or two
-_WORD = re.compile(r"[A-Z]?[a-z]+\d?|[A-Z]+(?![a-z])\d?")
-
-
-def direction(name: str) -> int:
-    """1 where more is better of what has this name, −1 where less is, 0 where the name tells neither.
-
-    0 also for what was trained on, as a bare loss is, and for a name in which words of both kinds are.
-    """
-    words = _words(name)
-    more, less = bool(words & _MORE), bool(words & _LESS)
-    if more == less or words & _TRAINING or words <= _BESIDE:
-        return 0
-    return 1 if more else -1
+from surefoot.analysis.printed_numbers import direction, held_out, pairs
 
 
 class Printed:
@@ -68,14 +40,9 @@ class Printed:
         return len(text)
 
     def _read(self, line: str) -> None:
-        found = [(name, float(number)) for name, number in _PAIR.findall(line)]
-        told = {name: value for name, value in found if direction(name)}
+        told = {name: value for name, value in pairs(line) if direction(name)}
         if not self._name and told:
-            self._name = next((name for name in told if _words(name) & _HELD_OUT), next(iter(told)))
+            self._name = next((name for name in told if held_out(name)), next(iter(told)))
         if self._name in told:
             value = -direction(self._name) * told[self._name]
             self._value = math.inf if math.isnan(value) else value
-
-
-def _words(name: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(name)}

@@ -2,8 +2,8 @@
 
 What is compared is what a run is for. That is the script's own validation loss, where it takes one as it goes, so that
 a remedy that only fits the training data faster does not win; else what it prints by a name that says whether more or
-less of it is good (an accuracy, an error: :mod:`surefoot.apply.printed`); else the loss of the steps. Branches that are
-to go on for some steps only are compared by that loss, which says soonest what learns at all.
+less of it is good (an accuracy, an error: :mod:`surefoot.analysis.printed_numbers`); else the loss of the steps.
+Branches that are to go on for some steps only are compared by that loss, which says soonest what learns at all.
 """
 
 from __future__ import annotations

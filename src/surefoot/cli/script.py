@@ -171,6 +171,7 @@ _IN_BETWEEN = {
     os.path.join(_PACKAGE, *path)
     for path in (
         ("observe", "patches.py"),
+        ("observe", "printed.py"),
         ("observe", "replay.py"),
         ("observe", "validation.py"),
         ("observe", "attention_patch.py"),

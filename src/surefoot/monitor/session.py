@@ -116,6 +116,8 @@ class Session:
             self.event(0, "inspected")
         self._logged = Logged(Later())
         self._patches = Patches(self.observer)
+        if inspected is None:
+            self.observer.printed.listen()
         self._stopper = None
         if stop_on is not None:
             self._stopper = Stopper(stop_on, self.observer, lambda: self.engine.findings, self._stopped)

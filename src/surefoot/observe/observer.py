@@ -32,6 +32,7 @@ from surefoot.observe.later import Later
 from surefoot.observe.odd_losses import OddLosses
 from surefoot.observe.pace import Pace
 from surefoot.observe.patches import closure_in, followed, with_closure
+from surefoot.observe.printed import PrintedNumbers
 from surefoot.observe.rows import Rows, Sink
 from surefoot.observe.scaled_steps import ScaledSteps
 from surefoot.observe.scene import Scene
@@ -86,6 +87,7 @@ class Observer:
         self._ranks = RankWeights(self._tools) if ranks else None
         self._home = Home()
         self.validation = Validation(self._scene, self._home, rows, self._later, self._guard)
+        self.printed = PrintedNumbers(self._scene, self._home, rows, self._guard)
         self._odd = OddLosses(self._tools, self._gatherer)
         self._pace = pace = Pace(budget, self.clock, self._gatherer, self._guard, self._other_step)
         self._step = step = StepUnderWay(
@@ -324,6 +326,7 @@ class Observer:
         self._guard.on = False
         self._untold.forget()
         self.validation.stop()
+        self.printed.stop()
         self._pace.set_idle(False)
 
     def catch_up(self) -> None:

@@ -304,6 +304,9 @@ _PHASES = (
     Signal("validation_loss", "validation", "loss", "that of the loss", "validation loss",
            "Mean over rows of a loss without a gradient: of a model in evaluation mode, or else by the function that "
            "is trained with, of other targets than those of the steps before and after; of the last step before."),
+    Signal("printed_number", "printed", "name", "its own", "number that the script prints",
+           "A number of a line that the script writes to sys.stdout, by the name before it; of the last step before. "
+           "Names of settings, of the run's place and of training data are left out."),
     Signal("eval_mode", "mode", "model", "1", "model in evaluation mode",
            "1 where the model itself is in evaluation mode in a training step that trains most of it."),
     Signal("eval_mode_share", "mode", "model", "1", "share of layers in evaluation mode",

@@ -192,14 +192,17 @@ ENTRIES: tuple[Explanation, ...] = (
             "What training still gains is learned by heart: the loss on data that the model never saw was best long "
             "ago and has risen since. Seen only where the script evaluates as it goes, by a loss of "
             "torch.nn.functional without a gradient: of a model in evaluation mode or, without eval(), by the function "
-            "that it trains with, of other targets than those of the steps before and after."
+            "that it trains with, of other targets than those of the steps before and after. Where there is none, what "
+            "the script prints by a name of held-out data, or as an accuracy or an error, serves."
         ),
         mathematics=(
             "With v_i the i-th evaluation, b their minimum and C the loss of a constant prediction.\n"
             "Judged: the lowest of the last three v_i against b; the noise is 1.48 times the median deviation of "
             "v_i − v_{i−1}.\n"
             "Threshold: six evaluations after the best or more, above b by 5 % and four times the noise, and still "
-            "rising, with the training loss at its best."
+            "rising, with the training loss at its best. Or, without weight decay, a training loss of v_i/100 beside "
+            "v_i that are above C/2 and have not fallen in half of the evaluations. A printed number: a quarter of "
+            "what it had gained is lost, steadily, twelve values after its best."
         ),
         source="the run's own history",
         not_this=(

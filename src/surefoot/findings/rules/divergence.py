@@ -31,6 +31,7 @@ from surefoot.findings.own_growth import own_growth
 from surefoot.findings.progress import new_labels, one_loss
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import slower
+from surefoot.findings.turned import given_back, told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy
 
 _MIN_ROWS = 6
@@ -40,13 +41,14 @@ _RISES = 4  # marks of the level, an eighth of the run apart
 _APART = 4 * WINDOW  # rows from which on a mark has half of its own, at least, before that the medians overlap
 
 
-@rule("divergence", needs=("step",))
+@rule("divergence", needs=("printed", "step"))
 def divergence(history: History) -> Sign | None:
     """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
     to half of its first, ever higher over the last third of the run, beyond its noise and twice as far as it ever
     climbed before, with no labels that are new; and, before any of this, weights that have grown to three times their
-    length by the same share of themselves at each step. See the module."""
+    length by the same share of themselves at each step; or, where the loss tells nothing (a policy, a game), a number
+    that the script prints, of which half of what was gained is lost. See the module."""
     for name, level in history.losses.items():
         sole = len(history.losses) == 1
         if not level.refreshed or level.count < _MIN_ROWS or (sole and _by_weights(history, level)):
@@ -76,7 +78,27 @@ def divergence(history: History) -> Sign | None:
                 cause += " The optimizer was told to maximise it."
                 return Sign("critical", cause, (evidence,), where, None, (remedies.DESCEND,))
             return Sign("critical", cause, (evidence,), where, None, _cures(history, name))
-    return _grows_by_itself(history)
+    return _grows_by_itself(history) or _result_lost(history)
+
+
+def _result_lost(history: History) -> Sign | None:
+    """Where the loss tells nothing of how the run goes, as that of a policy or a game, what the script prints does."""
+    levels = history.losses.values()
+    if not told_by_rewards(history):
+        falls = [level.recent <= level.best + 2 * max(level.noise, level.best_noise) for level in levels]
+        if any(level.known for level in levels) or (len(falls) == 1 and falls[0]):
+            return None  # a loss tells, or is at its best: what is lost then is overfitting's
+    found = given_back(history)
+    if found is None:
+        return None
+    cause = (
+        f"what the run is for is lost again: {found.name} had come from {found.first:.3g} to {found.best:.3g} by step "
+        f"{found.step}, and is no better than {found.now:.3g} in the newest quarter of the run."
+    )
+    source = "half of what was gained is lost, by the best of the newest quarter against the middle of one before"
+    evidence = Evidence("printed_number", found.name, history.step, found.now, found.bound, source)
+    name = next(iter(history.losses), "")
+    return Sign("warning", cause, (evidence,), (), found.step, _cures(history, name))
 
 
 def _by_weights(history: History, level: LossLevel) -> bool:

@@ -14,12 +14,14 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
+from surefoot.findings.turned import given_back
 from surefoot.runs.schema import Evidence, Remedy
 
 _GROWN = 4.0  # times at twice the steps: the square of that by an even growth from zero
 _UNDONE = 1.5  # times what the error was at its best: the highest of its three lowest readings
 _FELL = 0.5  # of its first value: it had been learned
 _AS_LOUD = 0.5  # of the error's gradient
+_TWICE, _HEARD = 2.0, 0.1
 _LOOKS = 6
 _HOW = """\
 # after: model
@@ -31,7 +33,7 @@ def bounded(weight):  # in the place of the weight that grows: loss = error + bo
 def outgrown(history: History, names: list[str], errors: list[str], cures: tuple[Remedy, ...]) -> Sign | None:
     """One of ``errors``, of a weight that stays, had fallen to half and is back at 1.5 times its best at two looks,
     while another of ``names`` has four times the weight that it had at half of the steps, and half of its gradient or
-    more: warning."""
+    more: warning. Or see below: what is printed tells."""
     for error in errors:
         steps, values = history.measured("term_value", error)
         if len(steps) < _LOOKS:
@@ -57,6 +59,38 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
             began = int(steps[int(np.argmin(values))])
             at, weights = history.measured("term_weight", other)
             return Sign("warning", cause, evidence, (), began, _bounds(weights[at <= max(began, at[0])], cures))
+    return _overpriced(history, names, cures)
+
+
+def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -> Sign | None:
+    """The weight of a term has grown to twice what it was when a number that the script prints was best, and grows on,
+    with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. What the
+    script prints has no price in it."""
+    lost = given_back(history)
+    if lost is None:
+        return None
+    loudest = max(history.value("term_gradient_norm", name) for name in names)
+    for name in names:
+        steps, weights = history.measured("term_weight", name)
+        before = np.flatnonzero(steps <= lost.step)
+        if not len(before) or 2 * steps[-1] < history.step or not weights[before[-1]] > 0:
+            continue
+        # between two looks it has grown evenly, or later than that
+        then = float(np.interp(lost.step, steps, weights))
+        grows = weights[-1] > weights[:-1].max() and weights[-1] >= _TWICE * then
+        if not (grows and history.value("term_gradient_norm", name) >= _HEARD * loudest):
+            continue
+        evidence = (
+            Evidence("term_weight", name, int(steps[-1]), float(weights[-1]), _TWICE * then,
+                     f"twice what it was at step {lost.step}, when {lost.name} was best; and it grows on"),
+            Evidence("printed_number", lost.name, history.step, lost.now, lost.bound,
+                     "half of what it had gained, which the best of the newest quarter of its values is short of"),
+        )  # fmt: skip
+        cause = (
+            f"the weight of {name} grows on, to {weights[-1]:.3g}, and takes back what was learned: {lost.name} was at "
+            f"{lost.best:.3g} by step {lost.step}, and is no better than {lost.now:.3g} now."
+        )
+        return Sign("warning", cause, evidence, (), lost.step, _bounds(np.array([weights[0], then]), cures))
     return None
 
 

@@ -12,12 +12,15 @@ import math
 
 import numpy as np
 
+from surefoot.analysis.printed_numbers import direction, held_out
 from surefoot.findings.decay import halved_each
 from surefoot.findings.history import History
-from surefoot.findings.levels import ORDERS, WINDOW
+from surefoot.findings.levels import ORDERS
+from surefoot.findings.progress import HEARD
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Remedy, Severity
+from surefoot.findings.turned import Turned, trained, turned
+from surefoot.runs.schema import SEVERITIES, Evidence, Remedy, Severity
 
 _FEW, _MANY = 6, 12  # evaluations since the best
 _HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not hold up
@@ -54,7 +57,7 @@ DROPOUT = Remedy(
 )
 
 
-@rule("overfitting", needs=("validation",))
+@rule("overfitting", needs=("printed", "validation"))
 def overfitting(history: History) -> Sign | None:
     """The last three evaluations are above the best by more than four times the noise, and above the training loss,
     which is at its best and has fallen since: a gap between the two that opened. Where training itself went wrong, or
@@ -66,12 +69,68 @@ def overfitting(history: History) -> Sign | None:
     tenth of what it was better by is enough once the training loss is a hundredth of it and no weight decays; or
     from six on if it has become worse than a constant, after it had been better by a tenth. Never critical: it may come
     back.
+
+    A warning, too, where nothing rises: the training loss is a hundredth of a validation loss that explains less than
+    half of what there is, and has not got better in half of the evaluations, twelve at least; no weight decays.
+
+    Where no such loss is seen, a number that the script prints serves: one of held-out data by its name, or an accuracy
+    or an error, that has turned (see ``turned.py``): warning.
     """
     for where in history.wheres("validation_loss"):
         sign = _overfits(history, where)
+        if sign is None or sign.severity == "info":
+            sign = _by_heart(history, where) or sign
         if sign is not None:
             return sign
-    return None
+    found = None if history.looks("validation_loss") else turned(history, _of_quality)
+    return None if found is None else _turned(history, found)
+
+
+def _by_heart(history: History, where: str) -> Sign | None:
+    """All that was left to be learned was learned by heart: no gradient is left that validation could come down by."""
+    steps, values = history.measured("validation_loss", where)
+    level = next((level for level in history.losses.values() if level.count), None)
+    if level is None or len(history.losses) != 1 or len(values) < 2 * _MANY or not level.known or _decays(history):
+        return None
+    half = len(values) // 2
+    changes = np.diff(values[half:])
+    noise = float(np.median(np.abs(changes))) * 1.4826
+    best, recent = float(values[:half].min()), float(np.median(values[half:]))
+    better = best - float(values[half:].min()) > 4 * noise
+    explains = HEARD * level.constant >= recent >= 0.5 * level.constant
+    if better or not explains or not ORDERS * level.recent < recent:
+        return None
+    evidence = (
+        Evidence("validation_loss", where, int(steps[-1]), recent, 0.5 * level.constant,
+                 "half of what a constant prediction loses is not explained, and no less since half of the run"),
+        Evidence("loss", "", level.newest_step, level.recent, recent / ORDERS,
+                 "a hundredth of that on data the model never saw: it was learned by heart"),
+    )  # fmt: skip
+    cause = (
+        f"the training data are learned by heart (loss {level.recent:.3g}), and the validation loss has stayed at "
+        f"{recent:.3g} since step {steps[half]}, where a constant prediction has {level.constant:.3g}."
+    )
+    return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
+
+
+def _of_quality(name: str) -> bool:
+    return held_out(name) or bool(direction(name))
+
+
+def _turned(history: History, found: Turned) -> Sign:
+    source = "a quarter of what it had gained is lost, beyond four times its noise, since a best that is long ago"
+    evidence = (Evidence("printed_number", found.name, history.step, found.now, found.bound, source),)
+    cause = (
+        f"what the script prints as {found.name} was best at step {found.step} ({found.best:.3g}, after "
+        f"{found.first:.3g} at first) and has gone back to {found.now:.3g} since, while the training loss fell on."
+    )
+    return Sign(_severity(history), cause, evidence, (), found.step, _cures(history))
+
+
+def _severity(history: History) -> Severity:
+    """A remedy in place waits for just this."""
+    waited_for = any(event.data.get("id") == STOP_EARLY.apply for event in history.events("apply"))
+    return "info" if waited_for else "warning"
 
 
 def _overfits(history: History, where: str) -> Sign | None:
@@ -97,7 +156,7 @@ def _overfits(history: History, where: str) -> Sign | None:
         return None
     if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
         return None  # training itself went wrong: another finding's
-    if not level.recent < min(recent, _trained(history, name, int(steps[at])) - level.best_noise):
+    if not level.recent < min(recent, trained(history, name, int(steps[at])) - level.best_noise):
         return None  # nothing was learned since that could have been learned by heart
     constant = level.constant if level.known and best < 2 * level.constant else math.nan
     scale = constant if math.isfinite(constant) else abs(float(values[0]))
@@ -113,8 +172,7 @@ def _overfits(history: History, where: str) -> Sign | None:
         severity = "warning"
     if recent > constant and best < 0.9 * constant:
         severity = "warning"
-    if any(event.data.get("id") == STOP_EARLY.apply for event in history.events("apply")):
-        severity = "info"  # a remedy in place waits for just this
+    severity = min(severity, _severity(history), key=SEVERITIES.index)
     evidence: tuple[Evidence, ...] = (
         Evidence("validation_loss", where, int(steps[-1]), recent, best + max(4 * noise, _LOST * scale), _SOURCE),
         Evidence("loss", "", level.newest_step, level.recent, recent, "a training loss far below is learned by heart"),
@@ -153,12 +211,3 @@ def _decays(history: History) -> bool:
     optimizers = [history.optimizer(name) for name in history.losses]
     applied = any(event.data.get("id") == "weight-decay" for event in history.events("apply"))
     return applied or any(optimizer.get("weight_decay", 1.0) for optimizer in optimizers)
-
-
-def _trained(history: History, name: str, step: int) -> float:
-    """The training loss around a step: the median of as many rows as :class:`LossLevel` takes, up to it; infinite where
-    they are too long ago to be kept, so that only the gap is asked for."""
-    steps, losses = history.series("loss", name)
-    newest = losses[(steps <= step) & np.isfinite(losses)]
-    width = min(WINDOW, max(3, len(newest) // 4))
-    return float(np.median(newest[-width:])) if len(newest) >= 3 else math.inf

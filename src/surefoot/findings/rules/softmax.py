@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from surefoot.analysis.printed_numbers import of_the_result
 from surefoot.findings.decay import decayed
 from surefoot.findings.foresight import at_twice, at_twice_by_power, before
 from surefoot.findings.history import History
@@ -31,6 +32,7 @@ from surefoot.findings.rules.softmax_cures import (
     z_loss,
 )
 from surefoot.findings.stretches import unbroken_from
+from surefoot.findings.turned import turned
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
@@ -143,11 +145,12 @@ def softmax_collapse(history: History) -> Sign | None:
     return None
 
 
-@rule("naive-loss-minimisation", needs=("logits",))
+@rule("naive-loss-minimisation", needs=("logits", "printed"))
 def naive_loss_minimisation(history: History) -> Sign | None:
     """A gradient that points along the weights (cosine ½ or more) at three looks in a row on which the batch was fit:
     info. Warning where that is how the softmax collapsed (see :func:`softmax_collapse`): the median alignment while
-    there was gradient left was ½ or more.
+    there was gradient left was ½ or more; or where it does harm meanwhile to a number that the script prints, which has
+    turned (see ``turned.py``).
     """
     at, alignment = history.measured("nlm_alignment", "")
     aligned = dict(zip(at.tolist(), alignment.tolist(), strict=True))
@@ -169,16 +172,21 @@ def naive_loss_minimisation(history: History) -> Sign | None:
         if not now and not (lost and value >= _HALF):
             continue
         step, margin = fit[-1][0], float(worst[steps == fit[-1][0]][0])
-        evidence = (
+        evidence: tuple[Evidence, ...] = (
             Evidence("nlm_alignment", "", step, value, _HALF, _ALONG),
             Evidence("target_margin_min", name, step, margin, 0.0, "every row of the batch is right"),
         )
+        harmed = None if lost else turned(history, of_the_result)
         outcome = "until the gradient was rounding" if lost else "and the loss falls for that alone"
+        if harmed is not None:
+            outcome += f", while {harmed.name} goes from {harmed.best:.3g} back to {harmed.now:.3g}"
+            source = "a quarter of what it had gained is lost, beyond four times its noise"
+            evidence += (Evidence("printed_number", harmed.name, history.step, harmed.now, harmed.bound, source),)
         cause = (
             f"the data are fit and the gradient points along the weights (cosine {value:.2g}): logits grow, {outcome}."
         )
         cures = (decayed(history), ORTHOGONAL_GRAD, STABLEMAX)
-        return Sign("warning" if lost else "info", cause, evidence, (), fit[0][0], cures)
+        return Sign("warning" if lost or harmed else "info", cause, evidence, (), fit[0][0], cures)
     return None
 
 

@@ -1,0 +1,64 @@
+"""The numbers that a script prints beside a name, as in ``step 40  val_error 0.12``, and what the name says of them.
+
+A name that the field gives a direction is told by its words: of an accuracy more is better, of an error less. A
+training loss is left out, for that is known better than it is printed, and so is what only tells where the run is.
+"""
+
+from __future__ import annotations
+
+import re
+
+_LESS = frozenset((
+    "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "mape", "error", "err", "wer", "cer", "perplexity", "ppl", "bpc",
+    "bpd", "fid", "regret", "nats", "logloss", "deviance", "surprisal", "surprise",
+))  # fmt: skip
+_MORE = frozenset((
+    "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
+    "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "elbo",
+))  # fmt: skip
+_HELD_OUT = frozenset(("val", "valid", "validation", "test", "eval", "dev", "held", "heldout", "holdout"))
+_TRAINING = frozenset(("train", "training", "trained", "batch", "fit"))
+_BESIDE = frozenset(("loss", "step", "epoch", "iter", "running", "avg", "average", "mean", "total", "the"))
+_SETTING = frozenset((
+    "step", "epoch", "iter", "iteration", "episode", "update", "round", "cycle", "stage", "lr", "rate", "time", "sec",
+    "seconds", "eta", "seed", "size", "beta", "temperature", "momentum", "decay", "scale", "norm", "grad", "gradient",
+    "weight", "weights", "kl", "entropy", "penalty", "clip", "sigma", "eps", "epsilon", "alpha", "gamma", "of",
+))  # fmt: skip
+_NUMBER = r"[-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf)\b"
+_PAIR = re.compile(rf"((?:[A-Za-z][\w/@-]* )?[A-Za-z][\w/@-]*)['\"]?(?: *[:=] *|  *)({_NUMBER})")  # one word or two
+_WORD = re.compile(r"[A-Z]?[a-z]+\d?|[A-Z]+(?![a-z])\d?")
+
+
+def pairs(line: str) -> list[tuple[str, float]]:
+    """Names and numbers of a line, in their order."""
+    return [(name, float(number)) for name, number in _PAIR.findall(line)]
+
+
+def direction(name: str) -> int:
+    """1 where more is better of what has this name, −1 where less is, 0 where the name tells neither.
+
+    0 also for what was trained on, as a bare loss is, and for a name in which words of both kinds are.
+    """
+    words = _words(name)
+    more, less = bool(words & _MORE), bool(words & _LESS)
+    if more == less or words & _TRAINING or words <= _BESIDE:
+        return 0
+    return 1 if more else -1
+
+
+def held_out(name: str) -> bool:
+    """Whether the name says that the number is of data that are not trained on."""
+    return bool(_words(name) & _HELD_OUT)
+
+
+def of_the_result(name: str) -> bool:
+    """Whether the number may tell how good the model is: it is neither of what is trained on nor a setting of the run,
+    nor where the run is."""
+    words = _words(name)
+    if not words or words & _TRAINING or words <= _BESIDE:
+        return False
+    return bool(direction(name)) or held_out(name) or not words & _SETTING
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in _WORD.findall(name)}

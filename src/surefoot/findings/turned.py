@@ -1,0 +1,117 @@
+"""A number that the script prints has turned: it went one way as the loss fell, and goes back while that falls on.
+
+What its author prints is what the run is for; where validation is computed by hand, it is all that tells of it. Which
+way is good the name tells, or else the first way it went: training makes better what is looked at, at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from surefoot.analysis.printed_numbers import direction
+from surefoot.findings.history import History
+from surefoot.findings.levels import WINDOW
+
+MANY = 12  # of its values since the best
+_LOST = 0.25  # of what it was better by than its first
+_TENTH = 0.1  # of the first of an error
+_HALF = 0.5  # of what was gained, in all of the newest quarter
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A number that was best at a step, and what it is now: the best of the newest three."""
+
+    name: str
+    first: float
+    step: int
+    best: float
+    now: float
+    bound: float  # a quarter of what was gained is lost there
+
+
+def turned(history: History, named: Callable[[str], bool]) -> Turned | None:
+    """The first printed number with such a name that has lost a quarter of what it had gained (of an error: or of what
+    it was at best, and a tenth of its first), steadily, beyond four times its noise and for twelve values, since a best
+    that lies in the first third of them; while the training loss, of what is no policy, is at its
+    best, and has fallen since that."""
+    if len(history.losses) != 1:
+        return None
+    ((optimizer, level),) = history.losses.items()
+    if level.negative or told_by_rewards(history):
+        return None
+    if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
+        return None
+    for name in history.wheres("printed_number"):
+        found = _turned(history, name) if named(name) else None
+        if found is not None and level.recent < trained(history, optimizer, found.step) - level.best_noise:
+            return found
+    return None
+
+
+def told_by_rewards(history: History) -> bool:
+    """A policy is trained, of which the loss tells nothing."""
+    return any(history.wheres(signal) for signal in ("policy_entropy", "zero_advantage_share"))
+
+
+def _turned(history: History, name: str) -> Turned | None:
+    steps, values = history.measured("printed_number", name)
+    if len(values) < 3 * MANY // 2:
+        return None
+    early = values[: len(values) // 3 + 1]
+    way = direction(name) or np.sign(early[np.abs(early - early[0]).argmax()] - early[0])
+    bad = -way * values
+    at = int(bad.argmin())
+    since, gained = len(bad) - 1 - at, float(bad[0] - bad[at])
+    # an error tells by its own size what a part of it is, also where most was learned before the first was printed
+    sized = direction(name) < 0 and bad[at] > 0
+    if since < MANY or 3 * at > len(bad) or not (gained > 0 or sized):
+        return None
+    much = _LOST * gained
+    if sized:
+        much = max(_TENTH * float(bad[0]), _LOST * min(float(bad[at]), gained or np.inf))
+    changes = np.diff(bad)
+    noise = float(np.median(np.abs(changes - np.median(changes)))) * 1.4826
+    lost = float(bad[-3:].min() - bad[at])
+    half = at + 1 + since // 2
+    steady = np.median(bad[half:]) > np.median(bad[at + 1 : half])
+    if not steady or lost <= max(4 * noise, much):
+        return None
+    best = float(values[at])
+    bound = best - float(way) * max(4 * noise, much)
+    return Turned(name, float(values[0]), int(steps[at]), best, best - float(way) * lost, bound)
+
+
+def given_back(history: History) -> Turned | None:
+    """The first printed number with a known direction of which, over the newest quarter of its values, half of what had
+    been gained is lost: the best of that quarter is below, where the middle of some quarter before was above."""
+    for name in history.wheres("printed_number"):
+        way = direction(name)
+        if not way:
+            continue
+        steps, values = history.measured("printed_number", name)
+        quarter = len(values) // 4
+        if quarter < MANY // 2:
+            continue
+        bad = -way * values
+        middles = [float(np.median(bad[i : i + quarter])) for i in range(len(bad) - 2 * quarter + 1)]
+        at = int(np.argmin(middles))
+        gained = float(np.median(bad[:3])) - middles[at]
+        noise = 1.4826 * float(np.median(np.abs(np.diff(bad) - np.median(np.diff(bad)))))
+        now = float(bad[-quarter:].min())
+        if gained > 2 * noise and now - middles[at] >= _HALF * gained:
+            best, bound = -way * middles[at], -way * (middles[at] + _HALF * gained)
+            return Turned(name, float(values[0]), int(steps[at + quarter // 2]), best, -way * now, bound)
+    return None
+
+
+def trained(history: History, optimizer: str, step: int) -> float:
+    """The training loss around a step: the median of as many rows as :class:`LossLevel` takes, up to it; infinite where
+    they are too long ago to be kept."""
+    steps, losses = history.series("loss", optimizer)
+    newest = losses[(steps <= step) & np.isfinite(losses)]
+    width = min(WINDOW, max(3, len(newest) // 4))
+    return float(np.median(newest[-width:])) if len(newest) >= 3 else np.inf
