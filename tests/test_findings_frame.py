@@ -57,6 +57,20 @@ def test_what_began_first_is_the_cause_where_each_can_be() -> None:
     assert late[0].id == "learning-rate-too-high" and late[1].because_of == "learning-rate-too-high"
 
 
+def test_of_two_that_looks_cannot_tell_apart_the_deeper_one_is_the_cause() -> None:
+    near = order([finding("unsafe-step", first=201), finding("learning-rate-too-high", first=203)])
+    assert ids(near) == [("learning-rate-too-high", None), ("unsafe-step", "learning-rate-too-high")]
+    apart = order([finding("unsafe-step", first=100), finding("learning-rate-too-high", first=203)])
+    assert ids(apart) == [("unsafe-step", None), ("learning-rate-too-high", "unsafe-step")]
+
+
+def test_units_that_die_later_do_so_by_long_steps_that_were_seen_before_the_deaths_were_told() -> None:
+    died = order([finding("dead-units", first=64, detected=112), finding("learning-rate-too-high", first=98)])
+    assert ids(died) == [("learning-rate-too-high", None), ("dead-units", "learning-rate-too-high")]
+    after = order([finding("dead-units", first=64, detected=80), finding("learning-rate-too-high", first=98)])
+    assert [f.because_of for f in after] == [None, None]
+
+
 def test_an_effect_that_began_long_before_is_not_one() -> None:
     found = order([finding("dead-units", first=1), finding("learning-rate-too-high", first=100)])
     assert [f.because_of for f in found] == [None, None]

@@ -292,6 +292,8 @@ EFFECTS: dict[str, frozenset[str]] = {
     "learning-rate-too-low": frozenset({"stalled"}),
 }
 _DEPTH = {id: i for i, id in enumerate(EFFECTS)}
+_LOST_UNITS, _LONG_STEPS = ("dead-units", "saturated-units"), ("learning-rate-too-high", "unsafe-step")
+_AT_START = 8  # the first four looks: what is lost there was so when training began
 
 
 def slack(step: int) -> int:
@@ -303,10 +305,17 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     """``cause`` can be why ``effect`` is there: the graph has the edge, and it began no later."""
     if effect.id not in EFFECTS.get(cause.id, ()) or (cause.severity == "info" and effect.severity != "info"):
         return False
+    late = cause.first_step - effect.first_step
     if cause.id in EFFECTS.get(effect.id, ()):
-        # each can bring about the other: the one that began first did, the deeper one where both began together
-        return (cause.first_step, _DEPTH[cause.id]) < (effect.first_step, _DEPTH[effect.id])
-    return cause.first_step <= effect.first_step + slack(effect.first_step)
+        # each can bring about the other: the one that began first did, the deeper one where both began together, as
+        # far as looks tell
+        if abs(late) <= slack(min(cause.first_step, effect.first_step)):
+            return _DEPTH[cause.id] < _DEPTH[effect.id]
+        return late < 0
+    if effect.id in _LOST_UNITS and effect.first_step > _AT_START and cause.id in _LONG_STEPS:
+        # units that were there at first die by steps that were too long before a loss could show it
+        return cause.first_step <= effect.detected_step
+    return late <= slack(effect.first_step)
 
 
 def order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
