@@ -6,6 +6,8 @@ error than it costs. How much that can be is known from the start: an error is n
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from surefoot.findings.history import History
@@ -16,6 +18,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _STEPS, _BORN_BY = 200, 500  # steps that an encoder has to find its first code: no theory tells how many it takes
 _NEXT_TO_NOTHING = 0.1  # nats
+_EIGHT = 8.0  # three halvings
 _EARLY, _NONE = 64, 0.005  # steps, and the nats that a mean of variance 0.01 costs: below, no dimension is active
 FREE_BITS = Remedy(
     name="free nats",
@@ -63,6 +66,9 @@ def posterior_collapse(history: History) -> Sign | None:
     Nor half of the run where there was a code, and it has died: its divergence fell over each of the last three
     doublings of the time, to less than 0.1 nats. A weight that grows takes every code away in the end.
 
+    Warning before any of this where a code fades: its divergence fell over each of the last three doublings of the
+    time, was halved by each of the last two, and is an eighth of its highest, and half of its dimensions are lost.
+
     Nor longer than 64 steps where it fell so from 0.1 nats or more to less than 0.005, which no active dimension can do
     with: the weight of the divergence is at work, and not the quiet of a start.
 
@@ -82,6 +88,8 @@ def posterior_collapse(history: History) -> Sign | None:
             began = int(steps[np.flatnonzero(active)[-1] + 1])
         fell = nats[-1] < _NONE and nats.max() >= _NEXT_TO_NOTHING
         gone = history.step >= _EARLY and fell and _dying(steps, nats)
+        if began is None and history.step >= _STEPS and _fades(steps, nats, active):
+            return _fading(history, name, steps, nats, active)
         if began is None or (history.step < _STEPS and not hopeless and not gone):
             continue
         severity: Severity = "critical" if history.learned else "warning"
@@ -107,6 +115,30 @@ def posterior_collapse(history: History) -> Sign | None:
             cause += f" No code of more than {affordable:.2g} nats could pay: the divergence weighs too much."
         return Sign(severity, cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
     return None
+
+
+def _fades(steps: np.ndarray, nats: np.ndarray, active: np.ndarray) -> bool:
+    """What halves with each doubling of the time goes to nothing, and a code that costs what it saves does not: it
+    stays where the two are even."""
+    at = [np.searchsorted(steps, steps[-1] / 2**doublings, side="right") - 1 for doublings in range(3)]
+    halved = at[-1] >= 0 and all(nats[now] <= 0.5 * nats[before] for now, before in pairwise(at))
+    lost = nats[-1] <= nats.max() / _EIGHT and active[-3:].max() <= 0.5 * active.max()
+    return bool(halved and lost and _dying(steps, nats))
+
+
+def _fading(history: History, name: str, steps: np.ndarray, nats: np.ndarray, active: np.ndarray) -> Sign:
+    began = int(steps[int(nats.argmax())])
+    evidence = (
+        Evidence("latent_kl", name, int(steps[-1]), float(nats[-1]), float(nats.max()) / _EIGHT,
+                 "an eighth of what the code said at its best, and half as much at each doubling of the time"),
+        Evidence("active_units_share", name, int(steps[-1]), float(active[-1]), 0.5 * float(active.max()),
+                 "half of the dimensions that varied with the input vary no more (Burda et al. 2016)"),
+    )  # fmt: skip
+    cause = (
+        f"the latent variables say less and less of the input: {nats.max():.3g} nats at step {began}, {nats[-1]:.2g} "
+        "now, half as much at each doubling of the time: what the code costs has outgrown what it saves."
+    )
+    return Sign("warning", cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
 
 
 def _dying(steps: np.ndarray, nats: np.ndarray) -> bool:
