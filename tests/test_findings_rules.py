@@ -511,6 +511,12 @@ def test_optimizer_misses_parameters() -> None:
         stage.row(step, "wiring", {("missed_parameters", ""): 2.0})
         stage.event(step, "missed", parameters=["stem.weight", "stem.bias"], left=True)
     assert stage.findings()["optimizer-misses-parameters"].severity == "info"
+    thawed = train(falling(150))
+    thawed.event(3, "optimizers", optimizers=[{"name": "", "defaults": {"lr": 1e-3}}])
+    for step in FEW:
+        thawed.row(step, "wiring", {("missed_parameters", ""): 2.0 if step > FEW[-5] else 0.0})
+        thawed.event(step, "missed", parameters=["stem.weight", "stem.bias"], left=True)
+    assert thawed.findings()["optimizer-misses-parameters"].severity == "warning"
     by_hand = train(falling(150))
     for step in FEW:
         by_hand.row(step, "wiring", {("missed_parameters", ""): 2.0 if step < 4 else 0.0})

@@ -32,7 +32,7 @@ ERRORS = (*_MISFITS, "squared_error", "absolute_error")
 _SCORES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")  # of labels
 
 
-@rule("loss-term-imbalance", needs=("terms", "weights"))
+@rule("loss-term-imbalance", needs=("printed", "terms", "weights"))
 def loss_term_imbalance(history: History) -> Sign | None:
     """For 100 steps and six looks the gradient of a term that has a weight of one, or the other's, is at most a
     hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a tenth
@@ -42,8 +42,8 @@ def loss_term_imbalance(history: History) -> Sign | None:
     below its first at six looks over 100 steps, while an error against targets fell to a tenth: warning. So is an error
     or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and pulls
     against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at terms
-    were too dear to go on, they are good for four times their steps as long as the loss is half of the louder's value
-    then: warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
+    were too dear to go on, they are good for four times their steps as long as the loss is a hundred times the other:
+    warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
     weight of another that grows: see ``growing_weight.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
@@ -215,9 +215,10 @@ def _held_back(
 def _out_of_sight(
     history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
 ) -> Sign | None:
-    """The looks at terms ended early. As long as the loss is what one term makes of it, and half of what it was then,
-    that goes on to drown the other; which is certain where all steps of the run together bring the other no further
-    than a tenth of what one of them brings the louder."""
+    """The looks at terms ended early. As long as the loss is a hundred times what the other term ever was, it is what
+    the louder makes of it. That goes on to drown the other, with a gradient that falls as the root of an error does;
+    which is certain where all steps of the run together bring the other no further than a tenth of what one of them
+    brings the louder."""
     taken = history.step - int(steps[0]) if len(steps) else 0
     if len(steps) < _LOOKS or taken < _STEPS or steps[-1] < _DOUBLINGS * steps[0] or history.step > HOLDS * steps[-1]:
         return None
@@ -225,21 +226,23 @@ def _out_of_sight(
         return None
     level = next(iter(history.losses.values()))
     loud = int(np.median(gradients, axis=1).argmax())
-    if not level.recent >= 0.5 * np.median(values[loud, -3:]):
+    if not level.recent > 0:
         return None
+    weaker = max(1.0, float(np.median(values[loud, -3:])) / level.recent) ** 0.5
     for i, name in enumerate(names):
         if i == loud or not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
             continue
-        ratio = float((gradients[i] / gradients[loud]).max())
-        began, now = float(np.median(values[i, :3])), float(np.median(values[i, -3:]))
-        nothing = values[i].max() <= _DROWNED * values[loud].min() and _STAYED * began <= now
+        ratio = weaker * float((gradients[i] / gradients[loud]).max())
+        # halves of the looks, for batches differ by more than what is learned
+        began, now = (float(np.median(half)) for half in np.array_split(values[i], 2))
+        nothing = values[i].max() <= _DROWNED * min(values[loud].min(), level.recent) and 0.5 * began <= now
         if not (0 < ratio * taken <= _FAINT and nothing):
             continue
         evidence = (
             Evidence("term_gradient_norm", name, int(steps[-1]), float(gradients[i, -1]),
                      float(_FAINT / taken * gradients[loud, -1]),
                      f"{taken} steps together are a tenth of one for {names[loud]} (Wang, Teng, Perdikaris 2021)"),
-            Evidence("term_value", name, int(steps[-1]), now, _STAYED * began, "nine tenths of what it was at first"),
+            Evidence("term_value", name, int(steps[-1]), now, 0.5 * began, "half of what it was at first"),
         )  # fmt: skip
         cause = (
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / ratio:.3g} times smaller at least: "

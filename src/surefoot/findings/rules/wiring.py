@@ -157,7 +157,8 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
 
     Their gradient is computed and thrown away. Critical where they hold most of the model's parameters and the loss
     learns nothing, else a warning; an info where an optimiser of the same run held all of them before, for a stage in
-    which only a new head learns does that on purpose.
+    which only a new head learns does that on purpose. It is none where they were frozen in that stage, and are no more:
+    the script has asked for their gradient since the optimiser that does not hold them was there.
     """
     steps, counts = history.measured("missed_parameters")
     if len(counts) < _LOOKS or not (counts[-_LOOKS:] > 0).all():
@@ -168,7 +169,9 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
     clean = np.flatnonzero(counts <= 0)
     began = int(steps[clean[-1] + 1] if len(clean) else steps[0])
     share = _share(history, modules)
-    left = bool(events and events[-1].data.get("left"))
+    stage = max((event.step for event in history.events("optimizers")), default=0)
+    thawed = len(clean) > 0 and int(steps[clean[-1]]) > stage
+    left = bool(events and events[-1].data.get("left")) and not thawed
     severity: Severity = "info" if left else "critical" if share > 0.5 and not history.learned else "warning"
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else f"{counts[-1]:g} parameters"
     cause = f"{shown}: trainable, and the loss depends on them, but no optimiser holds them: they never change."
