@@ -514,7 +514,7 @@ def test_optimizer_misses_parameters() -> None:
     thawed = train(falling(150))
     thawed.event(3, "optimizers", optimizers=[{"name": "", "defaults": {"lr": 1e-3}}])
     for step in FEW:
-        thawed.row(step, "wiring", {("missed_parameters", ""): 2.0 if step > FEW[-5] else 0.0})
+        thawed.row(step, "wiring", {("missed_parameters", ""): 2.0 if step > 16 else 0.0})
         thawed.event(step, "missed", parameters=["stem.weight", "stem.bias"], left=True)
     assert thawed.findings()["optimizer-misses-parameters"].severity == "warning"
     by_hand = train(falling(150))

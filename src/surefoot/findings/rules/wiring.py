@@ -170,7 +170,7 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
     began = int(steps[clean[-1] + 1] if len(clean) else steps[0])
     share = _share(history, modules)
     stage = max((event.step for event in history.events("optimizers")), default=0)
-    thawed = len(clean) > 0 and int(steps[clean[-1]]) > stage
+    thawed = int((steps[clean] > stage).sum()) >= _LOOKS
     left = bool(events and events[-1].data.get("left")) and not thawed
     severity: Severity = "info" if left else "critical" if share > 0.5 and not history.learned else "warning"
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else f"{counts[-1]:g} parameters"
