@@ -55,7 +55,7 @@ class PrintedNumbers:
             return result
 
         try:
-            out.write = written
+            out.write = written  # type: ignore[method-assign]
         except (AttributeError, TypeError):
             return
         self._out, self._written = out, written
