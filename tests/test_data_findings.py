@@ -63,16 +63,17 @@ def test_tiny_and_uneven_inputs_count_only_where_nothing_is_learned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "level", "weights", "told"),
-    [(15.0, 2.3, 0.1, True), (15.0, 0.2, 0.1, False), (1.4, 2.3, 0.1, False), (15.0, 2.3, 5.0, False)],
+    ("size", "level", "flat_share", "told"),
+    [(15.0, 2.3, 0.0, True), (15.0, 0.2, 0.0, False), (1.4, 2.3, 0.0, False), (15.0, 0.2, 0.6, True)],
 )
-def test_inputs_that_come_in_another_unit_on_the_way(size: float, level: float, weights: float, told: bool) -> None:
-    """Not where the loss stays, inputs change little, or it is the weights that grew."""
+def test_inputs_that_come_in_another_unit_on_the_way(size: float, level: float, flat_share: float, told: bool) -> None:
+    """Not where the loss stays and no unit gets flat, or inputs change little; whatever the weights do meanwhile."""
     stream = train([*falling(100), *flat(100, level)], constant=LN10)
     for step in range(4, 200, 8):
-        row = {("preactivation_scale", "fc"): size if step > 100 else 0.15, ("feature_spread", "fc"): 2.0}
-        stream.row(step, "inputs", row)
-        stream.row(step, "weights", {("weight_rms", "fc"): weights if step > 100 else 0.1})
+        now = step > 100
+        row = {("preactivation_scale", "fc"): size * step if now else 0.15, ("feature_spread", "fc"): 2.0}
+        stream.row(step, "inputs", row | {("input_rms", "fc"): size if now else 0.15})
+        stream.row(step, "activations", {("saturated_share", "fc"): flat_share if now else 0.0})
     found = stream.findings().get("unscaled-inputs")
     assert (found is not None) == told
     assert found is None or (found.severity, found.first_step) == ("warning", 108)

@@ -101,6 +101,18 @@ def test_a_collapse_that_pushes_the_logits_counts() -> None:
     assert severity(stream, "softmax-collapse") == "warning"
 
 
+def test_rows_that_are_certain_and_others_that_are_surely_wrong() -> None:
+    def decided(certain: float, worst: float, largest: Callable[[int], float]) -> str | None:
+        stream = logits(lambda s: 1e-7)
+        at_looks(stream, "logits", CE, softmax_collapse_share=lambda s: certain, target_margin_min=lambda s: worst)
+        return severity(at_looks(stream, "logits", CE, logit_max=largest), "softmax-collapse")
+
+    assert decided(0.95, -30.0, lambda s: 2.0 * s) == "warning"
+    assert decided(0.8, -30.0, lambda s: 2.0 * s) is None
+    assert decided(0.95, -10.0, lambda s: 2.0 * s) is None  # the softmax can tell that from certainty
+    assert decided(0.95, -30.0, lambda s: 100.0) is None  # a small temperature
+
+
 def test_a_gradient_along_the_weights_alone_is_an_info() -> None:
     assert severity(logits(lambda s: 0.0), "naive-loss-minimisation") == "info"
     assert severity(logits(lambda s: 0.0), "softmax-collapse") is None

@@ -24,6 +24,7 @@ _LARGE = 10.0
 SMALL = 0.01
 _UNEVEN = 100.0
 _LOOKS = 3
+_HALF, _FEW = 0.5, 0.125  # of a layer's outputs
 _ROWS, _STEPS = 64, 100  # before a loss that stays where it is says something
 _CRITICAL = "weights of critical initialisation make pre-activations of order one (Roberts, Yaida, Hanin 2022)"
 
@@ -53,7 +54,8 @@ def unscaled_inputs(history: History) -> Sign | None:
     """The first layer's pre-activations are ten times too large at the start: info; warning where a loss of the first
     16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64 rows;
     critical where it is lost. A hundred times too small, or features a hundred times apart, and nothing learned:
-    warning. So it is where inputs became ten times as large on the way, and most of what was learned is lost."""
+    warning. So it is where inputs became ten times as large on the way, and most of what was learned is lost, or half
+    of the layer has become flat."""
     if history.looks("preactivation_scale") > 4 and not any(v.refreshed for v in history.losses.values()):
         return None
     judged: set[str] = set()
@@ -73,32 +75,42 @@ def unscaled_inputs(history: History) -> Sign | None:
 
 def _changed(history: History, layer: str) -> Sign | None:
     """Inputs that came to be ten times what they were at every look before, from one look to the next and for good,
-    and what was learned of those before is lost: another unit. Weights do not grow so in the steps between."""
-    steps, sizes = history.measured("preactivation_scale", layer)
-    now = float(sizes[-_LOOKS:].min()) if len(sizes) >= 2 * _LOOKS else 0.0
+    and what was learned of those before is lost, or half of the layer has become flat for them: another unit. In a game
+    what comes in may be made by the other player."""
+    steps, sizes = history.measured("input_rms", layer)
+    reaches = history.value("preactivation_scale", layer)
+    now = float(sizes[-_LOOKS:].min()) if len(sizes) >= 2 * _LOOKS and not history.wheres("generated_move") else 0.0
     at = unbroken_from(sizes >= now / 2)
-    if not now >= 1 or not _LOOKS <= at <= len(sizes) - _LOOKS or not now >= _LARGE * sizes[:at].max():
+    if not reaches >= 1 or not _LOOKS <= at <= len(sizes) - _LOOKS or not now >= _LARGE * sizes[:at].max() > 0:
         return None
     began, before = int(steps[at]), float(sizes[at - 1])
-    weights = dict(zip(*history.measured("weight_rms", layer), strict=True))
-    then = [size for step, size in weights.items() if step < began]
-    if not then or not next(reversed(weights.values())) < 2 * then[-1]:
+    harm = _harm_since(history, layer, began)
+    if harm is None:
         return None
-    worse = [(name, level) for name, level in history.losses.items() if _lost_half(level)]
-    if not worse:
-        return None
-    name, level = worse[0]
-    evidence = (
-        Evidence("preactivation_scale", layer, began, now, _LARGE * before, "ten times the largest at any look before"),
-        Evidence(
-            "loss", name, history.step, level.recent, (level.first + level.best) / 2, "half of what it had gained"
-        ),
-    )
+    what, shown = harm
+    source = "ten times the largest at any look before"
+    evidence = (Evidence("input_rms", layer, began, now, _LARGE * float(sizes[:at].max()), source), shown)
     cause = (
-        f"the inputs of {layer} changed their scale at step {began}: its pre-activations went from {before:.3g} to "
-        f"{now:.3g} and have stayed there, and more than half of what the loss had gained is lost."
+        f"the inputs of {layer} changed their scale at step {began}: their size went from {before:.3g} to {now:.3g} "
+        f"and has stayed there, and {what}."
     )
     return Sign("warning", cause, evidence, (layer,), began, (STANDARDISE,))
+
+
+def _harm_since(history: History, layer: str, began: int) -> tuple[str, Evidence] | None:
+    """What a change of the inputs has done."""
+    for name, level in history.losses.items():
+        if _lost_half(level):
+            half = (level.first + level.best) / 2
+            shown = Evidence("loss", name, history.step, level.recent, half, "half of what it had gained")
+            return "more than half of what the loss had gained is lost", shown
+    steps, flat = history.measured("saturated_share", layer)
+    before, since = flat[steps < began], flat[steps >= began]
+    if len(before) and len(since) >= _LOOKS and before.max() <= _FEW and since[-_LOOKS:].min() >= _HALF:
+        source = "half of its outputs are in the flat part, and nearly none were"
+        shown = Evidence("saturated_share", layer, int(steps[-1]), float(since[-1]), _HALF, source)
+        return f"{100 * since[-1]:.3g} % of its outputs are in the flat part of the activation since", shown
+    return None
 
 
 def _lost_half(level: LossLevel) -> bool:

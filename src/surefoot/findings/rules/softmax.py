@@ -38,6 +38,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _LOOKS = 3
 _HALF, _NEARLY_ALL = 0.5, 0.9
 _QUARTER, _FEWEST = 0.25, 64  # of the run so far, and steps
+_CERTAIN = 16.6  # nats: ln(2/eps) of float32, from which on 1 − p is rounded to 0
 _LOST = (
     "half of the gradient on the logits is rounding (1 − p rounded to 0; Prieto et al. 2025, arXiv 2501.04697), or "
     "nine tenths of it for the last quarter of the run"
@@ -68,7 +69,7 @@ def _collapse(history: History, name: str) -> _Collapse | None:
         if pair[i - 1 : i + 1].all() or (i >= _LOOKS - 1 and half[i - _LOOKS + 1 : i + 1].all())
     ]
     if not runs:
-        return _coming_collapse(history, name, steps, lost)
+        return _decided(history, name) or _coming_collapse(history, name, steps, lost)
     began = int(steps[runs[0] - (1 if pair[runs[0] - 1 : runs[0] + 1].all() else _LOOKS - 1)])
     newest = lost[steps > (1 - _QUARTER) * history.step]
     if _QUARTER * history.step >= _FEWEST and len(newest) >= 2 and np.median(newest) >= _NEARLY_ALL:
@@ -81,6 +82,26 @@ def _collapse(history: History, name: str) -> _Collapse | None:
     if runs[-1] == len(lost) - 1:
         return _Collapse(began, float(lost[-1]), _HALF, "info", "in this batch")
     return None
+
+
+def _decided(history: History, name: str) -> _Collapse | None:
+    """Nine rows in ten teach nothing any more, for their probability is exactly 1, and what gradient is left is that of
+    rows which are as surely wrong: by more than the softmax can tell from certainty. The logits grow on, so that it is
+    no small temperature, which bounds them from the start."""
+    steps, rows = history.measured("softmax_collapse_share", name)
+    at, worst = history.measured("target_margin_min", name)
+    since, largest = history.measured("logit_max", name)
+    late = steps > (1 - _QUARTER) * history.step
+    wrong, half = worst[at > (1 - _QUARTER) * history.step], before(since, 0.5)
+    if late.sum() < _LOOKS or _QUARTER * history.step < _FEWEST or len(wrong) < _LOOKS or half is None:
+        return None
+    if np.median(rows[late]) < _NEARLY_ALL or np.median(wrong) > -_CERTAIN or largest[-1] < 2 * largest[half]:
+        return None
+    share = float(np.median(rows[late]))
+    outcome = f"and the rows that are left are wrong by {-np.median(wrong):.3g} nats"
+    shown = Evidence("softmax_collapse_share", name, int(steps[-1]), share, _NEARLY_ALL, _LOST)
+    rounding = float(history.value("softmax_rounding_share", name))
+    return _Collapse(int(steps[late][0]), rounding, _HALF, "warning", outcome, (shown,))
 
 
 def _coming_collapse(history: History, name: str, steps: np.ndarray, lost: np.ndarray) -> _Collapse | None:
@@ -115,6 +136,8 @@ def softmax_collapse(history: History) -> Sign | None:
     where
 
     * nine tenths of it are, by the median over the last quarter of the run (64 steps and two looks at least);
+    * nine rows in ten have a probability of exactly 1 for as long, others are wrong by as much, and the logits have
+      doubled since half of the run;
     * half of it will be by twice the steps, as it grew over their newest half and quarter, every row of all the data
       being right and no weight decaying; or
     * the logits have drifted together since, to 10 and four times what they were: rows of a gradient that no longer sum
