@@ -99,7 +99,7 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
         )
         unlearned = values[i].min() >= _STAYED * began and _aims(history, {kind})
         severity = "warning" if unlearned or _aims(history, kinds) else "info"
-        return Sign(severity, cause, evidence, (), int(steps[0]), drowned_by(history, _kind(loud)))  # type: ignore[arg-type]
+        return Sign(severity, cause, evidence, (), int(steps[0]), drowned_by(history, loud, _kind(loud)))  # type: ignore[arg-type]
     return None
 
 
@@ -129,7 +129,7 @@ def _given_up(
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
             f"smaller: {name} rose from {began:.3g} to {now:.3g} so that {names[loud]} could fall."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
     return None
 
 
@@ -166,7 +166,7 @@ def _untouched(
             f"smaller: {names[loud]} fell from {values[loud, 0]:.3g} to {values[loud, -1]:.3g}, {name} is at {now:.3g} "
             f"after {began:.3g}, and was never below that."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
     return None
 
 
@@ -208,7 +208,7 @@ def _held_back(
             f"the gradient of {names[loud]} drowned that of {name}, which was {first[loud] / first[i]:.3g} times "
             f"smaller, {how}: {name} is at {now:.3g} after {values[i, 0]:.3g}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
     return None
 
 
@@ -248,7 +248,7 @@ def _out_of_sight(
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / ratio:.3g} times smaller at least: "
             f"{name} was at {now:.3g} after {began:.3g} at step {int(steps[-1])}, and the loss is still {names[loud]}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
     return None
 
 

@@ -47,6 +47,11 @@ def far_targets(history: History) -> bool:
     return False
 
 
-def drowned_by(history: History, kind: str) -> tuple[Remedy, ...]:
-    """The cures where a term of this kind drowns others: an error may do so by nothing but the unit of its targets."""
-    return best_of((BALANCE, UNIT_TARGETS)) if kind in _LOSSES or far_targets(history) else (BALANCE,)
+def drowned_by(history: History, loud: str, kind: str) -> tuple[Remedy, ...]:
+    """The cures where the term ``loud``, of this kind, drowns others: an error may do so by nothing but the unit of its
+    targets, which a head of order one misses at first by their own size; then another unit comes first."""
+    if kind not in _LOSSES and not far_targets(history):
+        return (BALANCE,)
+    values = history.measured("term_value", loud)[1]
+    far = kind in _LOSSES and len(values) > 0 and abs(float(values[0])) >= _FAR**2
+    return best_of((UNIT_TARGETS, BALANCE) if far else (BALANCE, UNIT_TARGETS))
