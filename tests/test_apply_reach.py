@@ -202,6 +202,17 @@ def test_the_unit_makes_the_gradient_that_of_standardised_targets() -> None:
     torch.testing.assert_close(scaled.bias.grad, plain.bias.grad, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("rows", [lambda x: x.transpose(0, 1), lambda x: x])  # whose bias is a node of its own, or not
+def test_a_head_of_sequences_gets_its_unit(rows: Callable[[Tensor], Tensor]) -> None:
+    torch.manual_seed(0)
+    x, head = torch.randn(8, 9, 4), nn.Linear(4, 1)
+    states = rows(x)
+    with curing("unit-targets") as told:
+        for _ in range(2):
+            F.mse_loss(head(states).squeeze(-1), 300 + 40 * torch.randn(states.shape[:2])).backward()
+    assert "±" in told.summaries["unit-targets"]
+
+
 def test_a_head_that_knows_its_unit_keeps_it() -> None:
     torch.manual_seed(0)
     x, head = torch.randn(64, 4), nn.Linear(4, 1)

@@ -193,14 +193,20 @@ class UnitTargets(Cure):
 
 
 def _weight_of(layer: Node) -> Tensor | None:
-    """The matrix, or kernel, that a node multiplies by."""
-    for child, _ in layer.next_functions:
-        below = child
-        while below is not None and below.name() in WEIGHT_PLUMBING:
-            below = below.next_functions[0][0]
-        if below is not None and below.name() == ACCUMULATE and below.variable.dim() > 1:
-            return below.variable
-    return None
+    """The matrix, or kernel, that a node multiplies by; a bias may have been added by a node of its own."""
+    leaves = [leaf for child, _ in layer.next_functions if (leaf := _leaf(child)) is not None]
+    if layer.name() == "AddBackward0" and len(leaves) == 1:
+        rest = next((child for child, _ in layer.next_functions if child is not None and _leaf(child) is None), None)
+        product = shape_source(rest)
+        return None if product is None or product.name() == "AddBackward0" else _weight_of(product)
+    return next((leaf for leaf in leaves if leaf.dim() > 1), None)
+
+
+def _leaf(node: Node) -> Tensor | None:
+    """The leaf that a node hands on, in another shape or dtype at most."""
+    while node is not None and node.name() in WEIGHT_PLUMBING:
+        node = node.next_functions[0][0]
+    return node.variable if node is not None and node.name() == ACCUMULATE else None
 
 
 def _lighter(value: Tensor, weight: float) -> Tensor:
