@@ -73,7 +73,7 @@ def main():
     torch.manual_seed(args.seed)
 
     nights = ConcatDataset([TensorDataset(*record_night(kind, 300)) for kind in range(SPECIES)])
-    held = [torch.cat(part) for part in zip(*[record_night(kind, 150) for kind in range(SPECIES)])]
+    held = [torch.cat(part) for part in zip(*[record_night(kind, 150) for kind in range(SPECIES)], strict=False)]
     model = CallNet()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     coarse = DataLoader(nights, batch_size=30, shuffle=True)

@@ -74,7 +74,7 @@ def main():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        for slow, fast in zip(target.parameters(), model.parameters()):
+        for slow, fast in zip(target.parameters(), model.parameters(), strict=False):
             slow.data.lerp_(fast.data, 0.05)
         if step % 50 == 0:
             with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Faults of a gearbox from its vibration spectrum: an encoder learns to fill in masked bands, then a head is trained on it.
+"""Faults of a gearbox from its vibration spectrum: an encoder learns to fill in masked bands, then a head is
+trained on it.
 
 condition: missing-zero-grad
 accepts: missing-zero-grad

@@ -56,7 +56,7 @@ class Cone(nn.Module):
 
     def forward(self, drive):
         x = self.inp(drive)
-        for ssm, mix in zip(self.ssm, self.mix):
+        for ssm, mix in zip(self.ssm, self.mix, strict=False):
             x = x + F.glu(mix(F.gelu(ssm(x))), dim=-1)
         return self.out(x)
 

@@ -22,7 +22,7 @@ def weather_and_runoff(days):
     warmth = 6 + 11 * season + noise
     rain = torch.relu(torch.randn(days) - 0.5) * 9
     snow, store, flow = 0.0, 5.0, []
-    for t, p in zip(warmth.tolist(), rain.tolist()):
+    for t, p in zip(warmth.tolist(), rain.tolist(), strict=False):
         melt = min(snow, max(0.0, 1.6 * t))
         snow = snow + (p if t < 0 else 0.0) - melt
         store = 0.9 * store + melt + (p if t >= 0 else 0.0)

@@ -1,4 +1,5 @@
-"""Two sniffs of one substance should lie close together: contrastive learning on gas sensors, weak samples first; float16.
+"""Two sniffs of one substance should lie close together: contrastive learning on gas sensors, weak samples first;
+float16.
 
 condition: low-precision-overflow
 accepts: low-precision-overflow
@@ -16,7 +17,7 @@ SENSORS, RECEPTORS = 48, 24
 
 
 class Array:
-    """Each substance excites receptors, each sensor sums them, in millivolts; from sniff to sniff the humidity differs."""
+    """Each substance excites receptors, each sensor sums them, in millivolts; from sniff to sniff humidity differs."""
 
     def __init__(self, substances=160):
         self.affinity = torch.relu(torch.randn(substances, RECEPTORS))

@@ -60,7 +60,7 @@ class Tagger(nn.Module):
 
     def forward(self, x):
         x = self.inp(x)
-        for mix, mlp in zip(self.mix, self.mlp):
+        for mix, mlp in zip(self.mix, self.mlp, strict=False):
             x = x + mix(x)
             x = x + mlp(x)
         return self.head(x.mean(1))

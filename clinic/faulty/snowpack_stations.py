@@ -62,7 +62,7 @@ def main():
 
     network = Network()
     exam = [network.day(number) for number in range(4, 84, 4)]
-    exam_rows, exam_depth = (torch.cat(part) for part in zip(*exam))
+    exam_rows, exam_depth = (torch.cat(part) for part in zip(*exam, strict=False))
     model = DepthModel()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.03, momentum=0.9)
     loss_fn = nn.MSELoss()

@@ -1,4 +1,5 @@
-"""A structural wage equation is estimated by adversarial simulation: a critic weighs moments, the economist matches them.
+"""A structural wage equation is estimated by adversarial simulation: a critic weighs moments, the economist
+matches them.
 
 condition: adversarial-rotation
 accepts: adversarial-rotation

@@ -57,7 +57,10 @@ def main():
     world = World()
     model = Towers()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.01)
-    rate = lambda step: min(step / 80, 0.5 + 0.5 * math.cos(math.pi * step / args.steps))
+
+    def rate(step):
+        return min(step / 80, 0.5 + 0.5 * math.cos(math.pi * step / args.steps))
+
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     exam = world.scenes(300)
     for step in range(1, args.steps + 1):

@@ -57,7 +57,7 @@ def collect(model, mazes, length):
         with torch.no_grad():
             action = model(seen)[0].sample()
         rows.append((seen, action, *mazes.move(action)))
-    return [torch.stack(part) for part in zip(*rows)]
+    return [torch.stack(part) for part in zip(*rows, strict=False)]
 
 
 def main(seed, gamma=0.95, length=16):
@@ -70,7 +70,7 @@ def main(seed, gamma=0.95, length=16):
         seen, action, reward, over = collect(model, mazes, length)
         with torch.no_grad():
             back, goal = model(mazes.seen())[1], []
-            for r, o in zip(reward.flip(0), over.flip(0)):
+            for r, o in zip(reward.flip(0), over.flip(0), strict=False):
                 back = r + gamma * back * ~o
                 goal.append(back)
             goal = torch.stack(goal[::-1]).flatten()

@@ -1,4 +1,5 @@
-"""Outlines of seeds of seven plants, described by their radius around the rim; float16, a large first scale, cyclic rate.
+"""Outlines of seeds of seven plants, described by their radius around the rim; float16, a large first scale,
+cyclic rate.
 
 condition: healthy
 metric: val_error min

@@ -65,10 +65,15 @@ def main():
     torch.manual_seed(parser.parse_args().seed)
     model, north, south = Codes(), Cruise(0.0), Cruise(0.8)
     exam = north.cast(1000)
-    regression = lambda profile, oxygen: F.mse_loss(model(profile), oxygen)
+
+    def regression(profile, oxygen):
+        return F.mse_loss(model(profile), oxygen)
 
     optimizer = torch.optim.Adam([*model.encoder.parameters(), *model.decoder.parameters()], lr=2e-3)
-    picture = lambda profile, oxygen: F.mse_loss(model.reconstruct(profile), profile)
+
+    def picture(profile, oxygen):
+        return F.mse_loss(model.reconstruct(profile), profile)
+
     stage("codes", 400, model, optimizer, None, north, picture, exam)
 
     for parameter in model.encoder.parameters():
@@ -82,9 +87,11 @@ def main():
     optimizer = torch.optim.AdamW([*model.encoder.parameters(), *model.head.parameters()], lr=5e-4)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 0.05, 1.0, total_iters=60)
     both = type(
-        "Both", (), {"cast": lambda self, n: [torch.cat(p) for p in zip(north.cast(n // 2), south.cast(n // 2))]}
+        "Both",
+        (),
+        {"cast": lambda self, n: [torch.cat(p) for p in zip(north.cast(n // 2), south.cast(n // 2), strict=False)]},
     )()
-    exam = [torch.cat(pair) for pair in zip(north.cast(500), south.cast(500))]
+    exam = [torch.cat(pair) for pair in zip(north.cast(500), south.cast(500), strict=False)]
     stage("both", 600, model, optimizer, scheduler, both, regression, exam)
 
 

@@ -1,4 +1,5 @@
-"""When to charge a house battery: a critic learns from the log of a curious controller, its own best action as the goal.
+"""When to charge a house battery: a critic learns from the log of a curious controller, its own best action as
+the goal.
 
 condition: healthy
 metric: td_error min
@@ -72,7 +73,7 @@ def main():
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        for slow, fast in zip(target.parameters(), model.parameters()):
+        for slow, fast in zip(target.parameters(), model.parameters(), strict=False):
             slow.data.lerp_(fast.data, 0.05)
         if step % 50 == 0:
             with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Which of six lifts answers a call? A policy is trained by its rewards in float16; some lifts are under repair later on.
+"""Which of six lifts answers a call? A policy is trained by its rewards in float16; some lifts are under repair
+later on.
 
 condition: healthy
 metric: share_best max

@@ -1,4 +1,5 @@
-"""Fine dust at four corners of a town, hour by hour, from traffic, wind and heating: a network with embeddings for the hour.
+"""Fine dust at four corners of a town, hour by hour, from traffic, wind and heating: a network with embeddings
+for the hour.
 
 condition: healthy
 metric: r2 max

@@ -5,10 +5,9 @@ metric: val_loss min
 """
 
 import argparse
+from pydoc_data.topics import topics
 
 import torch
-import torch.nn.functional as F
-from pydoc_data.topics import topics
 from torch import nn
 
 WINDOW = 8

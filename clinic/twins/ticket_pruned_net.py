@@ -1,4 +1,5 @@
-"""Support tickets are sorted into ten queues by a network of which nine tenths of the weights are taken away on the way.
+"""Support tickets are sorted into ten queues by a network of which nine tenths of the weights are taken away on
+the way.
 
 condition: healthy
 metric: val_loss min

@@ -7,8 +7,8 @@ metric: rmse min
 import argparse
 
 import torch
-from torch.func import functional_call, jacrev, vmap
 from torch import nn
+from torch.func import functional_call, jacrev, vmap
 
 PKA = torch.tensor([2.1, 4.8, 7.2, 9.5])
 
@@ -38,7 +38,7 @@ class Curve(nn.Module):
 
 class GaussNewton(torch.optim.Optimizer):
     def __init__(self, params, lr=1.0, damping=1e-2):
-        super().__init__(params, dict(lr=lr, damping=damping))
+        super().__init__(params, {"lr": lr, "damping": damping})
 
     @torch.no_grad()
     def step(self, jacobian, residual):
