@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from dataclasses import replace
@@ -214,7 +215,10 @@ def test_confidence_is_what_was_measured_and_null_until_then(monkeypatch: pytest
 def test_measured_precisions_are_shares_of_ids_that_there_are() -> None:
     measured = judging._precision()
     assert measured.keys() <= {rule.id for rule in all_rules()}
-    assert all(0 <= share <= 1 for share in measured.values())
+    assert all(0 < share < 1 for share in measured.values())
+    counts = json.loads(Path(judging.__file__).with_name("precision.json").read_text())
+    assert measured == {id: (right + 1) / (told + 2) for id, (right, told) in counts.items()}
+    assert all(0 <= right <= told > 0 for right, told in counts.values())
 
 
 # --- causality ---------------------------------------------------------------------------------------------------
