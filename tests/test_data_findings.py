@@ -114,6 +114,17 @@ def test_pure_batches_of_different_classes() -> None:
     assert labelled([pure(c) | {"batch_rows": 4} for c in (0, 0, 1, 3)]).loud() == []  # too few rows to say
 
 
+def test_a_stage_that_is_sorted_by_class_after_one_that_was_not() -> None:
+    mixed = [pure(c % 3, 0.2) for c in range(6)]
+    sorted_ones = [pure(c // 3) for c in range(9)]
+    found = labelled(mixed + sorted_ones).findings()["unshuffled-data"]
+    assert found.severity == "warning" and (found.first_step, found.detected_step) == (1 << 6, 1 << 13)
+    assert labelled(mixed + sorted_ones[:7]).loud() == []
+    assert labelled(mixed + [pure(1)] * 9).loud() == []  # a stage that is of one class
+    assert labelled(mixed + sorted_ones + [pure(0, 0.2)]).loud() == ["unshuffled-data"]  # told while it was so
+    assert labelled(mixed + [pure(c % 3, 1.0 if c % 2 else 0.2) for c in range(12)]).loud() == []
+
+
 def test_numbers_in_order_are_sorted_data_if_there_are_several() -> None:
     numbers = {"label_rising": 1.0, "label_runs_expected": 0.0}
     assert labelled([numbers | {"label_runs": 0.9}] * 4).loud() == ["unshuffled-data"]
@@ -144,6 +155,19 @@ def test_one_batch_is_stale_only_beside_a_loader_with_more() -> None:
     assert labelled(rows(29)[:6]).loud() == []  # 32 steps: several updates on one batch
     tested = [row | ({"stale_tested": 1.0} if row["stale_loader_batches"] > 0 else {}) for row in rows(29, asked=0.0)]
     assert labelled(tested).findings()["stale-batch"].severity == "warning"
+
+
+@pytest.mark.parametrize(("apart", "stale"), [(2, True), (8, False)])
+def test_a_batch_kept_after_others_is_told_from_a_round_by_how_many_there_were(apart: int, stale: bool) -> None:
+    """Five batches were seen: they may come round every 8 steps, and can't every 2."""
+    stream = Stream()
+    for look in range(24):
+        kept = {"stale_loader_batches": 29.0, "stale_loader_asked": 0.0} if look > 8 else {}
+        row = {"batch_rows": 64.0, "distinct_batches": float(min(look + 1, 5))} | kept
+        unknown = {"stale_loader_batches": NAN, "stale_loader_asked": NAN}
+        stream.row(64 + 8 * look + (2 if look % 3 == 1 and apart == 2 else 0), "samples",
+                   {(signal, ""): value for signal, value in (unknown | row).items()})  # fmt: skip
+    assert (stream.loud() == ["stale-batch"]) == stale
 
 
 def test_expansion_at_two_looks() -> None:

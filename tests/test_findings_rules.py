@@ -651,6 +651,22 @@ def test_a_stage_in_which_no_layer_gets_a_gradient_is_frozen(began: int) -> None
     assert "frozen-parameters" not in once.findings()
 
 
+@pytest.mark.parametrize(("changed", "until", "severity"), [(100, 300, "warning"), (100, 130, None), (0, 300, None)])
+def test_parameters_that_are_put_back_after_they_had_changed(changed: int, until: int, severity: str | None) -> None:
+    stream = train(falling(300), constant=LN10)
+    layered(stream, "weights", "restored_share", lambda s: [0.5 if s >= changed else 0.0, *[0.0] * 7], range(4, 300, 4))
+    found = stream.findings(until).get("frozen-parameters")
+    assert (found and found.severity) == severity
+    assert found is None or (found.where, found.first_step) == (LAYERS[:1], 100)
+
+
+def test_parameters_put_back_now_and_then_are_none() -> None:
+    """Steps that a line search takes back, and one of four that it keeps."""
+    stream = train(falling(300), constant=LN10)
+    layered(stream, "weights", "restored_share", lambda s: [float(s % 16 > 0)] * 8, range(4, 300, 4))
+    assert "frozen-parameters" not in stream.findings()
+
+
 @pytest.mark.parametrize(("losses", "severity"), [(flat(300, 2.3, 0.01), "critical"), (falling(300), "info")])
 def test_a_part_with_a_rate_of_zero_is_meant_where_the_rest_learns(losses: list[float], severity: str) -> None:
     stream = train(losses, constant=LN10)

@@ -513,3 +513,28 @@ def test_advantages() -> None:
             stream.row(1 + 8 * number, "policy", {("zero_advantage_share", ""): share})
         found = stream.findings().get("zero-variance-groups")
         assert (None if found is None else found.severity) == severity
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+def test_what_is_put_back_after_each_step_is_seen_bit_for_bit(delayed: bool) -> None:
+    """A copy of the weights undoes each step; a mask of zeros, and a bound, let some of the numbers move."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = torch.optim.Adam([{"params": model[:2].parameters()}, {"params": model[2:].parameters(), "lr": 0.5}])
+    old, mask = model[0].weight.detach().clone(), (torch.rand(8, 8) < 0.5).float()
+    with watching(1, delayed=delayed) as seen:
+        for step in range(8):
+            optimizer.zero_grad()
+            model(torch.randn(16, 6)).square().mean().backward()
+            optimizer.step()
+            with torch.no_grad():
+                if step >= 3:
+                    model[0].weight.copy_(old)
+                model[2].weight.mul_(mask)
+                model[4].weight.clamp_(-1e-3, 1e-3)
+                model[4].bias.fill_(0.1)
+    assert not seen.of("note")
+    # step 5 is the first that begins with what another one had begun with; the bias moves on
+    assert seen.signal("restored_share", "0") == {s: 0.5 * (s > 5) for s in range(1, 9)}
+    assert set(seen.signal("restored_share", "2").values()) == {0.0}
+    assert set(seen.signal("restored_share", "4").values()) == {0.0}

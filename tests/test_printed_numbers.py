@@ -132,6 +132,21 @@ def test_a_number_that_moves_a_little_or_only_improves_has_not_turned() -> None:
     assert "overfitting" not in printing(soon, "val_error").findings()
 
 
+def test_where_it_is_far_worse_than_at_first_fewer_values_are_enough() -> None:
+    lost = [2.0, 1.6, 1.3, 1.1, 1.0, *(1.0 + 0.5 * i for i in range(1, 9))]
+    found = printing(lost, "val_error").findings()["overfitting"]
+    assert found.severity == "warning" and found.detected_step == 360  # the best is then in the first third
+    mildly = [*lost[:5], *(1.0 + 0.1 * i for i in range(1, 9))]  # it has gone back, and is not beyond its first
+    assert "overfitting" not in printing(mildly, "val_error").findings()
+
+
+@pytest.mark.parametrize(("name", "told"), [("val_nll", True), ("eval_score", False), ("nll", False)])
+def test_a_density_has_losses_below_zero_as_a_policy_has(name: str, told: bool) -> None:
+    below = [value - 1.5 for value in FALLING]
+    bad = [-value for value in TURNS] if name == "eval_score" else TURNS
+    assert ("overfitting" in printing(bad, name, below).findings()) == told
+
+
 def test_where_the_training_loss_rises_too_it_is_another_fault() -> None:
     rising = [*FALLING[:100], *(FALLING[100] + 0.005 * i for i in range(300))]
     assert "overfitting" not in printing(TURNS, "val_error", rising).findings()

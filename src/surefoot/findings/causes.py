@@ -120,6 +120,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "output-logit-divergence",
             "saturated-units",
             "unsafe-step",
+            "vanishing-gradient",
         }
     ),
     # one term's size sets the size of all gradients: what is too long a step, or too far a weight, is so for it; where

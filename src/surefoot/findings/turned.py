@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surefoot.analysis.printed_numbers import direction
+from surefoot.analysis.printed_numbers import direction, held_out
 from surefoot.findings.history import History
 from surefoot.findings.levels import WINDOW
 
 MANY = 12  # of its values since the best
+_FEW = 6  # where it is worse than it was at first
 _LOST = 0.25  # of what it was better by than its first
 _TENTH = 0.1  # of the first of an error
 _HALF = 0.5  # of what was gained, in all of the newest quarter
@@ -35,18 +36,20 @@ class Turned:
 
 def turned(history: History, named: Callable[[str], bool]) -> Turned | None:
     """The first printed number with such a name that has lost a quarter of what it had gained (of an error: or of what
-    it was at best, and a tenth of its first), steadily, beyond four times its noise and for twelve values, since a best
-    that lies in the first third of them; while the training loss, of what is no policy, is at its
-    best, and has fallen since that."""
+    it was at best, and a tenth of its first), steadily, beyond four times its noise and for twelve values (six, where
+    it is as far beyond its first), since a best that lies in the first third of them; while the training loss, of what
+    is no policy, is at its best, and has fallen since that. A loss below zero is a density's or a policy's: it is the
+    former where the number is a loss of held-out data by its name."""
     if len(history.losses) != 1:
         return None
     ((optimizer, level),) = history.losses.items()
-    if level.negative or told_by_rewards(history):
+    if told_by_rewards(history):
         return None
     if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
         return None
     for name in history.wheres("printed_number"):
-        found = _turned(history, name) if named(name) else None
+        serves = named(name) and (not level.negative or (held_out(name) and direction(name) < 0))
+        found = _turned(history, name) if serves else None
         if found is not None and level.recent < trained(history, optimizer, found.step) - level.best_noise:
             return found
     return None
@@ -59,7 +62,7 @@ def told_by_rewards(history: History) -> bool:
 
 def _turned(history: History, name: str) -> Turned | None:
     steps, values = history.measured("printed_number", name)
-    if len(values) < 3 * MANY // 2:
+    if len(values) < 3 * _FEW // 2:
         return None
     early = values[: len(values) // 3 + 1]
     way = direction(name) or np.sign(early[np.abs(early - early[0]).argmax()] - early[0])
@@ -68,7 +71,7 @@ def _turned(history: History, name: str) -> Turned | None:
     since, gained = len(bad) - 1 - at, float(bad[0] - bad[at])
     # an error tells by its own size what a part of it is, also where most was learned before the first was printed
     sized = direction(name) < 0 and bad[at] > 0
-    if since < MANY or 3 * at > len(bad) or not (gained > 0 or sized):
+    if 3 * at > len(bad) or not (gained > 0 or sized):
         return None
     much = _LOST * gained
     if sized:
@@ -76,6 +79,9 @@ def _turned(history: History, name: str) -> Turned | None:
     changes = np.diff(bad)
     noise = float(np.median(np.abs(changes - np.median(changes)))) * 1.4826
     lost = float(bad[-3:].min() - bad[at])
+    undone = at > 0 and lost > gained + max(4 * noise, much)
+    if since < (_FEW if undone else MANY):
+        return None
     half = at + 1 + since // 2
     steady = np.median(bad[half:]) > np.median(bad[at + 1 : half])
     if not steady or lost <= max(4 * noise, much):

@@ -34,6 +34,7 @@ from surefoot.observe.signals.policy import Policy
 from surefoot.observe.signals.precision import Precision
 from surefoot.observe.signals.rank import RankStatistics
 from surefoot.observe.signals.recurrence import Recurrence
+from surefoot.observe.signals.restored import Restored
 from surefoot.observe.signals.rotation import GradientRotation
 from surefoot.observe.signals.samples import Samples
 from surefoot.observe.signals.scaling import Scaling
@@ -64,6 +65,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     SafeStepReading,
     TrainingMode,
     Frozen,
+    Restored,
     Game,
     GradientRotation,
     Latent,

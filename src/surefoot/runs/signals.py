@@ -211,6 +211,9 @@ _NUMBERS = (
     Signal("swallowed_share", "weights", "layer", "1", "share of swallowed updates",
            "Share of float16 and bfloat16 elements with a gradient that the step left as they were: the update was "
            "below half a unit in the last place."),
+    Signal("restored_share", "weights", "layer", "1", "share of parameters that are put back",
+           "Share of the layer's parameters that the last look's step moved, and that this step finds bit for bit as "
+           "that one had found them (64 elements of each are compared)."),
     Signal("clip_ratio", "gradients", "optimizer", "1", "clip ratio",
            "Gradient norm as the step got it over that which the backward left, unscaled both: how much the script "
            "shortened it by clipping of whichever kind."),

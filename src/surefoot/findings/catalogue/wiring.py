@@ -198,13 +198,14 @@ ENTRIES: tuple[Explanation, ...] = (
         title="parameters that are held, get a gradient, and never change",
         what=(
             "An optimizer holds these parameters, but it is never stepped, or with a learning rate of 0; or the "
-            "layers run and their gradient is exactly zero at all times. They stay as they were initialised."
+            "layers run and their gradient is exactly zero at all times. They stay as they were initialised. Or they "
+            "are stepped, and something puts them back after each step."
         ),
         mathematics=(
             "Judged: unchanged_share, the share of a layer's parameters that are bit for bit what they were at the "
-            "first look though they have a gradient; gradient_rms.\n"
+            "first look though they have a gradient; restored_share; gradient_rms.\n"
             "Threshold: above 0 at two comparisons, or a gradient of 0 at eight looks or more (at three where no layer "
-            "has any); over 64 steps."
+            "has any); over 64 steps. Or put back at four looks in a row over 32 steps, and not at one before."
         ),
         source="no matter of degree, so the threshold is zero",
         not_this=(
@@ -212,7 +213,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "of 0 for some parameters while others learn is an info too. Parameters in low precision may round their "
             "updates to nothing: see low-precision-underflow."
         ),
-        remedies=("one optimizer for all parameters", "surefoot.init.off_zero_"),
+        remedies=("one optimizer for all parameters", "surefoot.init.off_zero_", "a mask in the place of a copy"),
         severities="critical where they are most of the model, else warning; info where it is likely meant",
     ),
 )

@@ -83,6 +83,11 @@ def _pure(history: History, name: str) -> Sign | None:
     if len(steps) < _LOOKS or not expected[-1] <= 0.75:
         return None
     pure = purity >= _PURE
+    if not pure[0] and pure[-1]:  # the order may be that of a stage; chosen afterwards, it is to show it more often
+        since = int(np.flatnonzero(~pure)[-1]) + 1
+        steps, purity, majority, pure = steps[since:], purity[since:], majority[since:], pure[since:]
+        if len(steps) < 2 * _LOOKS:
+            return None
     if pure.mean() < 0.75 or not pure[0] or len(set(majority[pure].tolist())) < 2:
         return None
     evidence = Evidence("label_purity", name, int(steps[-1]), float(np.median(purity)), _PURE,
@@ -168,9 +173,9 @@ def stale_batch(history: History) -> Sign | None:
     """At six looks over 64 steps the batch was one and the same, while there are more of this size. Warning where the
     loop asks for a batch again and again (at two of the last four looks), and is given this one; after 32 steps where
     it has asked so often that chance would do so once in a million. Warning too where it keeps its batch of a training
-    set and the model is tested on what is no part of that; and where it had others before, if the steps of the looks
-    have no common period. Else an info: that is how a model is tried on one batch, or trained on all
-    that it is to be trained on."""
+    set and the model is tested on what is no part of that; and where it had others before, if the common period of the
+    looks' steps is shorter than a round of those would be. Else an info: that is how a model is tried on one batch, or
+    trained on all that it is to be trained on."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
         steps, distinct = history.series("distinct_batches", name)
@@ -182,8 +187,8 @@ def stale_batch(history: History) -> Sign | None:
             steps = steps[max(0, unjudged[-1] + 1 - _UNJUDGED) if len(unjudged) else 0 :]
         if not waiting >= 2 or len(steps) < _STALE_LOOKS:
             continue
-        if before and np.gcd.reduce(np.diff(steps)) > 1:
-            continue
+        if before and np.gcd.reduce(np.diff(steps)) >= distinct[-1]:
+            continue  # batches that come round: a round of so few steps can't hold all that were seen
         _, asked = history.series("stale_loader_asked", name)
         again = np.nansum(asked[-4:]) >= 2
         certain = again and waiting ** -float(np.nansum(asked)) <= _CHANCE

@@ -60,6 +60,21 @@ STRAIGHT_THROUGH = Remedy(
     ),
     apply="straight-through",
 )
+KEEP_STEPS = Remedy(
+    name="a mask in the place of a copy",
+    why="what is to stay zero is multiplied by zero after each step; a copy of old weights undoes the step of all",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "@torch.no_grad()\n"
+        "def held_at_zero(masks):  # after each step, in the place of parameter.copy_(old)\n"
+        '    """masks: by parameter name, 1 where it learns and 0 where it is to stay zero."""\n'
+        "    for name, parameter in model.named_parameters():\n"
+        "        if name in masks:\n"
+        "            parameter.mul_(masks[name])\n"
+    ),
+    apply=None,
+)
 
 
 @rule("eval-mode-training", needs=("mode",))
@@ -108,13 +123,14 @@ def eval_mode_training(history: History) -> Sign | None:
 def frozen_parameters(history: History) -> Sign | None:
     """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
 
-    Warning (critical where they are most of the model), in all cases over 64 steps: their optimiser never stepped; or
-    all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128 steps; or a layer that
-    runs has had a gradient of exactly zero at eight looks or more while others have one (or at three looks over 32
-    steps where none has, and the loss is not 0). Info where a learning rate of 0 spares some parameters and the others
-    learn, and where parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
+    Warning (critical where they are most of the model), over 64 steps where none are named: their optimiser never
+    stepped; or all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128 steps;
+    or a layer that runs has had a gradient of exactly zero at eight looks or more while others have one (or at three
+    looks over 32 steps where none has, and the loss is not 0); or parameters that changed before are put back after
+    each step since, seen at four looks over 32 steps. Info where a learning rate of 0 spares some parameters and the
+    others learn, and where parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
     """
-    return _unchanged(history) or _zero_gradient(history) or _told_to(history)
+    return _unchanged(history) or _put_back(history) or _zero_gradient(history) or _told_to(history)
 
 
 def _unchanged(history: History) -> Sign | None:
@@ -147,6 +163,38 @@ def _unchanged(history: History) -> Sign | None:
     cause = f"{shown} ({100 * share:.3g} % of the parameters) get a gradient but have never changed: {why}."
     cure = STEP_ALL if never else replace(STEP_ALL, apply=None)
     return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (cure,))
+
+
+def _put_back(history: History) -> Sign | None:
+    """They changed at first, so that it is none of a script's ways to hold them."""
+    newest = history.layers("restored_share")
+    if newest is None or newest.step != history.step or not bool((newest.values > 0).any()):
+        return None
+    rows = history.recent_layers("restored_share", 64)
+    stage = max((event.step for event in history.events("optimizers")), default=0)
+    rows = [row for row in rows if row.step > stage and row.names == newest.names]
+    began = {}
+    for name in newest.names:
+        own = [row for row in rows if np.isfinite(row[name])]
+        free = [i for i, row in enumerate(own) if not row[name] > 0]
+        since = own[free[-1] + 1 :] if free else []
+        if len(since) > _LOOKS and since[-1].step - since[0].step >= _STEPS // 2:
+            began[name] = since[0].step
+    if not began:
+        return None
+    share = _share(history, list(began), [newest[n] for n in began])
+    evidence = tuple(
+        Evidence("restored_share", n, newest.step, newest[n], 0.0, "bit for bit what the look before began with")
+        for n in list(began)[:4]
+    )
+    shown = ", ".join(list(began)[:3]) + (", …" if len(began) > 3 else "")
+    first = min(began.values())
+    cause = (
+        f"{shown} are stepped and put back: since about step {first} each step begins with the same numbers as the one "
+        "before, though they had changed until then. Something writes old values over them after the step."
+    )
+    severity: Severity = "critical" if share > 0.5 and not history.learned else "warning"
+    return Sign(severity, cause, evidence, tuple(began), first, (KEEP_STEPS,))
 
 
 def _zero_gradient(history: History) -> Sign | None:
