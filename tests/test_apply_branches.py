@@ -82,6 +82,9 @@ def test_scores_compare_as_many_steps_and_ask_for_a_loss_that_falls() -> None:
     assert scores([falling, higher, Course((4.0, math.inf))]) == [1.0, 2.0, math.inf]
     assert ranked([falling, falling, higher]) == [0, 1, 2] and ranked([higher, falling]) == [1, 0]
     lost, little = Course((1e9, 2e3, 1500.0, 1000.0)), Course((2.0, 1.5, 0.5, 0.2))
+    level, broken = Course((1.0, 1.0, 1.0, 2.0), closed=True), Course((1.0,), closed=True)
+    assert ranked([broken, level, level]) == [1, 2, 0]  # no loss fell, but with these the script comes to its end
+    assert ranked([level, level]) is None
     assert ranked([lost, little]) == [1, 0]  # a thousand is no gain where another start begins at two
     assert scores([Course((1.0, 1.0, 1.0, 2.0))]) is None and scores([Course((1.0,)), Course((1.0,))]) is None
 
@@ -254,7 +257,7 @@ def test_where_time_does_not_reach_to_the_end_the_best_go_on(monkeypatch: pytest
 
     monkeypatch.setattr(Trial, "courses", counted)
     monkeypatch.setattr("surefoot.apply.best_of.at_once", lambda: 2)
-    with curing("best-of:of=lr-scale:factor=0.01/lr-scale:factor=0.5/lr-scale:factor=0.03,seconds=8") as told:
+    with curing("best-of:of=lr-scale:factor=1e-4/lr-scale:factor=0.5/lr-scale:factor=1e-3,seconds=8") as told:
         assert slow(1.0) < 1e-3
     assert tried == [4, 2]
     assert told.summaries["best-of"].startswith(("took lr-scale:factor=0.5", "took nothing"))

@@ -155,3 +155,32 @@ def test_parameters_that_come_late_join_within_some_steps(after: int) -> None:
             (sum(layer(x) for layer in model) - x.sum(1, keepdim=True)).square().mean().backward()
             optimizer.step()
     assert not torch.equal(first, model[1].weight) and "gave 2" in told.summaries["all-parameters"]
+
+
+class Stack(nn.Module):
+    """Recurrent layers, one after another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.LSTM(6, 6, batch_first=True), nn.GRU(6, 6, batch_first=True)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = layer(x)[0]
+        return x
+
+
+def test_what_recurrent_layers_give_on_goes_past_them_and_their_states_stay() -> None:
+    model, x = Stack(), torch.randn(3, 5, 6)
+    first, second = model.layers
+    h, states = first(x)
+    past = x + h
+    with curing("skip-connection"):
+        step(model, x)
+        out, same = model(x), first(x)[1]
+    torch.testing.assert_close(out, past + second(past)[0])
+    torch.testing.assert_close(same, states)
+    with curing("layer-norm"):
+        step(model, x)
+        out = model(x)
+    torch.testing.assert_close(out, second(F.layer_norm(h, (6,)))[0])  # the last makes the outputs

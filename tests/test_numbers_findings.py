@@ -93,7 +93,7 @@ def test_a_collapse_is_cured_by_what_it_comes_from() -> None:
 
     assert first(2.0**-7) == "best-of:of=float32-logits/float32-logits+weight-decay:decay=0.33"
     # steps of 1e-3 of the weights at a rate of 1e-3: weights three times as large lose as much at a decay of 1/3
-    assert first(2.0**-23) == "weight-decay:decay=0.33"
+    assert first(2.0**-23) == "best-of:of=weight-decay:decay=0.33/weight-decay:decay=1/weight-decay:decay=0.1"
 
 
 def test_a_collapse_that_pushes_the_logits_counts() -> None:

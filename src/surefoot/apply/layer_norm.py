@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from surefoot.apply.blocks import CONVOLUTION, blocks_of
+from surefoot.apply.blocks import CONVOLUTION, blocks_of, changed
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.fresh import sign_of_training
 from surefoot.observe.graph import read_graph
@@ -83,8 +83,12 @@ class LayerNorm(ModelCure):
 
 def _normed(module: nn.Module, args: Any, output: Any) -> Any:
     """A forward hook."""
-    if not isinstance(output, Tensor) or not output.is_floating_point() or output.dim() < 2:
-        return None
-    if any(isinstance(m, CONVOLUTION) for m in module.modules()):
-        return F.group_norm(output, 1) if output[0].numel() > 1 else None
-    return F.layer_norm(output, output.shape[-1:]) if output.shape[-1] > 1 else None
+
+    def normed(signal: Tensor) -> Tensor | None:
+        if not signal.is_floating_point() or signal.dim() < 2:
+            return None
+        if any(isinstance(m, CONVOLUTION) for m in module.modules()):
+            return F.group_norm(signal, 1) if signal[0].numel() > 1 else None
+        return F.layer_norm(signal, signal.shape[-1:]) if signal.shape[-1] > 1 else None
+
+    return changed(output, normed)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from surefoot.apply.blocks import blocks_of
+from surefoot.apply.blocks import blocks_of, changed
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.fresh import sign_of_training
 from surefoot.observe.hook import Hook
@@ -36,12 +36,15 @@ class SkipConnection(ModelCure):
         self._hooks += [block.register_forward_hook(Hook(self._past)) for block in blocks_of(model)]
 
     def _past(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        if not (args and isinstance(args[0], Tensor) and isinstance(output, Tensor) and args[0].shape == output.shape):
-            return None
-        if id(block) not in self._bridged:
-            self._bridged.add(id(block))
-            self.act()
-        return output + args[0]
+        def bridged(signal: Tensor) -> Tensor | None:
+            if not (args and isinstance(args[0], Tensor) and args[0].shape == signal.shape):
+                return None
+            if id(block) not in self._bridged:
+                self._bridged.add(id(block))
+                self.act()
+            return signal + args[0]
+
+        return changed(output, bridged)
 
     def at_close(self) -> None:
         """Take the hooks off; say so where there was nothing to change."""

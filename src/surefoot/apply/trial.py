@@ -162,13 +162,17 @@ def ranked(courses: Sequence[Course]) -> list[int] | None:
     """The branches from the best to the worst; those that gain as much as the best within a tenth in their own order.
 
     What is gained is counted from the lowest first value: a loss that was 10⁹ before other weights were drawn would
-    make all that is left of it as good. None as for :func:`scores`.
+    make all that is left of it as good. None as for :func:`scores`, unless some came to the end and others did not: a
+    loss that does not fall by itself, as a policy's, tells at least that.
     """
     compared = _compared(courses, by_losses=False)
-    if compared is None or scores(courses) is None:
+    if compared is None:
         return None
     means, firsts = compared
-    enough = min(means) + _AS_GOOD * max(0.0, min(firsts) - min(means))
+    gained = min(means) < max(firsts, default=-math.inf)
+    if not gained and not min(means) < math.inf in means:
+        return None
+    enough = min(means) + _AS_GOOD * max(0.0, min(firsts) - min(means)) if gained else max(filter(math.isfinite, means))
     return sorted(range(len(means)), key=lambda i: (max(enough, means[i]), i))
 
 

@@ -11,6 +11,7 @@ from surefoot.findings.history import History
 from surefoot.runs.schema import Remedy
 
 _GROWTH, _FASTEST = 3.0, 0.1
+_AROUND = (10**0.5, 0.1**0.5)
 
 
 def decayed(history: History) -> Remedy:
@@ -25,6 +26,13 @@ def decayed(history: History) -> Remedy:
         return remedies.weight_decay(0.1)
     share = max(strides[0].rate / _GROWTH, 2 * _growth(history))
     return remedies.weight_decay(min(share, _FASTEST) / strides[0].learning_rate)
+
+
+def decays(history: History) -> tuple[Remedy, ...]:
+    """The same, and others around it: how much of it serves what the script was written for, the script tells."""
+    decay = decayed(history)
+    strength = float(str(decay.apply).rpartition("=")[2])
+    return remedies.best_of((decay,), *(str(remedies.weight_decay(strength * times).apply) for times in _AROUND))
 
 
 def halved_each(history: History, steps: float) -> Remedy | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from surefoot.analysis.printed_numbers import of_the_result
-from surefoot.findings.decay import decayed
+from surefoot.findings.decay import decayed, decays
 from surefoot.findings.foresight import at_twice, at_twice_by_power, before
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
@@ -160,9 +160,9 @@ def softmax_collapse(history: History) -> Sign | None:
             f"and {100 * found.share:.3g} % of the gradient is rounding, {found.outcome}."
         )
         # in half precision it is the precision; in float32 and above it is that the logits grow without end
-        cures: tuple[Remedy, ...] = (decayed(history), STABLEMAX, ORTHOGONAL_GRAD, DOUBLE_SOFTMAX_PRECISION)
+        cures: tuple[Remedy, ...] = (*decays(history), STABLEMAX, ORTHOGONAL_GRAD, DOUBLE_SOFTMAX_PRECISION)
         if _half_precision(history, name):
-            both = f"{FLOAT32_LOGITS.apply}+{cures[0].apply}"
+            both = f"{FLOAT32_LOGITS.apply}+{decayed(history).apply}"
             cures = (*best_of((FLOAT32_LOGITS,), both), *cures)
         return Sign(found.severity, cause, evidence, (name,), found.began, cures)
     return None
@@ -208,7 +208,7 @@ def naive_loss_minimisation(history: History) -> Sign | None:
         cause = (
             f"the data are fit and the gradient points along the weights (cosine {value:.2g}): logits grow, {outcome}."
         )
-        cures = (decayed(history), ORTHOGONAL_GRAD, STABLEMAX)
+        cures = (*decays(history), ORTHOGONAL_GRAD, STABLEMAX)
         return Sign("warning" if lost or harmed else "info", cause, evidence, (), fit[0][0], cures)
     return None
 
