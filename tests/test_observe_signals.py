@@ -520,3 +520,25 @@ def test_nothing_is_read_from_a_device_within_a_step():
                 optimizer.step()
     assert not seen.of("note"), seen.of("note")
     assert len(seen.signal("gradient_rms", "0")) == 4
+
+
+@pytest.mark.parametrize("delayed", [False, True])
+def test_losses_of_two_players_that_take_their_gradients_apart(delayed):
+    """``backward(inputs=…)`` of both, then both steps: of a zero-sum game the sum of the two would be nothing."""
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 4), nn.Linear(4, 4)
+    optimizers = [torch.optim.SGD(m.parameters(), 0.01) for m in (first, second)]
+    losses = []
+    with watching(1, delayed=delayed) as seen:
+        for _ in range(4):
+            game = second(first(torch.randn(8, 4))).square().mean()
+            losses.append(game.item())
+            for optimizer in optimizers:
+                optimizer.zero_grad()
+            game.backward(inputs=list(first.parameters()), retain_graph=True)
+            (-game).backward(inputs=list(second.parameters()))
+            for optimizer in optimizers:
+                optimizer.step()
+    found = [seen.signal("loss", name) for name in ("SGD", "SGD2")]
+    for step in (3, 4):  # both are known since step 2
+        assert found[0][step] == pytest.approx(losses[step - 1]) and found[1][step] == pytest.approx(-losses[step - 1])

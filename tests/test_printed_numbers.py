@@ -185,3 +185,19 @@ def test_a_weight_that_grows_on_while_what_is_printed_is_lost() -> None:
     assert priced(lambda s: min(0.1, 1e-3 * s), lost) == ["divergence"]  # it was warmed up, and stays
     assert priced(lambda s: 1e-3 * s, lost, gradient=0.01) == ["divergence"]
     assert priced(lambda s: 1e-3 * s, sorted(lost)) == []
+
+
+@pytest.mark.parametrize(
+    ("turns", "name", "rises", "told"),
+    [(1.2, "parameter_error", 0.5, True), (0.4, "parameter_error", 0.5, False), (1.2, "tilt", 0.5, False),
+     (1.2, "parameter_error", 0.05, False)],
+)  # fmt: skip
+def test_a_game_that_turned_once_and_is_worse_than_at_first(turns: float, name: str, rises: float, told: bool) -> None:
+    stream = train(FALLING, name="A")
+    train([-loss for loss in FALLING], name="B", stream=stream)
+    for number, value in enumerate([2.0, 1.6, 1.3, 1.1, 1.0, *(1.0 + rises * i for i in range(1, 15))], 1):
+        stream.row(20 * number, "printed", {("printed_number", name): value})
+    for step in range(20, 400, 20):
+        went = {"turns": turns if step == 120 else 0.1, "coherence": 0.95, "share": 0.9, "growth": 1.2, "balance": 0.5}
+        stream.row(step, "rotation", {(f"rotation_{signal}", ""): value for signal, value in went.items()})
+    assert ("adversarial-rotation" in stream.loud()) == told

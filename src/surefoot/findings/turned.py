@@ -55,6 +55,16 @@ def turned(history: History, named: Callable[[str], bool]) -> Turned | None:
     return None
 
 
+def worse_than_at_first(history: History) -> Turned | None:
+    """The first printed number with a known direction that has turned, and is worse than its first value; whatever the
+    losses do."""
+    for name in history.wheres("printed_number"):
+        found = _turned(history, name) if direction(name) else None
+        if found is not None and direction(name) * (found.now - found.first) < 0:
+            return found
+    return None
+
+
 def told_by_rewards(history: History) -> bool:
     """A policy is trained, of which the loss tells nothing."""
     return any(history.wheres(signal) for signal in ("policy_entropy", "zero_advantage_share"))

@@ -158,8 +158,8 @@ class Observer:
 
     # -- entry points, at every step ---------------------------------------------------------------------------------
 
-    def before_backward(self, tensors: Any) -> None:
-        """The script is about to run a backward."""
+    def before_backward(self, tensors: Any, inputs: Any = None) -> None:
+        """The script is about to run a backward, for the gradient of ``inputs`` alone if they are given."""
         if self._pace.idle or not self._guard.on or self._home.elsewhere() or _task() != -1:
             return  # a backward inside another is a part of it (activation checkpointing)
         if self._step.closure_ran:
@@ -170,11 +170,19 @@ class Observer:
                 self._asked.met_backward()
             if self._untold.sought:
                 self._untold.end(lambda: plain_leaves(tensors))
-            self._step.begin_backward(tensors)
+            self._step.begin_backward(tensors, self._player(inputs))
             if not self.clock.steps or self._untold.hand_written:
                 self._guard("clock", self._untold.begin, tensors)
         except Exception as error:
             self._guard.failed("loss", error)
+
+    def _player(self, inputs: Any) -> Optimizer | None:
+        """Of several optimisers, the one whose parameters alone a backward is for. (Of a zero-sum game the losses of
+        both backwards add up to nothing.)"""
+        if inputs is None or len(self.clock.states) < 2:
+            return None
+        given = inputs if isinstance(inputs, (list, tuple)) else [inputs]  # an iterator is not ours to use up
+        return self._scene.holder_of(given[0]) if given else None
 
     def heard(self, tensors: Any) -> bool:
         """The script is about to run a backward while nothing is due; whether its loss is odd, and something is."""

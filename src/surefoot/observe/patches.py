@@ -41,8 +41,8 @@ class Listener(Protocol):
     def heard(self, tensors: Any) -> bool:
         """A backward begins while idle; whether it is to be told of as if it did not."""
 
-    def before_backward(self, tensors: Any) -> None:
-        """A backward begins."""
+    def before_backward(self, tensors: Any, inputs: Any = None) -> None:
+        """A backward begins; of ``inputs`` alone, if they are given."""
 
     def after_backward(self) -> None:
         """A backward ended without an exception."""
@@ -89,7 +89,7 @@ class Patches:
             if compiling() or (listener.idle and not listener.heard(tensors)):
                 original(tensors, *args, **kwargs)
                 return
-            listener.before_backward(tensors)
+            listener.before_backward(tensors, kwargs.get("inputs"))
             original(tensors, *args, **kwargs)
             listener.after_backward()
 

@@ -288,7 +288,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "by √(2/128) = 0.125), with coverage below 0.3 at each.\n"
             "Or the losses of all players: half of the variance of each in one line of its spectrum, three periods or "
             "more over a quarter of the run, its spread no less than 0.8 of what it was; two periods of one are enough "
-            "beside three or more of the other that are as long, or half as long."
+            "beside three or more of the other that are as long, or half as long.\n"
+            "Or such a turn at one look, and a number that the script prints, whose direction its name tells, that had "
+            "got better and is worse than it was at first."
         ),
         source="Rosca et al. 2021, Discretization Drift in Two-Player Games, arXiv 2105.13922",
         not_this="Samples that wander and cover the data all the same are an info.",

@@ -14,6 +14,7 @@ from surefoot.findings.foresight import at_twice_by_power
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.game_cures import FLAT_CRITIC, cures_of_a_game, cures_of_collapse, searched, two_rates
+from surefoot.findings.rules.going_off import goes_off
 from surefoot.findings.rules.leaving import leaves
 from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import SEVERITIES, Evidence, Severity
@@ -27,6 +28,7 @@ _STEPS = 100  # any generator begins with samples that are all alike; so long it
 _MOVED = 10.0
 _SAMPLES = 128  # of which coverage is measured, so that it is uncertain by √(c (1 − c)/128)
 _COHERENT, _TURNS, _IN_PLANE, _LASTS, _BOTH = 0.9, 1.0, 0.5, 0.8, 0.2
+_TURNING = {"turns": _TURNS, "coherence": _COHERENT, "share": _IN_PLANE, "growth": _LASTS, "balance": _BOTH}
 _ONE_LINE = 0.5  # of a loss's variance in three neighbouring lines; noise has a third there at the very most
 _MUCH_OF_THE_RUN = 0.25
 _SPREAD = 0.1  # of the data's: less is one point in all but name
@@ -119,7 +121,7 @@ def _hopping(history: History, name: str) -> Sign | None:
     return Sign("warning", cause, evidence, where, int(steps[0]), searched(two_rates(history), FLAT_CRITIC))
 
 
-@rule("adversarial-rotation", needs=("game", "rotation", "events"))
+@rule("adversarial-rotation", needs=("game", "rotation", "events", "printed"))
 def adversarial_rotation(history: History) -> Sign | None:
     """Two players go round and come no nearer. Any of these shows it:
 
@@ -131,7 +133,8 @@ def adversarial_rotation(history: History) -> Sign | None:
       tenths of its way in one direction, in a plane that holds half of its energy and that both players have a share
       in, and it gets no shorter. Chance does this once in a thousand looks, a way downhill never;
     * the generated samples wander about the data as one: over the last six looks, and over half of the run, their mean
-      moved by more than half of the data's spread between looks (half of the looks at least).
+      moved by more than half of the data's spread between looks (half of the looks at least);
+    * they turned at some look, and what the script prints of the game got worse than at first; see ``going_off.py``.
 
     Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
     the game has had its chance; of a cycle, at one of them; or where coverage is not known), or where the samples go
@@ -142,7 +145,7 @@ def adversarial_rotation(history: History) -> Sign | None:
         signs = [sign for shows in (_cycling, _turning, _wandering) if (sign := shows(history, name)) is not None]
         if signs:
             return max(signs, key=lambda sign: SEVERITIES.index(sign.severity))
-    return None
+    return goes_off(history, _TURNING)
 
 
 def _cycling(history: History, name: str) -> Sign | None:
@@ -179,12 +182,11 @@ def _cycling(history: History, name: str) -> Sign | None:
 
 
 def _turning(history: History, name: str) -> Sign | None:
-    least = {"turns": _TURNS, "coherence": _COHERENT, "share": _IN_PLANE, "growth": _LASTS, "balance": _BOTH}
-    rows = {signal: history.series(f"rotation_{signal}") for signal in least}
+    rows = {signal: history.series(f"rotation_{signal}") for signal in _TURNING}
     steps, turns = rows["turns"]
     if not len(steps) or steps[-1] != history.step or any(len(at) != len(steps) for at, _ in rows.values()):
         return None
-    holds = np.all([values >= least[signal] for signal, (_, values) in rows.items()], axis=0)
+    holds = np.all([values >= _TURNING[signal] for signal, (_, values) in rows.items()], axis=0)
     # healthy games turn, too, before they have found each other: for some looks, and not for half of the run
     began = stretch(steps, holds)
     if began is None:
