@@ -248,6 +248,21 @@ def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth(
     assert boxes(lambda s: 1.77 + 2e-3 * s, lambda s: 5.0 / s) == []  # it weighs as much as the other
 
 
+@pytest.mark.parametrize(("last", "steps", "told"), [(4e3, 120, True), (4e3, 100, False), (1e2, 120, False)])
+def test_a_score_that_never_fell_while_it_was_looked_at(last: float, steps: int, told: bool) -> None:
+    """Looks at terms end at step 64: they are good for 128, as long as the loss is the other term."""
+    stream = train([*np.geomspace(5e4, last, 64), *[last] * (steps - 64)], constant=2e4)
+    for step in (4, 8, 12, 16, 24, 32, 48, 64):
+        row = {("term_gradient_norm", "mse_loss"): 1e4, ("term_gradient_norm", "cross_entropy"): 100.0}
+        row |= {
+            ("term_value", "mse_loss"): 6e3 if step > 40 else 5e4,
+            ("term_value", "cross_entropy"): 1.7 + 1e-3 * step,
+        }
+        row |= {("term_weight", "mse_loss"): 1.0, ("term_weight", "cross_entropy"): 1.0}
+        stream.row(step, "terms", row)
+    assert ("loss-term-imbalance" in stream.loud()) == told
+
+
 def test_a_term_whose_looks_ended_is_drowned_as_long_as_the_other_is_the_loss() -> None:
     def seen(loud: float = 3000.0, last: float = 4e4, quiet: float = 2.0) -> list[str]:
         stream = train([5e4 if s < 50 else last for s in range(150)], constant=2e4)

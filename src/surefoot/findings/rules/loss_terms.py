@@ -39,11 +39,12 @@ def loss_term_imbalance(history: History) -> Sign | None:
     of its first: warning where both are errors or scores of predictions, or where it is one that was never learned at
     all, else info. Of such terms, with a tenth of the other's gradient from the first look on and a hundredth of its
     value: it rises tenfold over four looks and three doublings of the steps, or is a score of labels that was never
-    below its first at six looks over 100 steps, while an error against targets fell to a tenth: warning. So is an error
-    or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and pulls
-    against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at terms
-    were too dear to go on, they are good for four times their steps as long as the loss is a hundred times the other:
-    warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
+    below its first at six looks over 100 steps, while an error against targets fell to a tenth (where looks at terms
+    ended: by step 100, and by twice the last of them, while the loss is a hundred times the score): warning. So is an
+    error or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and
+    pulls against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at
+    terms were too dear to go on, they are good for four times their steps as long as the loss is a hundred times the
+    other: warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
     weight of another that grows: see ``growing_weight.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
@@ -137,11 +138,14 @@ def _untouched(
     history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
 ) -> Sign | None:
     """A score of labels that was never below its first, while the other term fell to a tenth: it starts at what
-    guessing gives and can't rise tenfold, so that not to fall is what being given up looks like."""
-    if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS or steps[-1] < _DOUBLINGS * steps[0]:
+    guessing gives and can't rise tenfold, so that not to fall is what being given up looks like. Where the looks ended
+    early, they are good for twice their steps, as long as the loss is a hundred times the score."""
+    if len(steps) < _LOOKS or history.step - steps[0] < _STEPS or steps[-1] < _DOUBLINGS * steps[0]:
         return None
+    goes_on = history.step <= 2 * steps[-1] and len(history.losses) == 1
+    least = next(iter(history.losses.values())).recent if goes_on else np.nan
     loud = int(np.median(gradients, axis=1).argmax())
-    if not _GIVEN_UP * np.median(values[loud, -3:]) <= values[loud, 0]:
+    if not _GIVEN_UP * np.fmin(np.median(values[loud, -3:]), least) <= values[loud, 0]:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = gradients / gradients[loud]
@@ -152,7 +156,8 @@ def _untouched(
             continue
         began, now = values[i, 0], float(np.median(values[i, -3:]))
         faint = ratio[i].max() <= _FAINT and now <= _FAINT**2 * values[loud, -1]
-        if not (0 < began <= values[i].min() and faint):
+        lasts = steps[-1] - steps[0] >= _STEPS or values[i].max() <= _FAINT**2 * least
+        if not (0 < began <= values[i].min() and faint and lasts):
             continue
         evidence = (
             Evidence("term_value", name, int(steps[-1]), now, float(began),
