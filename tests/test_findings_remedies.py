@@ -11,7 +11,7 @@ from torch import nn
 from surefoot.apply import parse
 from surefoot.findings import remedies
 from surefoot.findings.rules.overfitting import DROPOUT
-from surefoot.findings.rules.schedule import schedule_for
+from surefoot.findings.rules.schedule_cures import schedule_for
 from surefoot.findings.rules.term_cures import UNIT_TARGETS
 from surefoot.runs import Remedy
 

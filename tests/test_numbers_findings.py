@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 from histories import Stream, falling, first_cure, flat, layered, train
 from surefoot.findings import Engine, catalogue
 from surefoot.findings.remedies import weight_decay
-from surefoot.findings.rules import adaptive, precision, schedule, softmax
+from surefoot.findings.rules import adaptive, precision, schedule_cures, softmax
 from surefoot.runs import Event, Finding, Remedy
 from watching import watching
 
@@ -464,10 +464,10 @@ def test_repaired_twins_are_clean(name: str, seed: int) -> None:
 
 
 def own_remedies() -> list[Remedy]:
-    modules: tuple[ModuleType, ...] = (adaptive, precision, schedule, softmax)
+    modules: tuple[ModuleType, ...] = (adaptive, precision, schedule_cures, softmax)
     fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
     made = [adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
-    made += [schedule.schedule_for(100), schedule.step_every(20), weight_decay(0.3)]
+    made += [schedule_cures.schedule_for(100), schedule_cures.step_every(20), weight_decay(0.3)]
     return [*fixed, *made, adaptive.smaller_eps(math.nan)]
 
 

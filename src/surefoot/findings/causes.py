@@ -36,7 +36,14 @@ EFFECTS: dict[str, frozenset[str]] = {
     "detached-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "divergence", "stalled"}),
     "optimizer-misses-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
     "zero-variance-groups": frozenset(
-        {"exploding-gradient", "vanishing-gradient", "learning-rate-too-low", "epsilon-dominated-update", "stalled"}
+        {
+            "divergence",
+            "epsilon-dominated-update",
+            "exploding-gradient",
+            "learning-rate-too-low",
+            "stalled",
+            "vanishing-gradient",
+        }
     ),
     # normalisation by statistics that no longer follow the weights is none, and steps that it forgave are too long
     "eval-mode-training": frozenset(

@@ -19,6 +19,7 @@ MANY = 12  # of its values since the best
 _FEW = 6  # where it is worse than it was at first
 _LOST = 0.25  # of what it was better by than its first
 _TENTH = 0.1  # of the first of an error
+_TWICE = 2.0
 _HALF = 0.5  # of what was gained, in all of the newest quarter
 
 
@@ -45,7 +46,8 @@ def turned(history: History, named: Callable[[str], bool]) -> Turned | None:
     ((optimizer, level),) = history.losses.items()
     if told_by_rewards(history):
         return None
-    if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
+    risen = level.recent > _TWICE * level.best > 0  # the noise of a loss that rises is large, too
+    if risen or not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
         return None
     for name in history.wheres("printed_number"):
         serves = named(name) and (not level.negative or (held_out(name) and direction(name) < 0))
@@ -118,16 +120,36 @@ def given_back(history: History) -> Turned | None:
         gained = float(np.median(bad[:3])) - middles[at]
         noise = 1.4826 * float(np.median(np.abs(np.diff(bad) - np.median(np.diff(bad)))))
         now = float(bad[-quarter:].min())
+        fallen = bad[at + quarter :][:quarter]  # the first of what came after
+        if float(np.median(fallen)) - float(np.median(bad[-quarter:])) > 2 * noise:
+            continue  # it climbs again: of a next stage, say, that is harder
         if gained > 2 * noise and now - middles[at] >= _HALF * gained:
             best, bound = -way * middles[at], -way * (middles[at] + _HALF * gained)
             return Turned(name, float(values[0]), int(steps[at + quarter // 2]), best, -way * now, bound)
     return None
 
 
+def grown(history: History) -> Turned | None:
+    """The first printed error of which all of the newest quarter is twice as high as all of the first: it was best as
+    the run began, and has come away from there for good."""
+    for name in history.wheres("printed_number"):
+        steps, values = history.measured("printed_number", name)
+        quarter = len(values) // 4
+        if direction(name) >= 0 or len(values) < MANY or not values.min() > 0:
+            continue
+        usual, now = float(values[:quarter].max()), float(values[-quarter:].min())
+        at = int(values.argmin())
+        if now >= _TWICE * usual and at < len(values) - 2 * quarter:
+            return Turned(name, float(values[0]), int(steps[at]), float(values[at]), now, _TWICE * usual)
+    return None
+
+
 def trained(history: History, optimizer: str, step: int) -> float:
-    """The training loss around a step: the median of as many rows as :class:`LossLevel` takes, up to it; infinite where
-    they are too long ago to be kept."""
+    """The training loss around a step: the median of as many rows as :class:`LossLevel` takes, up to it; where they are
+    too long ago to be kept, the level as it was marked last before; infinite before the first mark."""
     steps, losses = history.series("loss", optimizer)
     newest = losses[(steps <= step) & np.isfinite(losses)]
     width = min(WINDOW, max(3, len(newest) // 4))
-    return float(np.median(newest[-width:])) if len(newest) >= 3 else np.inf
+    if len(newest) >= 3:
+        return float(np.median(newest[-width:]))
+    return next((recent for at, recent in reversed(history.losses[optimizer].marks) if at <= step), np.inf)

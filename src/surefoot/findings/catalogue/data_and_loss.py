@@ -226,7 +226,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "A group of G rollouts with success rate p has a gradient with probability 1 − p^G − (1 − p)^G: 0.15 at "
             "p = 0.02, 0.99 at p = 0.5 (G = 8).\n"
             "Judged: zero_advantage_share, the share of samples whose advantage is exactly zero.\n"
-            "Threshold: 1 at every look, four at least; or ¾ at every look, eight at least over 32 steps."
+            "Threshold: 1 at every look, four at least; or ¾ at every look, eight at least over 32 steps; "
+            "or ¾ at the newest eight, under a policy whose entropy is above half of its first at each of them and had "
+            "been below a quarter: it tries all kinds of things again, and they earn the same."
         ),
         source="Hu et al. 2025, VADE, arXiv 2511.18902 (effective gradient ratio)",
         not_this=(

@@ -19,7 +19,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: predicted_decrease/(2·loss) and update_norm/weight_norm, together with the loss.\n"
             "Threshold: overshoot of ½ or steps of a tenth of the weights at two looks, and a loss a quarter above its "
             "first level (or a constant prediction's) beyond its noise; or steps that overshot three times, or moved "
-            "the weights by twice their own size in 16 steps, and a loss that rests far from a fit from 64 steps on; "
+            "the weights by twice their own size in 16 steps, and a loss that rests far from a fit from 64 steps on "
+            "(or wherever it stands still, where it rose a hundredfold and units were lost on the way); "
             "the docstring of the rule has the other ways. Overshoot alone condemns nothing."
         ),
         source="Polyak 1987, Introduction to Optimization, §5.3; the run's own losses for the harm",
@@ -53,7 +54,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: update_norm/weight_norm (the share of their size that the weights move in a step) and elasticity "
             "‖g‖‖θ‖/L, which tells a missing gradient from a missing step.\n"
             "Threshold: a median below 2e-5 after 48 steps, every step promising less than 1e-4 of the loss, with "
-            "elasticity 0.05 or more and a loss within 5 % (and twice its noise) of its first level.\n"
+            "elasticity 0.05 or more and a loss within 5 % (and twice its noise) of its first level. (A step may "
+            "promise more where the loss is above a constant prediction's and would not be down to it by twice the "
+            "steps, by all that they promise: what is sure and wrong has a large gradient.)\n"
             "Or, where the weights moved by less than a tenth of their size: Σ −⟨g, Δθ⟩/L, what all steps together "
             "promised, which bounds what a convex loss can have lost: below a fifth at the end of a run that learned "
             "nothing. Or a stability coefficient below 1/500 at every reading, and a loss at rest far from a fit."
@@ -83,7 +86,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Where every step is on one and the same batch, so that nothing but the steps can raise the loss: a "
             "hundred times its best for a quarter of the run, with a spread of a quarter of itself, for a warning.\n"
             "A loss of a known scale that climbs back to twice its best and half of its first, higher with each eighth "
-            "of the run, beyond its noise and twice as far as it ever climbed before: a warning.\n"
+            "of the run, beyond its noise and twice as far as it ever climbed before: a warning. So is any loss that "
+            "climbs so to twice its best, where an error that the script prints has doubled: the lowest of the newest "
+            "quarter of its values against the highest of the first.\n"
             "Ahead of all this: weights that became three times as long by one and the same share of themselves a step "
             "(each quarter of the run within a quarter of the mean), which is two thirds of the length of a step or "
             "more. A gradient moves mostly across the weights; such growth feeds itself and has no end: a warning."
@@ -169,7 +174,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "of that level, and 8 times the noise (interquartile range / 1.349 of those rows).\n"
             "Where an optimizer takes the place of one of its kind over the same parameters (Adam's first step is "
             "lr · sign(g) whatever the gradient): of the eight rows after, two above 1.5 times the highest of the 16 "
-            "rows before, or one above 2.25 times, for the second time."
+            "rows before, or one above 2.25 times, for the second time.\n"
+            "Where all steps are on one and the same batch: three times in the newest half of the run above ten times "
+            "the median of that half, and back below twice it in between, while the loss is above 0.7 of what it was "
+            "at half of the run."
         ),
         source="the run's own history",
         not_this=(
@@ -186,7 +194,7 @@ ENTRIES: tuple[Explanation, ...] = (
         severities=(
             "info; warning where the learning rate had just risen fourfold over all it was before, after an unsafe "
             "step, where layers that were frozen before bring it, for the third spike above the first loss that other "
-            "data do not explain, or where new optimizers bring it again and again"
+            "data do not explain, or where new optimizers bring it again and again, or the steps on one batch do"
         ),
     ),
     Explanation(
@@ -243,7 +251,7 @@ ENTRIES: tuple[Explanation, ...] = (
         what=(
             "A schedule counts calls of scheduler.step(). Made for epochs and stepped once a batch it is over at once, "
             "or a cosine swings up and down; made for batches and stepped once an epoch it hardly begins; or nobody "
-            "steps it, or it serves an optimizer that never steps."
+            "steps it, or it serves an optimizer that never steps, or it takes what gets better for what gets worse."
         ),
         mathematics=(
             "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "
@@ -251,7 +259,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: CosineAnnealingLR at 1.5 T_max; a rate below 1e-4 of its highest for half of the run, or below "
             "1e-2 and ever lower where all steps so far add up to 32 at the highest; a MultiplicativeLR whose factors "
             "fall; no step in a run that ended well; a quarter of the horizon where the horizon is the number of steps "
-            "taken (of a scheduler that is gone by then, as often as the last look saw)."
+            "taken (of a scheduler that is gone by then, as often as the last look saw). A scheduler called twice for "
+            "each step of its optimizer, or more, and a rate below 1e-4 of its highest for a fifth of the run (zero: "
+            "an eleventh). A ReduceLROnPlateau whose best number is the first that it was given, after more calls than "
+            "its patience, where that number is printed under a name that says it got better."
         ),
         source="the schedulers' own counts",
         not_this=(
@@ -262,6 +273,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "scheduler.step() less often",
             "scheduler.step()",
             "a schedule as long as the run",
+            "ReduceLROnPlateau in mode 'max'",
+            "ReduceLROnPlateau in mode 'min'",
+            "no much lower learning rate than before",
             "make the scheduler after the optimizer",
         ),
         severities="warning; info for a faded rate where the loss is fit or a plateau scheduler set it",

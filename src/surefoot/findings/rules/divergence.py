@@ -31,7 +31,7 @@ from surefoot.findings.own_growth import own_growth
 from surefoot.findings.progress import new_labels, one_loss
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import slower
-from surefoot.findings.turned import given_back, told_by_rewards
+from surefoot.findings.turned import given_back, grown, told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy
 
 _MIN_ROWS = 6
@@ -47,7 +47,9 @@ def divergence(history: History) -> Sign | None:
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
     to half of its first, ever higher over the last third of the run, beyond its noise and twice as far as it ever
     climbed before, with no labels that are new; and, before any of this, weights that have grown to three times their
-    length by the same share of themselves at each step; or, where the loss tells nothing (a policy, a game), a number
+    length by the same share of themselves at each step; or an error that
+    the script prints is twice as high as it began, and the loss has climbed to twice its best, ever higher over a third
+    of the run; or, where the loss tells nothing (a policy, a game), a number
     that the script prints, of which half of what was gained is lost. See the module."""
     for name, level in history.losses.items():
         sole = len(history.losses) == 1
@@ -78,7 +80,28 @@ def divergence(history: History) -> Sign | None:
                 cause += " The optimizer was told to maximise it."
                 return Sign("critical", cause, (evidence,), where, None, (remedies.DESCEND,))
             return Sign("critical", cause, (evidence,), where, None, _cures(history, name))
-    return _grows_by_itself(history) or _result_lost(history)
+    return _grows_by_itself(history) or _both_rise(history) or _result_lost(history)
+
+
+def _both_rise(history: History) -> Sign | None:
+    """What is trained on rises, ever higher, and an error that the script prints has come away from where it began: no
+    fit, and no fit by heart either. So it is where a model makes its own targets, which grow with what it says."""
+    if len(history.losses) != 1 or new_labels(history):
+        return None
+    ((name, level),) = history.losses.items()
+    rising = [recent for _, recent in level.marks[-_RISES:]]
+    if level.negative or len(rising) < _RISES or sorted(set(rising)) != rising:
+        return None
+    found = grown(history) if level.low > 2 * level.best + level.best_noise else None
+    if found is None:
+        return None
+    cause = (
+        f"the loss rises, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to the "
+        f"next; and {found.name}, which the script prints, with it, from {found.first:.3g} to {found.now:.3g} at least."
+    )
+    source = "the run's own history: twice the highest of the first quarter, by the lowest of the newest"
+    evidence = Evidence("printed_number", found.name, history.step, found.now, found.bound, source)
+    return Sign("warning", cause, (evidence,), (name,) if name else (), found.step, _cures(history, name))
 
 
 def _result_lost(history: History) -> Sign | None:

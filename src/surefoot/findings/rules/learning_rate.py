@@ -17,7 +17,7 @@ import math
 
 from surefoot.findings import remedies
 from surefoot.findings.history import History
-from surefoot.findings.levels import EARLY, LossLevel
+from surefoot.findings.levels import EARLY, ORDERS, LossLevel
 from surefoot.findings.pace import Pace, Stride
 from surefoot.findings.progress import HEARD, one_loss, resting, settled, units_lost
 from surefoot.findings.rule import Sign, rule
@@ -36,6 +36,7 @@ _FEW_LOOKS = 8
 _GONE = 2.0  # ‖Δθ‖/‖θ‖ summed over 16 steps: half of it in random directions would still replace the start
 _SCARRED = 64  # steps after which a run that was thrown back has had the time to come back
 _LONG = 128
+_FROZEN = 0.999  # of the loss at half of the steps
 _SLOWED = 0.7  # of the loss at half of the steps
 _HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
 _RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
@@ -43,7 +44,7 @@ _RAISED = 1.5  # times the highest rate that did well: another rate, though no j
 
 @rule("learning-rate-too-high", needs=("step", "weights", "events"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Eight ways to see it, all but NaN from the
+    """Steps longer than the loss can repay, and a loss that pays for it. Nine ways to see it, all but NaN from the
     16th loss on (or at the end of the run), for a jump at the very start may heal by itself:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
@@ -64,6 +65,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
       movement by twice the weights' own size in the first 16 steps, so that nothing of their start was left; and from
       64 steps on a loss above a fifth of where it began (or of a constant's), and hardly lower than when the run was
       half as long: warning;
+    * blown out: such a movement, a loss that rose a hundredfold on the way, half of a layer's units lost with it, and
+      from 64 steps on a loss that moves by less than a thousandth in half of the run, however low: warning;
     * undone: the loss was better than a constant's and has not been for 64 steps, in which the rate rose to 1.5 times
       the highest that the loss did well under, and it is at its highest: warning;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
@@ -158,11 +161,14 @@ def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign 
     if pace.opening < _GONE and level.recent <= min(_before(level, pace.overshot[0].step), default=-math.inf):
         return None  # it has come back
     lost = units_lost(history)
-    if not resting(level, slowed=_SLOWED) or not (many or lost is not None):
+    blown = lost is not None and pace.opening >= _GONE and level.peak > ORDERS * abs(level.first)
+    frozen = not level.negative and level.recent > max(_FROZEN * level.at_half, 0.0)
+    if not (blown and frozen) and (not resting(level, slowed=_SLOWED) or not (many or lost is not None)):
         return None
     if lost is not None and pace.opening < _GONE and lost <= pace.overshot[0].step:
         return None  # long steps came of the loss of units
-    told = f"and after {level.steps} steps the loss {level.recent:.3g} hardly falls any more, far from a fit"
+    why = "as units were lost" if blown and frozen else "far from a fit"
+    told = f"and after {level.steps} steps the loss {level.recent:.3g} hardly falls any more, {why}"
     strides = list(pace.overshot) if len(pace.overshot) >= 2 else pace.first
     return _high(name, history, level, strides, "warning", told)
 

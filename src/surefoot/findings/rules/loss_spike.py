@@ -31,7 +31,10 @@ _HIGH = 3  # rows in a row that must be above
 _DEVIATIONS = 8.0
 _LOST = 0.5  # of what had been gained; and of the level itself
 _OFTEN = 3
+_LOOKS = 4
 _AFTER = 8  # rows after an optimiser was made anew
+_ORDER = 10.0  # times the level: what has gone on to so much of a loss has lost a decade of its fit
+_SLOWED = 0.7  # of the loss at half of the steps, as for a learning rate that is too high
 _RENEWED = 1.5  # times the highest of the rows before, in two of those; its square in one
 _SOURCE = (
     "the run's own history: the median of the 16 rows before, plus half of what had been gained since the start, half "
@@ -68,7 +71,9 @@ def loss_spike(history: History) -> Sign | None:
     step went before it, where it began with the first steps of layers that were frozen before and is not over, or for
     the third spike above the first loss that other data do not explain. Warning, too, where the loss rises with an
     optimiser that takes the place of one of its kind, for the second time: of the eight rows after, two are half as
-    high again as the highest of the 16 before, or one is more than twice as high.
+    high again as the highest of the 16 before, or one is more than twice as high. Warning, too, where all steps are
+    taken on one and the same batch, and in the newest half of the run, in which the loss hardly came down, it was
+    thrown up by a decade three times.
     """
     if len(history.losses) != 1:
         return None  # adversaries trade wins
@@ -76,6 +81,9 @@ def loss_spike(history: History) -> Sign | None:
         if not level.refreshed or level.count < _BEFORE + _HIGH or level.negative:
             continue
         sign = _renewed(history, name)
+        if sign is not None:
+            return sign
+        sign = _thrown_back(history, name, level)
         if sign is not None:
             return sign
         spikes = find_spikes(*history.series("loss", name), level)
@@ -112,6 +120,38 @@ def _renewed(history: History, name: str) -> Sign | None:
         f"{step} raised the loss from {usual:.3g} to {risen:.3g}, as they did {len(rises) - 1} times before."
     )
     return Sign("warning", cause, (evidence,), (name,) if name else (), rises[0][0], (ONE_OPTIMIZER,))
+
+
+def _thrown_back(history: History, name: str, level: LossLevel) -> Sign | None:
+    """On one batch the loss is a function of the weights alone: only steps can throw it up, and where they do so again
+    and again, and nothing is gained in between, they are too long for the place where it is."""
+    batches = history.measured("distinct_batches", name)[1]
+    if len(batches) < _LOOKS or not (batches == 1).all() or not level.recent > _SLOWED * level.at_half:
+        return None
+    steps, losses = history.measured("loss", name)
+    newer = steps >= level.first_step + level.steps / 2
+    steps, losses = steps[newer], losses[newer]
+    if len(losses) < 4 * _BEFORE:
+        return None
+    usual = float(np.median(losses))
+    above, calm = losses > _ORDER * usual, losses < 2 * usual
+    began: list[int] = []
+    ready = True  # to begin a next one: the loss was back
+    for i in range(len(losses)):
+        if above[i] and ready:
+            began.append(i)
+        ready = (ready or bool(calm[i])) and not above[i]
+    if len(began) < _OFTEN:
+        return None
+    highest = float(losses.max())
+    source = "ten times the median of the newest half of the run, three times in it"
+    evidence = Evidence("loss", name, int(steps[losses.argmax()]), highest, _ORDER * usual, source)
+    cause = (
+        f"on one and the same data the loss was thrown up {len(began)} times since step {int(steps[0])}, to "
+        f"{highest:.3g} from {usual:.3g}, hardly lower than at half of the run: its steps are too long to settle."
+    )
+    cures = shortened(history, name, 4.0, remedies.CLIP, rate_first=True)
+    return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[began[0]]), cures)
 
 
 def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list[Spike]:

@@ -16,31 +16,10 @@ from surefoot.findings.progress import fit
 from surefoot.findings.rates import FADED, FALLEN, RateLevel
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.plateau import told_backwards
+from surefoot.findings.rules.schedule_cures import SCHEDULER_LAST, STEP_THE_SCHEDULER, schedule_for, step_every
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
-SCHEDULER_LAST = Remedy(
-    name="make the scheduler after the optimizer",
-    why="a scheduler sets the rate of the very object that it was given",
-    how=(
-        "# after: optimizer\n"
-        "import torch\n"
-        "scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)  # yours\n"
-    ),
-    apply="schedule:every=auto",
-)
-STEP_THE_SCHEDULER = Remedy(
-    name="scheduler.step()",
-    why="a scheduler moves only when it is stepped: once a batch, or once an epoch, as its horizon counts",
-    how=(
-        "# replace: optimizer.step()\n"
-        "import torch\n"
-        'if "scheduler" not in globals():\n'
-        "    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)  # yours\n"
-        "optimizer.step()\n"
-        "scheduler.step()\n"
-    ),
-    apply="schedule",
-)
 _FEWEST = 64  # steps of an optimiser before anything is said
 _OVERRUN = 1.5
 _ROUNDED = 2.0**-24  # half a unit in the last place of float32: of a rate, no step is left
@@ -49,22 +28,28 @@ _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
 _WORTH = 32.0  # steps at the highest rate that a whole schedule adds up to: half of the fewest that are judged
 _STAYED = 1.25  # times the steps of the fall to a hundredth: a run that ends with its schedule is over by then
+_PASSED = 1.1  # the same where no step is left: a run that ends with its schedule has no such steps at all
 _FASTER = 0.1  # of the rate at half of the steps: what falls as a power of them is never so low
 _SPENT = "a hundredth of the highest rate is left and falls on, and all steps so far add up to few at that rate"
+_OFTENER = 2.0  # calls of a scheduler to a step of its optimiser: batches whose gradients are gathered were counted
 _FALLS, _SMALLER = 4, 0.999  # factors in a row, each smaller than the one before, by more than they are rounded by
 _COMPOUNDS = "MultiplicativeLR multiplies what it finds: a factor that falls by itself makes the rate fall twice"
 
 
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
 def scheduler_misuse(history: History) -> Sign | None:
-    """Five ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
+    """Six ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
     first, and to half of a constant's; unless the rate is below 2⁻²⁴ of its highest and falls on, which no schedule
-    that has ended does) or a plateau scheduler lives (info).
+    that has ended does, or its scheduler was called twice as often as the optimiser steps) or a plateau scheduler
+    lives (info).
 
     * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
     * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least); or below 1e-2 for a
       fifth of it, and a tenth of what it was at half of it, where all steps so far add up to no more than 32 at the
-      highest rate; or it is set by a ``MultiplicativeLR`` whose last four factors fell, each below the one before;
+      highest rate; or it is set by a ``MultiplicativeLR`` whose last four factors fell, each below the one before; or
+      below 1e-4 for a fifth of it, or zero for an eleventh, by a scheduler that was called twice as often, at least, as
+      the optimiser steps;
+    * a ``ReduceLROnPlateau`` was given a number that gets better the other way than its ``mode`` says;
     * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
     * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
     * the run is over, and a scheduler whose horizon is the number of steps that the optimiser took was stepped less
@@ -74,7 +59,7 @@ def scheduler_misuse(history: History) -> Sign | None:
     events = history.events("schedulers")
     facts: list[Mapping[str, Any]] = list(events[-1].data["schedulers"]) if events else []
     for found in facts:
-        sign = _overrun(history, found) or _wrong_optimizer(history, found)
+        sign = _overrun(history, found) or _wrong_optimizer(history, found) or told_backwards(history, found)
         if sign is not None:
             return sign
     if events and _ended_well(history):
@@ -153,14 +138,15 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
     for name, level in history.rates.items():
         mine = next((found for found in facts if found["optimizer"] == name and not found["inner"]), None)
         compounds = _compounds(history, name, mine)
-        over = compounds or _long_over(history, name, level) or _spent(history, name, level)
+        gathered = _called_for_batches(history, name, level, mine)
+        over = compounds or gathered or _long_over(history, name, level) or _spent(history, name, level)
         if over is None:
             continue
         began, told, evidence = over
         plateau = any(found["type"] == "ReduceLROnPlateau" for found in facts)
         cause = f"the learning rate fell from {level.peak:.3g} to {level.newest:.2g} by step {history.step}: {told}."
         done = fit(history) and not _like_a_constant(history) and not _falls_on(history, name, level)
-        severity: Severity = "info" if (plateau or done) and compounds is None else "warning"
+        severity: Severity = "info" if (plateau or done) and not (compounds or gathered) else "warning"
         # where its length is unknown: of an even fall to 1e-4 a hundredth is left after half of the way
         guess = (level.faded_step or history.step) / 2
         stretched = _stretched(history, mine, guess) if mine is not None else ()
@@ -179,6 +165,25 @@ def _long_over(history: History, name: str, level: RateLevel) -> _Over | None:
         return None
     told = f"next to nothing has been left since step {began}, and the schedule was over long before the run"
     return began, told, Evidence("learning_rate", name, history.step, level.newest, FADED * level.peak, _OVER)
+
+
+def _called_for_batches(history: History, name: str, level: RateLevel, found: Mapping[str, Any] | None) -> _Over | None:
+    """A schedule that counts the optimiser's steps, and is called at each of the batches whose gradients are gathered
+    for one: it is over when the run has come to the same part of its way, however well the loss does by then."""
+    began = level.faded_step
+    stayed = _PASSED if level.newest <= _ROUNDED * level.peak else _STAYED
+    if found is None or began is None or history.step < max(_FEWEST, stayed * began):
+        return None
+    steps, counts = history.measured("scheduler_steps", found["name"])
+    if not len(steps) or not counts[-1] >= _OFTENER * steps[-1]:
+        return None
+    often = float(counts[-1]) / float(steps[-1])
+    told = (
+        f"{found['name']} was called {often:.3g} times to each step of its optimizer, and nothing has been left since "
+        f"step {began}: it is called for each batch where gradients of several are gathered for a step"
+    )
+    source = "calls of the scheduler to a step of its optimizer: a schedule is made for steps"
+    return began, told, Evidence("scheduler_steps / step", found["name"], int(steps[-1]), often, _OFTENER, source)
 
 
 def _spent(history: History, name: str, level: RateLevel) -> _Over | None:
@@ -244,38 +249,3 @@ def _stretched(history: History, found: Mapping[str, Any], guess: float = 0) -> 
     if not length:
         return ()
     return (step_every(max(1, round(max(history.step, found["optimizer_steps"]) / length))),)
-
-
-def step_every(steps: int) -> Remedy:
-    """A scheduler moves once in so many steps of its optimiser."""
-    if steps == 1:
-        return STEP_THE_SCHEDULER
-    return Remedy(
-        name="scheduler.step() less often",
-        why="the schedule that was meant, spread over the run: its horizon counts calls of scheduler.step()",
-        how=(
-            "# replace: scheduler.step()\n"
-            'scheduler.calls = getattr(scheduler, "calls", 0) + 1  # calls once a batch\n'
-            f"if scheduler.calls % {steps} == 0:\n"
-            "    scheduler.step()\n"
-        ),
-        apply=f"schedule:every={steps}",
-    )
-
-
-def schedule_for(steps: int) -> Remedy:
-    """A cosine over the length of the run, in the place of what is stepped now."""
-    return Remedy(
-        name="a schedule as long as the run",
-        why="the horizon counts calls of scheduler.step(): batches here; use the number of all batches of the run",
-        how=(
-            "# replace: scheduler.step()\n"
-            "import torch\n"
-            f'if getattr(scheduler, "T_max", None) != {max(1, steps)}:\n'
-            "    for group in optimizer.param_groups:\n"
-            '        group["lr"] = group.get("initial_lr", group["lr"])  # where the cosine begins\n'
-            f"    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max={max(1, steps)})\n"
-            "scheduler.step()\n"
-        ),
-        apply=f"anneal:steps={max(2, steps)}",
-    )

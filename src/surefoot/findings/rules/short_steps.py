@@ -50,8 +50,10 @@ def learning_rate_too_low(history: History) -> Sign | None:
     * after 48 steps, 4 losses and 3 looks the median step moves the weights by less than 2·10⁻⁵ of their size and every
       one promises less than a thousandth of the loss; the loss is not 5 % (nor twice its noise) below its first level,
       or still above that of a constant prediction, before which nothing is learned; it began no lower than 0.8 of a
-      constant prediction's, since a fine-tune begins low and may step as it likes; the rate was not higher before. A
-      rate that rises is no excuse after 128 steps if as many again of the same rise promise less than those 5 %. Where
+      constant prediction's, since a fine-tune begins low and may step as it likes; the rate was not higher before.
+      Where a step promises more, the loss is above a constant's, and not down to that by twice the steps, by all that
+      they promise. A rate that rises is no excuse after 128 steps if as many again of the same rise promise less than
+      those 5 %. Where
       the loss of a constant prediction is not known, ten times shorter steps are asked for;
     * the weights moved by less than a tenth of their size, nothing was learned, and could not be: all steps together
       promised less than a fifth of the loss, and the run is over, or after 128 steps a tenth would take over 2,000;
@@ -119,13 +121,24 @@ def _still(level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None
         return None
     slow = _SLOW if level.known else 0.1 * _SLOW
     usual = sorted(s.rate for s in pace.newest)[len(pace.newest) // 2]
-    if pace.peak_rate >= 3 * slow or usual >= slow or pace.peak_overshoot >= SMALL_PROMISE:
+    if pace.peak_rate >= 3 * slow or usual >= slow:
+        return None
+    if pace.peak_overshoot >= SMALL_PROMISE and not _far_above(level, pace):
         return None
     # as many steps again of a rate that rises in proportion: the mean promise is one and a half of the newest
     ahead = 3 * pace.newest[-1].overshoot * level.steps
     if pace.rising and not (level.steps >= _WARM and ahead < _GAINED):
         return None
     return "update_norm / weight_norm", usual, slow, _LOW_SOURCE
+
+
+def _far_above(level: LossLevel, pace: Pace) -> bool:
+    """What was learned before is worse than nothing here, and as many steps again would not bring the loss down to a
+    constant prediction's, by all that they promise: where a model is sure and wrong, its gradient is large."""
+    if not level.known or not level.recent > level.constant:
+        return False
+    promised = pace.promised_by(level.newest_step)
+    return 2 * promised < (level.recent - level.constant) / level.recent
 
 
 def _never(

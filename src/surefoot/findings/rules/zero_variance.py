@@ -10,6 +10,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 4
 _MOST = 0.75
+_SURE, _UNSURE = 0.25, 0.5  # of the entropy that the policy began with: two halvings apart, or one
 _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
     "average over all p for G = 8"
@@ -62,7 +63,9 @@ def zero_variance_groups(history: History) -> Sign | None:
 
     Critical where all have been at every look, four at least: there is no gradient at all. Warning where three
     quarters have been at every look, eight at least over 32 steps. Info where half are at the last four looks: a
-    policy that has solved its tasks ends so, too.
+    policy that has solved its tasks ends so, too, but it does not become unsure again: warning where three quarters
+    have been at the last eight looks, over 32 steps, in which the policy's entropy was above half of its first, after
+    it had been below a quarter of that: what it tries differs, and earns the same.
     """
     for name in history.wheres("zero_advantage_share"):
         steps, shares = history.series("zero_advantage_share", name)
@@ -77,6 +80,8 @@ def zero_variance_groups(history: History) -> Sign | None:
             severity, began = "critical", int(steps[0])
         elif least >= _MOST and len(shares) >= 2 * _LOOKS and steps[-1] - steps[0] >= 32:
             severity, began = "warning", int(steps[0])
+        elif (since := _unsure_again(history, steps, shares)) is not None:
+            severity, began = "warning", since
         recent = float(np.median(shares[-_LOOKS:]))
         evidence = Evidence("zero_advantage_share", name, int(steps[-1]), recent, _MOST, _SOURCE)
         whole = "all" if least == 1.0 else f"{100 * recent:.3g} %"
@@ -85,4 +90,20 @@ def zero_variance_groups(history: History) -> Sign | None:
             "throughout a group, and such a group has no gradient."
         )
         return Sign(severity, cause, (evidence,), (name,) if name else (), began, (SPREAD, EXPLORE, MIXED_GROUPS))
+    return None
+
+
+def _unsure_again(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
+    """Since when groups teach nothing although the policy, which had made up its mind before, tries all kinds of
+    things: the step of the first of the newest looks of which all are so."""
+    if len(shares) < 2 * _LOOKS or steps[-1] - steps[-2 * _LOOKS] < 32 or shares[-2 * _LOOKS :].min() < _MOST:
+        return None
+    since = int(steps[-2 * _LOOKS])
+    for name in history.wheres("policy_entropy"):
+        at, entropy = history.measured("policy_entropy", name)
+        if not len(entropy) or not entropy[0] > 0:
+            continue
+        before, after = entropy[at < since], entropy[at >= since]
+        if len(before) and len(after) and before.min() < _SURE * entropy[0] and after.min() > _UNSURE * entropy[0]:
+            return since
     return None

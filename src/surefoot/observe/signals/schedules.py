@@ -34,6 +34,8 @@ class Schedules(Instrument):
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         self._seen: dict[str, float] = {}  # steps of each at the last look
         self._orphans: set[str] = set()  # those that move while their optimiser does not
+        self._bests: dict[str, tuple[float, int]] = {}  # of plateau schedulers: the best number, at which call at last
+        self._unbettered: set[str] = set()  # those that have had no better number than the first
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Read all of them, once a step."""
@@ -61,6 +63,10 @@ class Schedules(Instrument):
                 self._orphans.add(name)
                 news = True
             self._seen[name] = steps
+            unbettered = self._keeps_its_first(name, scheduler)
+            if unbettered != (name in self._unbettered):
+                self._unbettered ^= {name}
+                news = True
             horizon = getattr(scheduler, _HORIZONS.get(type(scheduler).__name__, ""), None)
             facts.append(
                 {
@@ -74,11 +80,27 @@ class Schedules(Instrument):
                     "steps": steps,
                     "inner": id(scheduler) in inner,
                     "orphan": name in self._orphans,
+                    "mode": getattr(scheduler, "mode", None) if name in self._bests else None,
+                    "best": self._bests[name][0] if name in self._bests else None,
+                    "unbettered": unbettered,
                 }
             )
             self.tools.rows.put(step, "schedule", name, scheduler_steps=steps)
         if news and facts:
             self.tools.tell("schedulers", final=final, schedulers=facts)
+
+    def _keeps_its_first(self, name: str, scheduler: Any) -> bool:
+        """Whether a plateau scheduler has been called more often than its patience, and the first number that it was
+        given is the best still. Its own count of calls since the best begins anew where it lowers the rate, so that
+        only a look before tells: where there was none, the best is taken to be of later."""
+        if type(scheduler).__name__ != "ReduceLROnPlateau" or not scheduler.last_epoch >= 1:
+            return False
+        best = float(scheduler.best)
+        if not math.isfinite(best):
+            return False
+        if self._bests.get(name, (math.nan, 0))[0] != best:
+            self._bests[name] = best, int(scheduler.last_epoch) - int(scheduler.num_bad_epochs)
+        return self._bests[name][1] <= 1 and scheduler.last_epoch - 1 > scheduler.patience
 
     def _whom(self, optimizer: Optimizer) -> tuple[OptimizerState | None, bool]:
         """The optimiser that steps with these parameter groups (itself, or a wrapper around it); and whether there is
