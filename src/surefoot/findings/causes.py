@@ -316,10 +316,9 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     late = cause.first_step - effect.first_step
     if cause.id in EFFECTS.get(effect.id, ()):
         # each can bring about the other: the one that began first did, the deeper one where both began together, as
-        # far as looks tell
-        if abs(late) <= slack(min(cause.first_step, effect.first_step)):
-            return _DEPTH[cause.id] < _DEPTH[effect.id]
-        return late < 0
+        # far as looks tell; a step that was too long needs none
+        unsure = 0 if "unsafe-step" in (cause.id, effect.id) else slack(min(cause.first_step, effect.first_step))
+        return _DEPTH[cause.id] < _DEPTH[effect.id] if abs(late) <= unsure else late < 0
     if effect.id in _LOST_UNITS and effect.first_step > _AT_START and cause.id in _LONG_STEPS:
         # units that were there at first die by steps that were too long before a loss could show it
         return cause.first_step <= effect.detected_step
