@@ -261,9 +261,6 @@ def test_a_decay_of_the_start_that_biases_hide_later_has_still_lost_the_signal()
 
     assert hidden(-22, flat(280)) == ["off-critical-initialisation"]
     assert hidden(-22, falling(280)) == hidden(-22, flat(120)) == hidden(-12, flat(280)) == []
-    a_little_way = falling(40, last=0.8 * LN10)
-    assert hidden(-22, [*a_little_way, *flat(240, 0.8 * LN10)]) == ["off-critical-initialisation"]
-    assert hidden(-12, [*a_little_way, *flat(240, 0.8 * LN10)]) == []
 
 
 def test_layers_that_epsilon_stops_while_it_slows_all_the_others() -> None:

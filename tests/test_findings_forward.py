@@ -223,6 +223,11 @@ def test_what_the_size_of_the_weights_does_not_explain() -> None:
         assert "off-critical-initialisation" not in found and found["vanishing-gradient"].because_of is None
 
 
+def test_weights_of_unknown_size_are_not_said_to_be_the_cause() -> None:
+    found = begun(0.0, 4.0, size=math.nan).findings()  # gates of an LSTM, say
+    assert found["off-critical-initialisation"].severity == "info" and found["vanishing-gradient"].rank == 1
+
+
 # --- cures -------------------------------------------------------------------------------------------------------
 
 

@@ -346,6 +346,42 @@ def test_exploding_gradient_toward_the_input() -> None:
     assert "exploding-gradient" not in stream.findings(until=1)
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, True),
+        ({"where": LAYERS[0]}, False),  # it may have been given what is too large
+        ({"value": "nan"}, False),
+        ({"operation": "exp"}, False),
+        ({"kind": "loss", "where": ""}, False),
+        ({"step": 2}, False),  # a step may have made the weights so
+        ({"given": 2.0**65}, False),
+        ({"peak": 0.1}, False),  # float16
+    ],
+)
+def test_a_signal_that_leaves_float32_before_the_first_step(changed: dict, told: bool) -> None:
+    data = {"kind": "activation", "where": LAYERS[5], "operation": "view", "value": "inf", "dtype": ""} | changed
+    step, given, peak = data.pop("step", 1), data.pop("given", 5.0), data.pop("peak", None)
+    stream = train([NAN] * 40)
+    stream.event(1, "modules", modules=[{"name": n, "type": "Linear", "depth": i} for i, n in enumerate(LAYERS)])
+    stream.event(step, "nonfinite", **data)
+    stream.row(1, "inputs", {("input_max", LAYERS[0]): given})
+    if peak is not None:
+        layered(stream, "activations", "activation_peak", lambda s: [peak] * 8, [1])
+    assert ("exploding-gradient" in stream.findings()) == told
+    if told:
+        found = stream.findings()["exploding-gradient"]
+        assert (found.rank, found.severity, found.detected_step) == (1, "critical", 1)
+        assert stream.findings()["non-finite"].because_of == "exploding-gradient"
+
+
+def test_of_losses_that_were_never_numbers_nothing_was_rounded() -> None:
+    stream = train([NAN] * 300)
+    for step in range(1, 300, 8):
+        stream.row(step, "logits", {("softmax_rounding_share", "cross_entropy"): 1.0})
+    assert "softmax-collapse" not in stream.findings()
+
+
 def test_large_logits_of_a_contrastive_loss_do_not_explode() -> None:
     assert train(falling(150, 0.7, 0.07), constant=4.16, overshoot=0.45, elasticity=140.0, rate=0.01).loud() == []
 

@@ -1,8 +1,8 @@
 """How old will the moon be? A network completes the table of (age today, days from now) in a month of 29 days.
 
 condition: naive-loss-minimisation
-accepts: naive-loss-minimisation, overfitting
-allows: softmax-collapse, epsilon-dominated-update, stalled
+accepts: naive-loss-minimisation, softmax-collapse, overfitting
+allows: epsilon-dominated-update, stalled
 metric: test_accuracy max
 """
 

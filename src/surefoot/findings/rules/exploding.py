@@ -21,6 +21,7 @@ from surefoot.findings.history import History, Layers
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.non_finite import EDGES, in_float16
 from surefoot.findings.start import cures_of_start
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -28,6 +29,7 @@ _FORWARD = 10.0  # bits over depth
 _BACKWARD = 6.0
 _ELASTIC = 300.0
 _JUMP = 100.0
+_RANGE = 128.0  # bits: the largest power of two of float32
 _PATIENCE = 48  # steps, as for learning-rate-too-low: before, no loss has had the time to learn
 _START = 4 * EARLY  # steps in which the start is judged: its harm shows by then
 
@@ -40,13 +42,15 @@ def exploding_gradient(history: History) -> Sign | None:
     16 losses, unless the loss has come back by then: elasticity is ≥ 1000 and steps overshoot (twice, or once tenfold:
     so no clipping).
 
+    At the first step, in weights as they were drawn: the signal leaves float32 on its way through the layers.
+
     Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot.
 
     Warning; critical where the loss is already lost. With a remedy in place (``--apply``) a start is not told of while
     the loss stays below its first value.
     """
     sign = from_the_start(history) if history.step <= _START or history.looks("gradient_norm") <= 4 else None
-    return _jump(history) if sign is None else sign
+    return sign or _beyond_float32(history) or _jump(history)
 
 
 def _harmed(history: History) -> bool:
@@ -150,6 +154,31 @@ def _depth_sign(history: History, signal: str, grown: Profile, severity: Severit
     )
     cures = _cures(history, grown, toward_output=signal == "activation_rms")
     return Sign(severity, cause, evidence, grown.names[peak : peak + 1], first_step, cures)
+
+
+def _beyond_float32(history: History) -> Sign | None:
+    """Before any step was taken a layer's output was infinite, in float32, by sums and products alone: the layers have
+    brought the data up to 2¹²⁸, by half of these bits or more."""
+    told = history.events("nonfinite")
+    data = told[0].data if told else {}
+    layer = str(data.get("where") or "")
+    if data.get("kind") != "activation" or told[0].step > 1 or str(data.get("value")) not in ("inf", "-inf"):
+        return None
+    if data.get("dtype") == "float16" or in_float16(history) or data.get("operation") in EDGES:
+        return None  # too little range, or an infinite slope
+    if not history.module(layer).get("depth"):
+        return None  # the first layer, or none, whose input may be what is wrong
+    given = history.first_layers("input_max")
+    largest = float(np.nanmax(given[0].values, initial=0.0)) if given else 0.0
+    if largest > 2.0 ** (_RANGE / 2):
+        return None
+    evidence = Evidence("nonfinite activation", layer, told[0].step, np.inf, 2.0**_RANGE,
+                        "the range of float32; at criticality the size over depth is constant (χ = 1)")  # fmt: skip
+    cause = (
+        f"the initialisation explodes: the signal grows from {largest:.3g} at the input to beyond float32's 3.4e38 at "
+        f"{layer}, before any step was taken."
+    )
+    return Sign("critical", cause, (evidence,), (layer,), told[0].step, _cures(history, toward_output=True))
 
 
 def _jump(history: History) -> Sign | None:

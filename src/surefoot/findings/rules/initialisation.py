@@ -32,9 +32,8 @@ _ABSURD = 3.0  # of a constant's loss
 def off_critical_initialisation(history: History) -> Sign | None:
     """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all, as the size of the weights
     explains: info. Warning or critical where it was the start of what ``vanishing-gradient`` or ``exploding-gradient``
-    now judges so; warning, too, where 2⁻¹⁸ was left at the start and the loss has learned nothing for 128 steps since,
-    or rests above half of a constant's: biases, whose gradient does not need the signal, have then grown in its place
-    and hide the decay, but not undone it, or it was undone along one direction.
+    now judges so; warning, too, where 2⁻¹⁸ was left at the start and the loss has learned nothing for 128 steps since:
+    biases, whose gradient does not need the signal, have then grown in its place and hide the decay, but not undone it.
     Where no growth over depth is seen: weights of four times the critical variance, or a fiftieth of it; see the code.
     """
     told = history.events("initialisation")
@@ -49,8 +48,7 @@ def off_critical_initialisation(history: History) -> Sign | None:
     shrinks = (backward is not None and backward.bits <= -_NOTED) or (forward is not None and forward.bits >= _SHRUNK)
     grows = (forward is not None and forward.bits <= -_GROWN) or (backward is not None and backward.bits >= _BACK)
     harm = from_the_start(history) if grows else None
-    deaf = shrinks and max(abs(p.bits) for p in start.values()) >= _DEAF
-    deaf = deaf and (stuck_for(history, _LONG) or _came_back_narrow(history))
+    deaf = shrinks and max(abs(p.bits) for p in start.values()) >= _DEAF and stuck_for(history, _LONG)
     # what once let something of the inputs through to be learned is not why nothing is learned now
     shrinks = shrinks and not had_learned(history)
     harm = over_depth(history) if harm is None and shrinks else harm
@@ -89,6 +87,8 @@ def off_critical_initialisation(history: History) -> Sign | None:
         )
         cause += f" (weight variance times fan-in is {size:.3g}, critical is {CRITICAL[activation]:.4g})"
     severity: Severity = harm.severity if harm is not None else "warning" if deaf else "info"
+    if size != size:
+        severity = "info"  # weights whose size is not known are not said to be what the decay or growth goes back to
     where = start[signal].names if harm is None else harm.where
     cures = cures_of_start(history, start[signal], toward_output=signal == "activation_rms")
     return Sign(severity, cause + ".", tuple(evidence), where, steps[signal], cures)
@@ -124,13 +124,6 @@ def _by_size(history: History, activation: str) -> Sign | None:
     cause += f" (weight variance times fan-in is {ratio * CRITICAL[activation]:.3g}, critical is "
     cause += f"{CRITICAL[activation]:.4g})."
     return Sign("warning", cause, (size, shown), (), step, cures_of_start(history))
-
-
-def _came_back_narrow(history: History) -> bool:
-    """The loss has come a little way and rests: what grows out of nothing grows along the first direction that had a
-    gradient, and a layer that passes one direction on leaves the next ones no more."""
-    levels = history.losses.values()
-    return bool(levels) and all(v.known and v.steps >= _LONG and resting(v, left=0.5) for v in levels)
 
 
 def _geometric(history: History, rows: list) -> Profile | None:

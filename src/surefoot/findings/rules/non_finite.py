@@ -75,7 +75,7 @@ OFF_THE_EDGE = Remedy(
     ),
     apply="safe-domain",
 )
-_EDGES = frozenset(("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "exp"))
+EDGES = frozenset(("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "exp"))
 _NO_WAY_BACK = "IEEE 754: NaN and infinity spread through every operation that reads them"
 _TOLD = 2  # times that losses without a step are told of: at four times as many as a step has, at eight, at sixteen, …
 _VALUES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
@@ -172,7 +172,7 @@ def _cures(history: History) -> tuple[Remedy, ...]:
     """What answers the culprit, if it is known; whatever it was, weights that were sound stay so without that step."""
     first = answers(history)
     data = culprit.data if (culprit := _culprit(history)) is not None else {}
-    if not first and _in_float16(history):
+    if not first and in_float16(history):
         first = whole_range(history)
     elif not first and data.get("kind") == "gradient":
         first = (OFF_THE_EDGE,)  # of a forward that is sound an infinite slope makes such a gradient
@@ -184,10 +184,10 @@ def answers(history: History) -> tuple[Remedy, ...]:
     data = culprit.data if (culprit := _culprit(history)) is not None else {}
     if data.get("operation") in ("softmax", "safesoftmax") and data.get("value") == "nan":
         return (SAFE_SOFTMAX,)  # of finite numbers or −∞ only one over nothing gives that
-    return (OFF_THE_EDGE,) if data.get("operation") in _EDGES and not _in_float16(history) else ()
+    return (OFF_THE_EDGE,) if data.get("operation") in EDGES and not in_float16(history) else ()
 
 
-def _in_float16(history: History) -> bool:
+def in_float16(history: History) -> bool:
     """Some activations have float16's 65504 as their end."""
     peaks = history.first_layers("activation_peak")
     return bool(peaks) and not bool(np.isnan(peaks[0].values).all())

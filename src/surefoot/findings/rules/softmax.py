@@ -59,8 +59,9 @@ class _Collapse:
 
 
 def _collapse(history: History, name: str) -> _Collapse | None:
-    if any(level.nonfinite_step is not None for level in history.losses.values()):
-        return None  # of NaN nothing was rounded
+    levels = history.losses.values()
+    if any(level.nonfinite_step is not None or not level.count for level in levels):
+        return None  # of NaN nothing was rounded, whether the loss became it or was no number from the start
     steps, lost = history.measured("softmax_rounding_share", name)
     half, pair = lost >= _HALF, lost >= _NEARLY_ALL
     runs = [
