@@ -111,6 +111,26 @@ def test_one_query_that_every_key_is_multiplied_by() -> None:
     assert values[3].item() == pytest.approx(k.norm(dim=-1).mean().item(), rel=1e-5)
 
 
+def test_one_query_written_as_a_product_and_a_sum() -> None:
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(5, n, 8, requires_grad=True) for n in (1, 6, 6))
+    wanted = attention_logits(q, k, scale=3.0)
+    for product in (q * k, k * q):
+        weights = (product.sum(-1) * 3.0).softmax(-1)
+        for read in (weights.unsqueeze(1) @ v, (weights.unsqueeze(-1) * v).sum(1)):
+            (site,) = find_attentions(read_graph([read.sum()]).nodes)
+            values = read_attention(site)
+            assert values is not None
+            assert values[0].item() == pytest.approx(logit_max(wanted).item(), rel=1e-5)
+            assert values[1].item() == pytest.approx(attention_entropy(wanted).item(), rel=1e-4)
+            assert values[2].item() == pytest.approx(q.norm(dim=-1).mean().item(), rel=1e-5)
+    own = torch.randn(5, 6, 8, requires_grad=True)  # of each key: features that are weighted, no queries
+    for scores in ((own * k).sum(-1), (q * k).sum(1)):
+        weights = scores.softmax(-1)
+        out = weights.unsqueeze(1) @ torch.randn(5, weights.shape[-1], 2)
+        assert list(find_attentions(read_graph([out.sum()]).nodes)) == []
+
+
 def test_grouped_queries() -> None:
     q = torch.randn(2, 8, 6, 16, requires_grad=True)
     k, v = (torch.randn(2, 2, 6, 16, requires_grad=True) for _ in range(2))

@@ -211,6 +211,49 @@ def test_expansion_of_the_loss(loss):
     assert broadcast((1,), loss) == 1
 
 
+@pytest.mark.parametrize(
+    ("last", "targets", "lost", "dead"),
+    [
+        (nn.Tanh(), [[0.5], [3.0], [-0.5], [1.0]], [1, 2], math.nan),
+        (nn.Sigmoid(), [[0.5], [3.0], [-0.5], [1.0]], [1, 2], math.nan),
+        (nn.ReLU(), [[0.5], [3.0], [-0.5], [1.0]], [2], 0.0),
+        (nn.Identity(), [[0.5], [3.0], [-0.5], [1.0]], None, math.nan),
+    ],
+)
+def test_error_that_the_last_activation_lets_no_gradient_through_of(last, targets, lost, dead):
+    # one weight, of which an input of ±99 makes the end of any range, and one of 0 its middle
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), last)
+    nn.init.ones_(model[0].weight)
+    x, y = torch.tensor([[0.3], [99.0], [-99.0], [0.3]]), torch.tensor(targets)
+    with watching(1) as seen:
+        step(torch.optim.SGD(model.parameters(), 0.0), F.mse_loss(model(x), y))
+    if lost is None:
+        assert not seen.signal("saturated_error_share")
+        return
+    with torch.no_grad():
+        wanted = (model(x) - y)[lost].square().sum() / (y - y.mean()).square().sum()
+    assert seen.signal("saturated_error_share")[1] == pytest.approx(float(wanted), rel=1e-5)
+    assert seen.signal("dead_output_share").get(1, math.nan) == pytest.approx(dead, nan_ok=True)
+
+
+def test_outputs_that_are_dead_though_their_targets_are_not():
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.ReLU())
+    x = torch.eye(4) + 0.1
+    y = torch.tensor([[1.0, 2.0, 0.0, 0.5]] * 3 + [[1.5, 2.0, 0.0, 0.5]])
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([1.0, -1.0, -1.0, 1.0]).diag())  # the first and last are alive
+    with watching(1) as seen:
+        step(torch.optim.SGD(model.parameters(), 0.0), F.mse_loss(model(x), y))
+    # the diagonal's rows are off for 2 and 3; 3 has nothing to say, and so has 2 where its target is 0 but for a row
+    assert seen.signal("dead_output_share")[1] == 0.25
+    y[:, 1] = torch.tensor([0.0, 0.0, 0.0, 0.001])
+    rare = torch.cat([y] * 8)
+    rare[:-1, 1] = 0.0
+    with watching(1) as seen:
+        step(torch.optim.SGD(model.parameters(), 0.0), F.mse_loss(model(torch.cat([x] * 8)), rare))
+    assert seen.signal("dead_output_share")[1] == 0.0
+
+
 def test_pairs_that_are_meant_are_no_expansion():
     assert broadcast((10,), lambda p, t: (p.squeeze(1)[:, None] - t).abs().mean()) == 1  # an energy distance
     assert broadcast((10,), lambda p, t: ((p * t) ** 2).mean()) == 1  # a kernel: no mean of products

@@ -368,6 +368,7 @@ def test_a_signal_that_leaves_float32_before_the_first_step(changed: dict, told:
     stream.row(1, "inputs", {("input_max", LAYERS[0]): given})
     if peak is not None:
         layered(stream, "activations", "activation_peak", lambda s: [peak] * 8, [1])
+    layered(stream, "weights", "weight_rms", lambda s: [INF] * 8, [2])
     assert ("exploding-gradient" in stream.findings()) == told
     if told:
         found = stream.findings()["exploding-gradient"]
@@ -437,6 +438,33 @@ def test_units_that_were_lost_at_the_start_are_cured_there() -> None:
     assert first("saturated_share", late) == "lower learning rate"
     assert first("dead_share", lambda s: [0.95] * 8) == "surefoot.init.zero_bias_"
     assert first("dead_share", late) == "torch.nn.LeakyReLU in place of torch.nn.ReLU"
+
+
+def outputs(signals: dict[str, Callable[[int], float]], steps: int = 200, losses: list[float] | None = None) -> Stream:
+    stream = train(losses or falling(steps), constant=LN10)
+    for step in [*FEW, *range(136, steps, 16)]:
+        stream.row(step, "samples", {(signal, ""): value(step) for signal, value in signals.items()})
+    return stream
+
+
+def test_targets_beyond_the_range_of_the_last_activation() -> None:
+    def found(share: Callable[[int], float]) -> list[str]:
+        return outputs({"saturated_error_share": share}).loud()
+
+    assert found(lambda s: 0.15) == found(lambda s: 0.0 if s % 32 == 8 or s < 100 else 0.15) == ["saturated-units"]
+    assert found(lambda s: 0.08) == found(lambda s: 0.15 if s < 60 else 0.0) == found(lambda s: NAN) == []
+    assert outputs({"saturated_error_share": lambda s: 0.15}, 60).loud() == []  # too few looks
+
+
+def test_outputs_that_are_dead() -> None:
+    def found(dead: Callable[[int], float], wrong: float) -> list[str]:
+        stream = outputs({"dead_output_share": lambda s: wrong})
+        looks = [*FEW, *range(136, 200, 16)]
+        return layered(stream, "activations", "dead_share", lambda s: [*[0.0] * 7, dead(s)], looks).loud()
+
+    assert found(lambda s: 0.125, 0.05) == ["dead-units"]
+    assert found(lambda s: 0.125, 0.01) == []  # such as hardly ever should be on
+    assert found(lambda s: 0.05, 0.05) == found(lambda s: 0.0 if s == 152 else 0.3, 0.1) == []
 
 
 # --- wiring ------------------------------------------------------------------------------------------------------

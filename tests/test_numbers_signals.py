@@ -89,6 +89,38 @@ class TestLogits:
             assert seen.signal(signal, CE)[2] == pytest.approx(float(value), rel=1e-4, abs=1e-6), signal
         assert seen.signal("softmax_rounding_share", CE)[1] < 1e-5
 
+    @pytest.mark.parametrize("half", [False, True])
+    def test_log_z_written_by_hand(self, half: bool) -> None:
+        torch.manual_seed(0)
+        net = nn.Linear(6, 3)
+        nn.init.constant_(net.bias, 40.0)
+        x, y = torch.randn(8, 6), torch.randint(3, (8,))
+        with watching(1) as seen, torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = net(x).float()
+            log_z = torch.logsumexp(logits, dim=1)
+            loss = (log_z - logits.gather(1, y[:, None]).squeeze(1)).mean() + 1e-4 * log_z.square().mean()
+            loss.backward()
+            torch.optim.SGD(net.parameters(), 0.0).step()
+        logits, log_p = logits.detach(), logits.detach().log_softmax(1)
+        lead = target_margins(log_p, y)
+        expected = {
+            "target_margin": lead.mean(),
+            "target_margin_min": lead.min(),
+            "log_partition_mean": logits.logsumexp(1).mean(),
+            "logit_shift": logits.mean(),
+            # the cast to float32 has brought no digits back
+            "logit_rounding": 2.0 ** (-8 if half else -24) * logits.mean(),
+        }
+        for signal, value in expected.items():
+            assert seen.signal(signal, "logsumexp")[1] == pytest.approx(float(value), rel=1e-3, abs=1e-6), signal
+
+    def test_a_mixture_s_likelihood_has_no_logits(self) -> None:
+        net = nn.Linear(6, 3)
+        with watching(1) as seen:
+            (net(torch.randn(8, 6)).square() * torch.rand(3)).logsumexp(1).mean().backward()
+            torch.optim.SGD(net.parameters(), 0.0).step()
+        assert not seen.signal("log_partition_mean", "logsumexp")
+
 
 class TestWeights:
     def test_alignment_and_ratio(self) -> None:

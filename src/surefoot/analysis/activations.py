@@ -80,3 +80,44 @@ def saturated_share(output: Float[Tensor, ...], kind: str) -> Tensor:
         output = output.float()
     # one pass each, no boolean temporaries of the input's size kept
     return 1 - ((output > low) & (output < high)).float().mean()
+
+
+def unanswered_error(
+    output: Float[Tensor, "rows ..."], targets: Float[Tensor, "rows ..."], kind: str
+) -> Float[Tensor, ""]:
+    """Squared error that the last activation passes no gradient of, over the spread of the targets, as a 0-d tensor.
+
+    It is the error of a bounded activation's outputs in the flat part, and of a rectified one's at 0 whose target is
+    below. The spread is about each unit's own mean, which a constant prediction is off by: of what there is to explain,
+    the result is the share that no step brings nearer.
+
+    Parameters
+    ----------
+    output : what the last activation gave, rows first
+    targets : of the same shape
+    kind : one of :data:`BOUNDED` or :data:`RECTIFIED`
+    """
+    output, targets = output.detach().float(), targets.detach().float()
+    if kind in RECTIFIED:
+        lost = (output == 0) & (targets < 0)
+    else:
+        low, high = _FLAT_OUTSIDE[kind]
+        lost = (output < low) | (output > high)
+    spread = (targets - targets.mean(dim=0)).square().sum()
+    return torch.where(lost, (output - targets).square(), 0).sum() / spread
+
+
+def dead_outputs(output: Float[Tensor, "rows ..."], targets: Float[Tensor, "rows ..."]) -> Float[Tensor, ""]:
+    """The share of a last ReLU's units that are 0 for every row, and that a constant of their own would be better for.
+
+    Better by a tenth of its squared error at least: a unit whose target is 0 but for a row or two, as at the border of
+    an image, loses nothing by being off.
+
+    Parameters
+    ----------
+    output : what the last activation gave, rows first
+    targets : of the same shape
+    """
+    output, targets = output.detach().flatten(1), targets.detach().float().flatten(1)
+    about_zero, mean = targets.square().mean(dim=0), targets.mean(dim=0)
+    return ((output == 0).all(dim=0) & (about_zero > 1.1 * (about_zero - mean.square()))).float().mean()

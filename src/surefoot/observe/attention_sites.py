@@ -1,4 +1,5 @@
-"""Find the attentions of a forward in its autograd graph: fused kernels, and softmax between two matrix products.
+"""Find the attentions of a forward in its autograd graph: fused kernels, and softmax between two matrix products, of
+which either may be written as a product and a sum (one query to many keys).
 
 The graph keeps queries and keys for the script's own backward, so nothing has to stand in the way of
 ``scaled_dot_product_attention``: whichever kernel the script got, from whichever name it called it.
@@ -56,8 +57,9 @@ def find_attentions(nodes: list[Node]) -> Iterator[Attention]:
     names = {node: node.name() for node in nodes}
     feeding: set[Node] = set()  # softmaxes whose result goes into a matrix product
     for node in nodes:
-        if names[node] == "BmmBackward0":
-            for child, _ in node.next_functions:
+        product = node if names[node] == "BmmBackward0" else _summed(node)
+        if product is not None:
+            for child, _ in product.next_functions:
                 source = _single(child)
                 if source is not None:
                     feeding.add(source)
@@ -91,6 +93,12 @@ def _single(node: Node | None) -> Node | None:
     return None
 
 
+def _summed(node: Node) -> Node | None:
+    """The product element by element that ``node`` sums over a dimension."""
+    below = node.next_functions[0][0] if node.name() == "SumBackward1" else None
+    return below if below is not None and below.name() == "MulBackward0" else None
+
+
 def _written(softmax: Node) -> Attention | None:
     """The attention of a softmax over the last dimension, if a product of two batches of matrices made its input."""
     weights = saved(softmax, "result")
@@ -111,8 +119,16 @@ def _written(softmax: Node) -> Attention | None:
                 known = False  # a factor for each head, or one that nobody kept
                 break
             scale = scale * factor if kind.startswith("Mul") else scale / factor
-    query, key = saved(product, "self", "batch1"), saved(product, "mat2", "batch2")
+    query, key = saved(product, "self", "batch1"), saved(product, "mat2", "batch2", "other")
     from_query, from_key = product.next_functions[-2:]
+    if product.name() == "MulBackward0":
+        if query is None or key is None or query.dim() != key.dim() or query.dim() < 3:
+            return None
+        if key.shape[-2] == 1 < query.shape[-2]:
+            query, key, from_query, from_key = key, query, from_key, from_query
+        if query.shape[-2] != 1:
+            return None  # each key by a query of its own
+        query, key = query.expand(*key.shape[:-2], 1, -1), key.transpose(-2, -1)
     if not known:
         query = key = None
     key = None if key is None else key.transpose(-2, -1)
@@ -132,9 +148,16 @@ def _to_product(node: Node | None) -> list[Node] | None:
         kind = node.name()
         if kind in ("BmmBackward0", "BaddbmmBackward0"):
             return [*path, node]
+        if (summed := _summed(node)) is not None and _over_last(node):
+            return [*path, summed]
         if kind in _TO_LOGITS:
             stack += [(child, [*path, node]) for child, _ in node.next_functions]
     return None
+
+
+def _over_last(total: Node) -> bool:
+    dims, size = _plain(total, "dim"), len(total._saved_self_sym_sizes)
+    return dims is not None and [d % 2**64 in (2**64 - 1, size - 1) for d in dims] == [True]
 
 
 def feeder(node: Node | None) -> Parameter | None:

@@ -79,6 +79,22 @@ def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, li
         if names[node] == "LogSoftmaxBackward0":
             before = _through_shapes(children.get(node, []), names, children)
             return LossSite("log_softmax", node, *before, _chosen_of(node, nodes[-1], names, children))
+    return _log_partition(nodes, names, children)
+
+
+def _log_partition(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:
+    """log Z less the right class's logit, as a cross-entropy is written where log Z is used once more: both are of one
+    tensor, which tells it from a mixture's likelihood or a soft maximum."""
+    taken = {}  # what something was chosen of → the choice
+    for node in nodes:
+        source = _through_shapes(children.get(node, []), names, children)[0] if _chooses(node, names) else None
+        if source is not None:
+            taken[source] = node
+    for node in reversed(nodes) if taken else ():
+        if names[node] == "LogsumexpBackward0":
+            before = _through_shapes(children.get(node, []), names, children)
+            if before[0] in taken:
+                return LossSite("logsumexp", node, *before, taken[before[0]])
     return None
 
 

@@ -58,6 +58,8 @@ PER_OPTIMIZER = {
         "target_mean",
         "target_deviation",
         "loss_expansion",
+        "dead_output_share",
+        "saturated_error_share",
         "stale_loader_batches",
         "stale_loader_asked",
         "stale_tested",

@@ -269,6 +269,11 @@ _DATA = (
            "Standard deviation of a batch's real-valued targets, one a row, about their own mean."),
     Signal("loss_expansion", "samples", "optimizer", "1", "pairs compared per number given",
            "How many times more differences the loss takes than it has numbers: 1 is right, n is (n, 1) against (n,)."),
+    Signal("dead_output_share", "samples", "optimizer", "1", "outputs that are dead",
+           "Share of a last ReLU's outputs that are 0 for every row, where a constant would be better by a tenth."),
+    Signal("saturated_error_share", "samples", "optimizer", "1", "error at flat outputs",
+           "Squared error where a last tanh or sigmoid is in its flat part, or a last ReLU at 0 with the target below, "
+           "over the spread of the targets."),
     Signal("stale_loader_batches", "samples", "optimizer", "batches", "batches that there are",
            "While one batch alone is seen: how many the data loader has that makes batches of this size, or the "
            "tensor of which its rows are a part; 0 if none."),

@@ -21,6 +21,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.last_activation import dead, flat
 from surefoot.findings.start import cures_of_start
 from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -37,11 +38,13 @@ _FLAT_AT_START = "at a critical start 0.8 % of the outputs are in the flat part 
 _FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs pass on less than 2 % of the gradient"
 
 
-@rule("dead-units", needs=("activations",))
+@rule("dead-units", needs=("activations", "samples"))
 def dead_units(history: History) -> Sign | None:
     """A layer with ≥ ¾ of its ReLUs off at three looks, from the start, or later on (eight steps apart) in a run that
     learns nothing. Critical from 90 % of a layer on where the loss learns nothing; info where such a run learns all the
-    same. A warning, too, where half of a layer has died since the start, and half of what had been learned is lost."""
+    same. A warning, too, where half of a layer has died since the start, and half of what had been learned is lost; or
+    where outputs of the model itself are dead, one in ten.
+    """
     found = _judge(
         history,
         "dead_share",
@@ -53,16 +56,19 @@ def dead_units(history: History) -> Sign | None:
         of_start=remedies.best_of((remedies.ZERO_BIAS, remedies.LEAKY, remedies.KAIMING)),
         later_on=remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0))),
     )
-    return found if found is not None and found.severity != "info" else _dying(history) or found
+    if found is None or found.severity == "info":
+        found = _dying(history) or dead(history) or found
+    return found
 
 
-@rule("saturated-units", needs=("activations",))
+@rule("saturated-units", needs=("activations", "samples"))
 def saturated_units(history: History) -> Sign | None:
     """Layers with ≥ ½ of their outputs in the flat part from the start at three looks, which together leave a fifth of
     all paths open or less, or one with ≥ ¾ later on in a run that learns nothing. Critical from 90 % of a layer on
-    in such a run; info where it learns all the same.
+    in such a run; info where it learns all the same. A warning, too, where outputs of the model itself are flat, and a
+    tenth of the targets' spread is error there.
     """
-    return _judge(
+    found = _judge(
         history,
         "saturated_share",
         at_start=0.5,
@@ -73,6 +79,9 @@ def saturated_units(history: History) -> Sign | None:
         later_on=remedies.best_of((remedies.lower_rate(10.0), remedies.ORTHOGONAL), "saturation-cap"),
         most_open=_OPEN,
     )
+    if found is None or found.severity == "info":
+        found = flat(history) or found
+    return found
 
 
 def _dying(history: History) -> Sign | None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from surefoot.analysis.activations import RECTIFIED, dead_outputs, unanswered_error
 from surefoot.analysis.samples import KEPT_SAMPLES, ROW_LOSSES, expansion, row_hashes, row_losses, top_share
 from surefoot.observe.data_sites import find_data
 from surefoot.observe.graph import GraphView
@@ -22,6 +23,9 @@ from surefoot.observe.loss_sum import hand_written_expansion
 from surefoot.observe.nodes import saved
 
 _ROUNDING = 1e-3  # of probabilities that are to sum to one
+_DISTANCES = ("mse_loss", "smooth_l1_loss", "huber_loss")  # what an activation stands in front of, passes through it
+_LAST = {"ReluBackward0": "relu", "TanhBackward0": "tanh", "SigmoidBackward0": "sigmoid"}
+MAX_ELEMENTS = 1 << 18  # outputs whose errors are read
 
 
 @dataclass(slots=True)
@@ -97,6 +101,7 @@ def _read_losses(batch: Batch, loss: LossSite) -> None:
         batch.labels = _favoured(targets)
     if expanded > 1:
         return
+    _read_unanswered(batch, loss, inputs, targets)
     options: dict[str, Any] = {"beta": getattr(loss.node, "_saved_beta", getattr(loss.node, "_saved_delta", 1.0))}
     ignore = getattr(loss.node, "_saved_ignore_index", -100)
     # autograd stores the signed index as an unsigned 64-bit number
@@ -104,12 +109,23 @@ def _read_losses(batch: Batch, loss: LossSite) -> None:
     _keep_losses(batch, row_losses(loss.name, inputs, targets, **options), loss)
 
 
+def _read_unanswered(batch: Batch, loss: LossSite, outputs: Tensor, targets: Tensor) -> None:
+    """What the last activation in front of the loss lets no error through of."""
+    kind = _LAST.get(loss.input_node.name()) if loss.input_node is not None and loss.name in _DISTANCES else None
+    if kind is not None and outputs.shape == targets.shape and len(outputs) > 1:
+        rows = max(2, MAX_ELEMENTS * len(outputs) // max(1, outputs.numel()))
+        outputs, targets = outputs[:rows], targets[:rows]
+        batch.numbers["saturated_error_share"] = unanswered_error(outputs, targets, kind)
+        if kind in RECTIFIED:
+            batch.numbers["dead_output_share"] = dead_outputs(outputs, targets)
+
+
 def _read_log_probabilities(batch: Batch, loss: LossSite, weights: Tensor | None) -> None:
     """Of a cross-entropy that is written by hand, or has probabilities as targets."""
     classes, made = chosen_classes(loss), saved(loss.node, "result")
     if classes is not None:
         batch.labels = classes[:KEPT_SAMPLES]
-        if made is not None and made.dim() == 2 and len(made) == len(classes):
+        if loss.name == "log_softmax" and made is not None and made.dim() == 2 and len(made) == len(classes):
             _keep_losses(batch, row_losses("nll_loss", made, classes), loss)
     elif weights is not None and weights.dim() == 2:
         batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs

@@ -58,6 +58,14 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
             if probabilities is not None and probabilities.dim() >= 2:
                 values["row_sum_error"] = row_sum_error(class_last(probabilities))
                 values["nonnegative_share"] = 1.0
+    elif loss.name == "logsumexp":
+        output, log_z = saved(loss.node, "self"), saved(loss.node, "result")
+        if output is not None and log_z is not None and output.dim() == 2 and log_z.numel() == len(output):
+            classes = output.shape[-1]
+            rows = output[:MAX_ROWS] - log_z.reshape(-1, 1)[:MAX_ROWS]
+            values["softmax_collapse_share"], values["num_classes"] = collapsed(rows).float().mean(), float(classes)
+            if classes > 1:
+                values |= _margins(rows, _targets(loss))
     elif loss.name == "binary_cross_entropy_with_logits":
         output = saved(loss.node, "self")
     if output is not None and output.numel() and output.is_floating_point():
@@ -71,7 +79,7 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
                 values["row_sum_error"] = row_sum_error(rows)
                 values["nonnegative_share"] = torch.ge(rows, 0).float().mean()
             if classes > 1:
-                values |= _partition(rows[:: _stride(rows)])
+                values |= _partition(rows[:: _stride(rows)], _eps(loss, rows))
     return values
 
 
@@ -107,12 +115,18 @@ def _margins(rows: Tensor, targets: Tensor | None) -> dict[str, Tensor | float]:
     return values
 
 
-def _partition(rows: Tensor) -> dict[str, Tensor | float]:
+def _eps(loss: LossSite, rows: Tensor) -> float:
+    """Of the type that the logits were made in: a cast to a finer one brings no digits back."""
+    made = [m.dtype for m in getattr(loss.input_node, "_input_metadata", ()) if m.dtype.is_floating_point]
+    return max(torch.finfo(dtype).eps for dtype in (rows.dtype, *made))
+
+
+def _partition(rows: Tensor, eps: float) -> dict[str, Tensor | float]:
     log_z, shift = log_partition(rows), rows.float().mean()
     return {
         "log_partition_mean": log_z.mean(),
         "log_partition_max": log_z.abs().amax(),
         "logit_shift": shift,
         # what the logits' dtype rounds where they all are: as log Z tells, and their mean (masked ones are in it)
-        "logit_rounding": 0.5 * torch.finfo(rows.dtype).eps * torch.minimum(log_z.abs().mean(), shift.abs()),
+        "logit_rounding": 0.5 * eps * torch.minimum(log_z.abs().mean(), shift.abs()),
     }
