@@ -59,10 +59,13 @@ def test_what_began_first_is_the_cause_where_each_can_be() -> None:
 
 
 def test_of_two_that_looks_cannot_tell_apart_the_deeper_one_is_the_cause() -> None:
-    near = order([finding("unsafe-step", first=201), finding("learning-rate-too-high", first=203)])
-    assert ids(near) == [("learning-rate-too-high", None), ("unsafe-step", "learning-rate-too-high")]
-    apart = order([finding("unsafe-step", first=100), finding("learning-rate-too-high", first=203)])
-    assert ids(apart) == [("unsafe-step", None), ("learning-rate-too-high", "unsafe-step")]
+    near = order([finding("learning-rate-too-high", first=201), finding("exploding-gradient", first=203)])
+    assert ids(near) == [("exploding-gradient", None), ("learning-rate-too-high", "exploding-gradient")]
+    apart = order([finding("learning-rate-too-high", first=100), finding("exploding-gradient", first=203)])
+    assert ids(apart) == [("learning-rate-too-high", None), ("exploding-gradient", "learning-rate-too-high")]
+    # a step that was too long is known by its number
+    known = order([finding("unsafe-step", first=201), finding("learning-rate-too-high", first=203)])
+    assert ids(known) == [("unsafe-step", None), ("learning-rate-too-high", "unsafe-step")]
 
 
 def test_units_that_die_later_do_so_by_long_steps_that_were_seen_before_the_deaths_were_told() -> None:
