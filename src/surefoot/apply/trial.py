@@ -155,7 +155,7 @@ def scores(courses: Sequence[Course], by_losses: bool = False) -> list[float] | 
     if compared is None:
         return None
     means, firsts = compared
-    return means if min(means) < max(firsts, default=-math.inf) else None
+    return means if _gained(means, firsts) else None
 
 
 def ranked(courses: Sequence[Course]) -> list[int] | None:
@@ -169,11 +169,16 @@ def ranked(courses: Sequence[Course]) -> list[int] | None:
     if compared is None:
         return None
     means, firsts = compared
-    gained = min(means) < max(firsts, default=-math.inf)
+    gained = _gained(means, firsts)
     if not gained and not min(means) < math.inf in means:
         return None
     enough = min(means) + _AS_GOOD * max(0.0, min(firsts) - min(means)) if gained else max(filter(math.isfinite, means))
     return sorted(range(len(means)), key=lambda i: (max(enough, means[i]), i))
+
+
+def _gained(means: Sequence[float], firsts: Sequence[float]) -> bool:
+    """Some branch came below the highest first value."""
+    return min(means) < max(firsts, default=-math.inf)
 
 
 def _compared(courses: Sequence[Course], by_losses: bool) -> tuple[list[float], list[float]] | None:
