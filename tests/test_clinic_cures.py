@@ -62,10 +62,12 @@ def test_every_remedy_can_be_pasted_and_runs(text: str, remedy, capsys: pytest.C
         assert own in pasted.partition(above)[2].partition("for _ in range(3)")[0]
     if remedy.name in ("surefoot.nn.binary.set_sharpness", "torch.nn.functional.binary_cross_entropy"):
         return  # these want another model than this one
+    names: dict[str, object] = {"__name__": "__main__"}
     try:
-        exec(compile(pasted, remedy.name, "exec"), {"__name__": "__main__"})
+        exec(compile(pasted, remedy.name, "exec"), names)
     finally:
         torch.autograd.set_detect_anomaly(False)
+        names.clear()  # a hook on a loss's graph holds them, and they the loss: no collector would find the model
     assert "loss" in capsys.readouterr().out
 
 
