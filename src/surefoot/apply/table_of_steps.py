@@ -37,14 +37,14 @@ OF_STEPS = (
         "lr-cap",
         "bounds the learning rate",
         "a jump of the rate in the middle of a run undoes what was learned",
-        "lr_cap:LearningRateCap",
+        "lr_bounds:LearningRateCap",
         (Key("max", 0.1, "highest rate of a step", number(0.0), _POSITIVE),),
     ),
     Entry(
         "lr-floor",
         "keeps the learning rate from falling below a bound",
         "a stage of a run has next to none of the rate with which the rest went well",
-        "lr_floor:LearningRateFloor",
+        "lr_bounds:LearningRateFloor",
         (Key("min", 1e-3, "lowest rate of a step", number(0.0), _POSITIVE),),
     ),
     Entry(

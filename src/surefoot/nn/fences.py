@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from surefoot.nn._training_rows import OfTrainingRows
 
 _FAR_OUT = 3.0  # interquartile ranges beyond a quartile: "far out" (Tukey, Exploratory Data Analysis, 1977)
 _ROWS = 4096  # of which the quartiles are taken
 
 
-class Fences(nn.Module):
+class Fences(OfTrainingRows):
     r"""Brings each feature of its inputs to within :math:`[Q_1 - 3\,(Q_3 - Q_1),\; Q_3 + 3\,(Q_3 - Q_1)]`.
 
     The quartiles :math:`Q_1, Q_3` are those of the first 4096 rows seen in training, so that a few rows, however far
@@ -53,31 +54,19 @@ class Fences(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if num_features < 1:
-            raise ValueError(f"num_features is {num_features}; it must be 1 or more")
-        self.num_features, self.dim = num_features, dim
+        super().__init__(num_features, dim)
         self.register_buffer("low", torch.full((num_features,), -torch.inf, device=device, dtype=dtype))
         self.register_buffer("high", torch.full((num_features,), torch.inf, device=device, dtype=dtype))
         self._rows: list[Tensor] = []
 
-    def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        if inputs.shape[self.dim] != self.num_features:
-            raise ValueError(
-                f"inputs have {inputs.shape[self.dim]} features in dimension {self.dim}; it was made for "
-                f"{self.num_features}"
-            )
-        rows = inputs.movedim(self.dim, -1)
-        if self.training and torch.is_grad_enabled():
-            self._take(rows.detach().reshape(-1, self.num_features).to(self.low.dtype))
-        bounded = torch.minimum(torch.maximum(rows, self.low.to(rows.dtype)), self.high.to(rows.dtype))
-        return bounded.movedim(-1, self.dim)
+    def _of(self, rows: Tensor) -> Tensor:
+        return torch.minimum(torch.maximum(rows, self.low.to(rows.dtype)), self.high.to(rows.dtype))
 
-    @torch.no_grad()
     def _take(self, rows: Tensor) -> None:
         left = _ROWS - sum(map(len, self._rows))
         if left <= 0:
             return
+        rows = rows.to(self.low.dtype)
         self._rows.append(rows[:left].clone())
         quarters = torch.tensor([0.25, 0.75], device=rows.device, dtype=rows.dtype)
         first, third = torch.nanquantile(torch.cat(self._rows), quarters, dim=0)
@@ -85,6 +74,3 @@ class Fences(nn.Module):
         judged = spread > 0
         self.low.copy_(torch.where(judged, first - _FAR_OUT * spread, -torch.inf))
         self.high.copy_(torch.where(judged, third + _FAR_OUT * spread, torch.inf))
-
-    def extra_repr(self) -> str:
-        return f"{self.num_features}, dim={self.dim}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from surefoot.nn._training_rows import OfTrainingRows
 
 
-class RunningStandardize(nn.Module):
+class RunningStandardize(OfTrainingRows):
     r"""Takes off each feature's mean and divides by its standard deviation, over all rows seen in training so far.
 
     A batch normalisation in front of a network standardises by the batch, so that a sample's input depends on its
@@ -50,38 +51,23 @@ class RunningStandardize(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        if num_features < 1:
-            raise ValueError(f"num_features is {num_features}; it must be 1 or more")
-        self.num_features, self.dim = num_features, dim
+        super().__init__(num_features, dim)
         self.register_buffer("mean", torch.zeros(num_features, device=device, dtype=dtype))
         self.register_buffer("square", torch.zeros(num_features, device=device, dtype=dtype))
         self.register_buffer("count", torch.zeros((), device=device, dtype=dtype))
 
-    def forward(self, inputs: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        if inputs.shape[self.dim] != self.num_features:
-            raise ValueError(
-                f"inputs have {inputs.shape[self.dim]} features in dimension {self.dim}; it was made for "
-                f"{self.num_features}"
-            )
-        rows = inputs.movedim(self.dim, -1)
-        if self.training and torch.is_grad_enabled():
-            with torch.no_grad():
-                self._take(rows.reshape(-1, self.num_features).to(self.mean.dtype))
+    def _of(self, rows: Tensor) -> Tensor:
         scale = (self.square / self.count.clamp_min(1)).sqrt()
         # what does not vary beyond rounding has no scale
         flat = scale <= 8 * torch.finfo(scale.dtype).eps * self.mean.abs()
-        scaled = (rows - self.mean.to(rows.dtype)) / scale.masked_fill(flat, 1.0).to(rows.dtype)
-        return scaled.movedim(-1, self.dim)
+        return (rows - self.mean.to(rows.dtype)) / scale.masked_fill(flat, 1.0).to(rows.dtype)
 
     def _take(self, rows: Tensor) -> None:
         """Join the moments of more rows."""
+        rows = rows.to(self.mean.dtype)
         new, mean = float(len(rows)), rows.mean(0)
         total = self.count + new
         apart = mean - self.mean
         self.square += (rows - mean).square().sum(0) + apart.square() * (self.count * new / total)
         self.mean += apart * (new / total)
         self.count.copy_(total)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_features}, dim={self.dim}"
