@@ -2,7 +2,8 @@
 
 ``# after: model`` (or ``optimizer``, ``loss``) goes below the statement that makes ``model`` (``optimizer``,
 ``loss_fn``) in the scope that trains; where a script has its own name for it, the finding speaks of that one, as in
-``# after: net`` or ``# after: self.optimizer``. ``# replace: STATEMENT`` takes the place of every such statement.
+``# after: net`` or ``# after: self.optimizer``. ``# replace: STATEMENT`` takes the place of every such statement, and
+``# replace: STATEMENT; STATEMENT`` of two that stand on lines of their own, one below the other.
 Nothing else is changed, and where there is no such place nothing is pasted.
 """
 
@@ -41,7 +42,7 @@ def paste(script: str, how: str) -> str:
     tree = ast.parse(script)
     if where == "after" and what.replace(".", "").isidentifier():
         anchor, scope = _made(tree, NAMES.get(what, what))
-        places, keep = [(anchor, scope)], True
+        places, keep = [((anchor,), scope)], True
     elif where == "replace":
         places, keep = _statements(tree, what), False
         if not places:
@@ -52,10 +53,11 @@ def paste(script: str, how: str) -> str:
     inside = any(not isinstance(scope, ast.Module) for _, scope in places)
     # An import inside a function makes the name local to all of it, above the import too.
     imports, rest = _parted(body) if inside else ([], body)
-    for anchor, _ in sorted(places, key=lambda place: place[0].lineno, reverse=True):
-        first, last = _first_line(anchor) - 1, (anchor.end_lineno or anchor.lineno)
-        _alone(anchor, lines)
-        margin = " " * anchor.col_offset
+    for anchors, _ in sorted(places, key=lambda place: place[0][0].lineno, reverse=True):
+        first, last = _first_line(anchors[0]) - 1, (anchors[-1].end_lineno or anchors[-1].lineno)
+        for anchor in anchors:
+            _alone(anchor, lines)
+        margin = " " * anchors[0].col_offset
         lines[last if keep else first : last] = textwrap.indent(rest.rstrip("\n"), margin).splitlines()
     top = _below_the_head(tree)
     return "\n".join([*lines[:top], *imports, *lines[top:]]) + "\n"
@@ -78,9 +80,24 @@ def _made(tree: ast.Module, name: str) -> tuple[ast.stmt, Scope]:
     return (before or here)[-1], home
 
 
-def _statements(tree: ast.Module, what: str) -> list[tuple[ast.stmt, Scope]]:
-    [wanted] = ast.parse(what).body
-    return [(s, scope) for s, scope in _walk(tree) if ast.dump(s) == ast.dump(wanted)]
+def _statements(tree: ast.Module, what: str) -> list[tuple[tuple[ast.stmt, ...], Scope]]:
+    wanted = [ast.dump(statement) for statement in ast.parse(what).body]
+    return [
+        (found, scope)
+        for s, scope in _walk(tree)
+        for found in [_from(s, len(wanted), tree)]
+        if [ast.dump(one) for one in found] == wanted
+    ]
+
+
+def _from(statement: ast.stmt, count: int, tree: ast.Module) -> tuple[ast.stmt, ...]:
+    """A statement and those below it in its block, ``count`` in all."""
+    if count == 1:
+        return (statement,)
+    blocks = [block for n in ast.walk(tree) for _, block in ast.iter_fields(n) if isinstance(block, list)]
+    block = next(block for block in blocks if any(one is statement for one in block))
+    at = next(i for i, one in enumerate(block) if one is statement)
+    return tuple(block[at : at + count])
 
 
 def _walk(scope: Scope) -> Iterator[tuple[ast.stmt, Scope]]:

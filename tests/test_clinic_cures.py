@@ -99,6 +99,12 @@ def test_a_statement_is_replaced_wherever_it_is() -> None:
     assert pasted.count("zero_grad") == 3
 
 
+def test_neighbours_are_replaced_together_and_nothing_else() -> None:
+    how = "# replace: x = x[p]; y = y[q]\nx, y = x[p], y[p]\n"
+    text = "y = y[q]\nif x:\n    x = x[p]  # rows\n    y = y[q]\nx = x[p]\nz = 0\ny = y[q]\n"
+    assert paste(text, how) == "y = y[q]\nif x:\n    x, y = x[p], y[p]\nx = x[p]\nz = 0\ny = y[q]\n"
+
+
 @pytest.mark.parametrize(
     ("text", "how", "told"),
     [

@@ -1,17 +1,19 @@
-"""Rows that a script puts in another order while what belongs to them keeps the old one, as its text says.
+"""Rows that a script puts in another order than what belongs to them, as its text says.
 
 ``images = images[order]`` where ``images, labels = …`` were loaded together and ``labels`` is never given the same
-order. It is read once, of the file that is run, and nothing is run for it: what a finding says does not rest on it, but
-a cure can name the statement.
+order; or each is given one that is drawn by itself, in one statement after the other. It is read once, of the file that
+is run, and nothing is run for it: what a finding says does not rest on it, but a cure can name the statement.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _ORDERS = frozenset({"argsort", "randperm", "permutation", "lexsort"})  # what they give is an order of rows
+_DRAWN = frozenset({"randperm", "permutation", "shuffle"})  # an order that no second call gives again
 _TOGETHER = frozenset({"TensorDataset", "zip", "train_test_split"})  # what they get belongs together
 _NAMES = ("rows", "order", "row_order")
 _Scope = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef
@@ -24,9 +26,9 @@ class LoneOrder:
     Attributes
     ----------
     line : of the statement
-    statement : in one line
+    statement : in one line; with that of the other where each is ordered by itself
     together : code to be in its place, which orders all of them
-    left : the names that kept the old order
+    left : the names that have another order
     """
 
     line: int
@@ -43,7 +45,7 @@ def lone_orders(source: str) -> tuple[LoneOrder, ...]:
         return ()
     scopes: list[_Scope] = [tree]
     scopes += [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return tuple(found for scope in scopes for found in _in_scope(scope))
+    return (*(found for scope in scopes for found in _in_scope(scope)), *_each_by_itself(tree))
 
 
 def _in_scope(scope: _Scope) -> Iterator[LoneOrder]:
@@ -65,13 +67,55 @@ def _in_scope(scope: _Scope) -> Iterator[LoneOrder]:
         left = [other for other in _partners(name, statement, statements) if other not in changed]
         left = [other for other in left if (other, key) not in subscripted]
         if left:
-            used = {n.id for s in statements for n in ast.walk(s) if isinstance(n, ast.Name)}
-            rows = key if not made else next((word for word in _NAMES if word not in used), "rows_")
-            names = (name, *left)
-            together = (
-                made.replace("ROWS", rows) + f"{', '.join(names)} = " + _taken(names, rows, plain=not _listed(made))
-            )
-            yield LoneOrder(statement.lineno, ast.unparse(statement), together + "\n", tuple(left))
+            yield _lone((statement,), (name, *left), made, key, statements)
+
+
+def _each_by_itself(tree: ast.Module) -> Iterator[LoneOrder]:
+    """Statements side by side that each draw an order of their own, for what is used together elsewhere."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        for first, second in itertools.pairwise(body) if isinstance(body, list) else ():
+            pair = [_ordered(statement, frozenset()) for statement in (first, second)]
+            drawn = [any(_draws(n) for n in ast.walk(statement)) for statement in (first, second)]
+            if None in pair or not all(drawn):
+                continue
+            (name, made, key), (other, _, _) = pair  # type: ignore[misc]
+            if name != other and _used_together(name, other, tree):
+                yield _lone((first, second), (name, other), made, key, [tree])
+
+
+def _draws(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _called(node) in _DRAWN
+
+
+def _used_together(name: str, other: str, tree: ast.Module) -> bool:
+    """Whether two names are joined, or indexed by the same in one statement."""
+    pair = {name, other}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node) in _TOGETHER and pair <= set(_plain(node.args)):
+            return True
+        if isinstance(node, ast.Assign | ast.Expr | ast.Return):
+            taken = [n for n in ast.walk(node) if isinstance(n, ast.Subscript) and not _is_fixed(n.slice)]
+            by = [{ast.unparse(n.slice) for n in taken if ast.unparse(n.value) == one} for one in (name, other)]
+            if by[0] & by[1]:
+                return True
+    return False
+
+
+def _is_fixed(key: ast.expr) -> bool:
+    """Whether a key names nothing: ``[0]``, ``[:100]``."""
+    return not any(isinstance(n, ast.Name) for n in ast.walk(key))
+
+
+def _lone(
+    statements: Sequence[ast.stmt], names: Sequence[str], made: str, key: str, around: Sequence[ast.AST]
+) -> LoneOrder:
+    """``names`` in the order of the first of them, which ``made`` makes or which is called ``key``."""
+    used = {n.id for s in around for n in ast.walk(s) if isinstance(n, ast.Name)}
+    rows = key if not made else next((word for word in _NAMES if word not in used), "rows_")
+    together = made.replace("ROWS", rows) + f"{', '.join(names)} = " + _taken(names, rows, plain=not _listed(made))
+    text = "; ".join(map(ast.unparse, statements))
+    return LoneOrder(statements[0].lineno, text, together + "\n", tuple(names[1:]))
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:

@@ -17,6 +17,18 @@ from surefoot.findings.remedies import best_of, floor_rate
 from surefoot.findings.rule import Sign
 from surefoot.runs.schema import Evidence, Remedy
 
+TOLD_LESS, TOLD_MORE = (
+    Remedy(
+        name=f"ReduceLROnPlateau in mode {mode!r}",
+        why="the mode says which way the number gets better: up, of an accuracy or r²; down, of a loss or an error",
+        how=(
+            "# after: optimizer\n"
+            "import torch\n"
+            f'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="{mode}")  # yours\n'
+        ),
+    )
+    for mode in ("min", "max")
+)
 _PRINTED = 2e-3  # of a number, by which it may differ from what is printed of it: three digits
 _ENOUGH = 0.1  # of the highest rate: a step of a schedule
 _WAYS = {"min": -1, "max": 1}
@@ -60,17 +72,5 @@ def _backwards(history: History, found: Mapping[str, Any], where: str, went: tup
         (evidence,),
         (name,) if name else (),
         began,
-        best_of((_told("min" if mode == "max" else "max"), *held)),
-    )
-
-
-def _told(mode: str) -> Remedy:
-    return Remedy(
-        name=f"ReduceLROnPlateau in mode {mode!r}",
-        why="the mode says which way the number gets better: up, of an accuracy or r²; down, of a loss or an error",
-        how=(
-            "# after: optimizer\n"
-            "import torch\n"
-            f'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="{mode}")  # yours\n'
-        ),
+        best_of((TOLD_LESS if mode == "max" else TOLD_MORE, *held)),
     )

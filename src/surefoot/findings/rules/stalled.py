@@ -130,6 +130,6 @@ def one_order(told: EventLike) -> Remedy:
     left = ", ".join(told.data["left"])
     return Remedy(
         name="one order for rows and what belongs to them",
-        why=f"line {told.data['line']} puts rows in another order, and {left} keeps the old one",
+        why=f"line {told.data['line']} puts rows in another order than {left}",
         how=f"# replace: {told.data['statement']}\n{told.data['together']}",
     )
