@@ -109,6 +109,16 @@ def test_constant_loss_and_logits():
     assert seen.signal("softmax_collapse_share", "cross_entropy")[1] == 0
 
 
+def test_constant_loss_of_a_sum_counts_the_labels_that_count():
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.0)
+    y = torch.tensor([0, 0, 0, 0, 1, 1, 2, -100])
+    with watching(1) as seen:
+        one_step(model, optimizer, torch.randn(8, 4), y, lambda z, y: F.cross_entropy(z, y, reduction="sum"))
+    p = np.array([4, 2, 1]) / 7
+    assert seen.signal("constant_loss")[1] == pytest.approx(-7 * (p * np.log(p)).sum())
+
+
 @pytest.mark.parametrize(
     ("loss_fn", "name", "expected"),
     [
@@ -121,8 +131,11 @@ def test_constant_loss_and_logits():
         # of 0 … 5 the best constant is 2.5: distances 2.5, 1.5, 0.5 twice each
         (lambda z: F.smooth_l1_loss(z, torch.arange(6.0).view(6, 1)), "smooth_l1_loss", (2.0 + 1.0 + 0.125) / 3),
         (lambda z: F.huber_loss(z, torch.arange(6.0).view(6, 1), delta=2.0), "huber_loss", (3.0 + 1.125 + 0.125) / 3),
+        (lambda z: F.mse_loss(z, torch.arange(6.0).view(6, 1), reduction="sum"), "mse_loss", 35 / 2),
+        # what is made of a sum is not known: a mean, mostly
+        (lambda z: F.mse_loss(z, torch.arange(6.0).view(6, 1), reduction="sum") / 6, "mse_loss", 35 / 12),
     ],
-    ids=["mse", "bce", "smooth_l1", "huber"],
+    ids=["mse", "bce", "smooth_l1", "huber", "sum", "sum over rows"],
 )
 def test_constant_loss_of_other_losses(loss_fn, name, expected):
     model = nn.Linear(2, 1)

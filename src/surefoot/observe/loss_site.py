@@ -46,6 +46,7 @@ LOSSES = {
     "HuberLossBackward0": "huber_loss",
 }
 _AVERAGES = _SHAPE_ONLY | {"NegBackward0", "MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"}
+_SUM = 2  # at::Reduction::Sum
 _SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0": 3}
 
 
@@ -53,6 +54,7 @@ _SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0
 class LossSite:
     """The loss function in the graph: its name, its node, and the node that made its input.
 
+    ``summed``: it is the end of the graph, and the sum over all elements of its input, not their mean.
     ``chosen`` takes one log-probability a row (a gather or an index), where the loss is minus the mean or sum of those.
     """
 
@@ -61,6 +63,7 @@ class LossSite:
     input_node: Node | None
     squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of the loss function
     chosen: Node | None = None
+    summed: bool = False
 
 
 def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:
@@ -73,8 +76,8 @@ def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, li
         if name == "nll_loss" and source is not None and names[source] == "LogSoftmaxBackward0":
             # F.cross_entropy is log_softmax then nll_loss; a script that writes the two itself means the same
             before, squashed = _through_shapes(children.get(source, []), names, children)
-            return LossSite("cross_entropy", node, before, squashed)
-        return LossSite(name, node, source, squashed)
+            return LossSite("cross_entropy", node, before, squashed, summed=_summed(node, nodes[-1]))
+        return LossSite(name, node, source, squashed, summed=_summed(node, nodes[-1]))
     for node in reversed(nodes):  # soft targets, KL and hand-written likelihoods end in a log-softmax all the same
         if names[node] == "LogSoftmaxBackward0":
             before = _through_shapes(children.get(node, []), names, children)
@@ -96,6 +99,11 @@ def _log_partition(nodes: list[Node], names: dict[Node, str], children: dict[Nod
             if before[0] in taken:
                 return LossSite("logsumexp", node, *before, taken[before[0]])
     return None
+
+
+def _summed(node: Node, root: Node) -> bool:
+    """Whether what is differentiated is the loss function's own sum: what a script makes of it is not known."""
+    return node is root and getattr(node, "_saved_reduction", None) == _SUM
 
 
 def _chosen_of(log_softmax: Node, root: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> Node | None:

@@ -28,15 +28,26 @@ def constant_loss(loss: LossSite) -> Tensor | None:
     targets = saved(loss.node, "target")
     if targets is None or targets.numel() == 0:
         return None
+    mean = _constant_mean(loss, targets)
+    if mean is None or not loss.summed:
+        return mean
+    counted = targets != _ignored(loss) if loss.name in ("cross_entropy", "nll_loss") else None
+    return mean * (targets.numel() if counted is None else counted.sum())
+
+
+def _ignored(loss: LossSite) -> int:
+    ignore = int(getattr(loss.node, "_saved_ignore_index", -100))
+    return ignore - (1 << 64) if ignore >= 1 << 63 else ignore  # autograd stores it as an unsigned 64-bit number
+
+
+def _constant_mean(loss: LossSite, targets: Tensor) -> Tensor | None:
+    """The mean over rows and outputs."""
     if loss.name in ("cross_entropy", "nll_loss"):
         log_probabilities = saved(loss.node, "self")
         if log_probabilities is None:
             return None
-        ignore = getattr(loss.node, "_saved_ignore_index", -100)
-        # autograd stores the signed index as an unsigned 64-bit number
-        ignore = ignore - (1 << 64) if ignore >= 1 << 63 else ignore
         classes = log_probabilities.shape[1] if log_probabilities.dim() > 1 else log_probabilities.shape[0]
-        return constant_cross_entropy(targets, classes, ignore)
+        return constant_cross_entropy(targets, classes, _ignored(loss))
     if loss.name.startswith("binary_cross_entropy"):
         return constant_binary_cross_entropy(targets)
     if loss.name == "mse_loss" and targets.dim() and targets.shape[0] > 1:
