@@ -92,6 +92,33 @@ def weighed(weight: Callable[[int], float], error: Callable[[int], float]) -> li
     return stream.loud()
 
 
+@pytest.mark.parametrize(
+    ("error", "faint", "renewed", "told"),
+    [
+        (lambda s: 0.9, 1e-3, False, True),
+        (lambda s: 0.015, 1e-3, False, False),  # its price is small
+        (lambda s: 0.9 * math.exp(-(s - 200) / 60), 1e-3, False, False),  # and comes back
+        (lambda s: 0.9, 0.1, False, False),  # it is heard
+        (lambda s: 0.9, 1e-3, True, False),  # with a new optimizer, another loss
+    ],
+)
+def test_a_term_that_joins_late_and_undoes_what_was_learned(
+    error: Callable[[int], float], faint: float, renewed: bool, told: bool
+) -> None:
+    alone = {s: 0.4 * max(0.01, math.exp(-s / 30)) for s in range(1, 401)}
+    stream = train([alone[s] if s < 200 else 1e3 * math.exp(-(s - 200) / 50) + error(s) for s in alone], looks=LOOKS)
+    for step in (s for s in LOOKS if 200 <= s <= 400):
+        row = {("term_gradient_norm", "mse_loss"): 1.0, ("term_gradient_norm", "squared_error"): 1 / faint}
+        row |= {("term_value", "mse_loss"): error(step), ("term_value", "squared_error"): math.exp(4 - step / 50)}
+        stream.row(step, "terms", row | {("term_weight", "mse_loss"): 1.0, ("term_weight", "squared_error"): 1.0})
+    if renewed:
+        stream.event(200, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": 1}])
+    found = stream.findings().get("loss-term-imbalance")
+    assert (found is not None) == told
+    if found is not None:
+        assert found.first_step == 200 and "joined the loss" in found.cause and found.severity == "warning"
+
+
 @pytest.mark.parametrize("by_weight", [True, False])
 def test_a_loss_that_its_weights_raise_does_not_diverge(by_weight: bool) -> None:
     def weight(step: int) -> float:

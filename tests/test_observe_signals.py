@@ -172,6 +172,22 @@ def test_what_stands_before_the_loss(output, loss_fn, name, code):
         assert seen.signal("row_sum_error", name)[1] < 1e-5
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_of_two_heads_the_one_that_is_misread_is_told(last):
+    model = nn.Linear(4, 5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    y = torch.tensor([0, 1, 2, 0, 1])
+
+    def loss(z, y):
+        heads = [F.cross_entropy(z[:, :3].softmax(-1), y), 0.5 * F.cross_entropy(z[:, 3:], y % 2)]
+        return sum(heads if last else heads[::-1])
+
+    with watching(1) as seen:
+        one_step(model, optimizer, torch.randn(5, 4), y, loss)
+    assert seen.signal("activation_before", "cross_entropy")[1] == 1
+    assert seen.signal("num_classes", "cross_entropy")[1] == 3
+
+
 class EndsInLogSoftmax(nn.Module):
     def __init__(self):
         super().__init__()

@@ -48,6 +48,7 @@ LOSSES = {
 _AVERAGES = _SHAPE_ONLY | {"NegBackward0", "MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"}
 _SUM = 2  # at::Reduction::Sum
 _SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0": 3}
+_MISREAD = {"cross_entropy": (1, 3), "nll_loss": (1,), "binary_cross_entropy_with_logits": (1, 3)}
 
 
 @dataclass(slots=True)
@@ -67,22 +68,25 @@ class LossSite:
 
 
 def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:
-    """The loss function nearest to the end of the graph."""
-    for node in reversed(nodes):
-        name = LOSSES.get(names[node])
-        if name is None:
-            continue
-        source, squashed = _through_shapes(children.get(node, []), names, children)
-        if name == "nll_loss" and source is not None and names[source] == "LogSoftmaxBackward0":
-            # F.cross_entropy is log_softmax then nll_loss; a script that writes the two itself means the same
-            before, squashed = _through_shapes(children.get(source, []), names, children)
-            return LossSite("cross_entropy", node, before, squashed, summed=_summed(node, nodes[-1]))
-        return LossSite(name, node, source, squashed, summed=_summed(node, nodes[-1]))
+    """The loss function nearest to the end of the graph; of several, the nearest that reads probabilities as logits."""
+    found = [_site(node, nodes[-1], names, children) for node in reversed(nodes) if names[node] in LOSSES]
+    if found:
+        return next((site for site in found if site.squashed_by in _MISREAD.get(site.name, ())), found[0])
     for node in reversed(nodes):  # soft targets, KL and hand-written likelihoods end in a log-softmax all the same
         if names[node] == "LogSoftmaxBackward0":
             before = _through_shapes(children.get(node, []), names, children)
             return LossSite("log_softmax", node, *before, _chosen_of(node, nodes[-1], names, children))
     return _log_partition(nodes, names, children)
+
+
+def _site(node: Node, root: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite:
+    name = LOSSES[names[node]]
+    source, squashed = _through_shapes(children.get(node, []), names, children)
+    if name == "nll_loss" and source is not None and names[source] == "LogSoftmaxBackward0":
+        # F.cross_entropy is log_softmax then nll_loss; a script that writes the two itself means the same
+        name = "cross_entropy"
+        source, squashed = _through_shapes(children.get(source, []), names, children)
+    return LossSite(name, node, source, squashed, summed=_summed(node, root))
 
 
 def _log_partition(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:

@@ -15,6 +15,7 @@ from surefoot.findings.history import History
 from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.growing_weight import outgrown
+from surefoot.findings.rules.joined_term import joined
 from surefoot.findings.rules.term_cures import BALANCE, drowned_by
 from surefoot.runs.schema import Evidence
 
@@ -45,14 +46,17 @@ def loss_term_imbalance(history: History) -> Sign | None:
     pulls against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at
     terms were too dear to go on, they are good for four times their steps as long as the loss is a hundred times the
     other: warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
-    weight of another that grows: see ``growing_weight.py``."""
+    weight of another that grows, or another joins late: see ``growing_weight.py`` and ``joined_term.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
     for prefix in dict.fromkeys(name.rpartition(": ")[0] for name in names):
         own = [name for name in names if name.rpartition(": ")[0] == prefix]
         errors = [name for name in own if _kind(name) in (*ERRORS, *_SCORES)]
-        if len(own) > 1 and (sign := _drowned(history, own) or outgrown(history, own, errors, (BALANCE,))):
+        if len(own) < 2:
+            continue
+        sign = _drowned(history, own) or joined(history, own, errors) or outgrown(history, own, errors, (BALANCE,))
+        if sign is not None:
             return sign
     return None
 
