@@ -170,6 +170,22 @@ def test_a_batch_kept_after_others_is_told_from_a_round_by_how_many_there_were(a
     assert (stream.loud() == ["stale-batch"]) == stale
 
 
+@pytest.mark.parametrize(("a_batch", "waiting", "told"), [(1, 150.0, 97), (1, 2.0, 129), (2, 150.0, 129)])
+def test_a_loop_that_took_another_batch_at_each_step_keeps_none_for_32(
+    a_batch: int, waiting: float, told: int | None
+) -> None:
+    """From step 65 on the batch is one; before, each was good for so many steps."""
+    stream, seen, looks = Stream(), 0, (1, 2, 4, 8, 16, 32, 33, 34, 35, 48, 64, 65, 66, 73, 81, 97, 129)
+    for step in looks:
+        batch, met = min(step, 65) // a_batch, {min(s, 65) // a_batch for s in looks if s < step}
+        seen += batch not in met
+        row = {"batch_rows": 64.0, "distinct_batches": float(seen), "batch_returned": float(batch in met),
+               "stale_loader_batches": waiting if step > 66 else NAN, "stale_loader_asked": NAN}  # fmt: skip
+        stream.row(step, "samples", {(signal, ""): value for signal, value in row.items()})
+    found = stream.findings().get("stale-batch")
+    assert (found and found.detected_step) == told
+
+
 def test_expansion_at_two_looks() -> None:
     assert labelled([{"loss_expansion": 64}]).loud() == []
     assert labelled([{"loss_expansion": 64}] * 2).loud() == ["broadcast-loss"]

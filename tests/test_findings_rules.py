@@ -25,6 +25,7 @@ def test_levels_of_a_known_series() -> None:
         level.add(step, loss)
     assert (level.first, level.recent, level.best, level.peak, level.count) == (4.0, 1.0, 1.0, 4.0, 6)
     assert level.learned and not level.negative and not level.known
+    assert level.steps == 6 and LossLevel().steps == 0  # the first and the newest among them
     level.add_constant(4.0)
     assert level.known and not level.stuck
     level.add(7, NAN)

@@ -179,11 +179,17 @@ def test_steps_that_blew_the_units_out(peak: float, slope: float, told: bool) ->
     assert ("learning-rate-too-high" in stream.loud()) == told
 
 
-def bootstrapped(loss: Callable[[int], float], error: Callable[[int], float], name: str = "td_error") -> list[str]:
+def bootstrap(
+    loss: Callable[[int], float], error: Callable[[int], float], name: str = "td_error", apart: int = 20
+) -> Stream:
     stream = train([loss(s) for s in range(1, 801)])
-    for step in range(20, 801, 20):
+    for step in range(apart, 801, apart):
         stream.row(step, "printed", {("printed_number", name): error(step)})
-    return stream.loud()
+    return stream
+
+
+def bootstrapped(loss: Callable[[int], float], error: Callable[[int], float], name: str = "td_error") -> list[str]:
+    return bootstrap(loss, error, name).loud()
 
 
 def test_a_loss_and_a_printed_error_that_rise_together() -> None:
@@ -195,3 +201,20 @@ def test_a_loss_and_a_printed_error_that_rise_together() -> None:
     assert "divergence" not in bootstrapped(rises, lambda s: 0.2 - 1e-4 * s)  # returns grow: it is well
     assert "divergence" not in bootstrapped(rises, lambda s: 0.2 + 0.001 * s, "return")
     assert "divergence" not in bootstrapped(lambda s: 1e-2 * math.exp(-s / 200), lambda s: 0.2 + 0.001 * s)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (lambda s: 0.2 * math.exp(s / 500), 450),  # e^0.3 at each third: that once more is twice the first third
+        (lambda s: 0.2 + 0.2 * s / 800, None),  # by less of itself each time
+        (lambda s: 0.2 * math.exp(s / 3000), None),  # too slowly
+        (lambda s: 0.2 * math.exp(s / 500) * (1 + 0.5 * (s % 100 == 0)), 700),  # noise: not before all is twice as high
+    ],
+)
+def test_an_error_that_grows_by_its_own_size_is_told_before_it_is_twice_as_high(
+    error: Callable[[int], float], told: int | None
+) -> None:
+    stream = bootstrap(lambda s: 1e-3 * math.exp(s / 400), error, apart=50)
+    found = stream.findings().get("divergence")
+    assert (found and found.detected_step) == told

@@ -131,7 +131,7 @@ class LossLevel:
             self.lost_step = None
         elif self.lost_step is None:
             self.lost_step = self.newest_step
-        if not self.marks or 8 * self.steps >= 9 * (self.marks[-1][0] - self.first_step) + 8:
+        if not self.marks or 8 * (self.newest_step - self.first_step) >= 9 * (self.marks[-1][0] - self.first_step) + 8:
             self.marks.append((self.newest_step, self.recent))
         self.refreshed = True
 
@@ -149,8 +149,9 @@ class LossLevel:
 
     @property
     def steps(self) -> int:
-        """Steps from the first loss to the newest row: how long the run has been seen, however few rows there are."""
-        return self.newest_step - self.first_step
+        """For how many steps the run has been seen, the first and the newest among them, however few rows there are: a
+        look at step 64 is one after 64 steps."""
+        return self.newest_step - self.first_step + 1 if self.count else 0
 
     @property
     def known(self) -> bool:
@@ -204,7 +205,7 @@ class LossLevel:
     @property
     def at_half(self) -> float:
         """``recent`` as it was when the run was half as long, NaN where no loss is that old."""
-        half = self.first_step + self.steps / 2
+        half = (self.first_step + self.newest_step) / 2
         return next((recent for step, recent in reversed(self.marks) if step <= half), math.nan)
 
     @property

@@ -20,6 +20,7 @@ _FEW = 6  # where it is worse than it was at first
 _LOST = 0.25  # of what it was better by than its first
 _TENTH = 0.1  # of the first of an error
 _TWICE = 2.0
+_THIRDS, _SAME = 9, 0.999  # values, three of each; shares, but for what printing rounds off
 _HALF = 0.5  # of what was gained, in all of the newest quarter
 
 
@@ -131,17 +132,33 @@ def given_back(history: History) -> Turned | None:
 
 def grown(history: History) -> Turned | None:
     """The first printed error of which all of the newest quarter is twice as high as all of the first: it was best as
-    the run began, and has come away from there for good."""
+    the run began, and has come away from there for good. Or of which each third is above the one before, by no smaller
+    share than that was, if the same share more is twice as high as all of the first third: such growth has no end."""
     for name in history.wheres("printed_number"):
         steps, values = history.measured("printed_number", name)
         quarter = len(values) // 4
-        if direction(name) >= 0 or len(values) < MANY or not values.min() > 0:
+        if direction(name) >= 0 or len(values) < _THIRDS or not values.min() > 0:
             continue
-        usual, now = float(values[:quarter].max()), float(values[-quarter:].min())
         at = int(values.argmin())
-        if now >= _TWICE * usual and at < len(values) - 2 * quarter:
+        usual, now = float(values[:quarter].max()), float(values[-quarter:].min())
+        if len(values) >= MANY and now >= _TWICE * usual and at < len(values) - 2 * quarter:
             return Turned(name, float(values[0]), int(steps[at]), float(values[at]), now, _TWICE * usual)
+        below = _grows_on(values)
+        if below is not None:
+            return Turned(name, float(values[0]), int(steps[at]), float(values[at]), now, below)
     return None
+
+
+def _grows_on(values: np.ndarray) -> float | None:
+    """The highest of the first third of the values, if the newest third grows on from it as :func:`grown` says."""
+    third = len(values) // 3
+    first, second, newest = values[:third], values[-2 * third : -third], values[-third:]
+    if not (newest.min() > second.max() and second.min() > first.max()):
+        return None  # of noise three thirds are in order once in 1,680 times, if they are of three values
+    before, now = np.diff(np.log([np.median(part) for part in (first, second, newest)]))
+    apart = third / (len(values) - 2 * third)  # the first third may be further from the second than that from the last
+    again = float(np.exp(now)) * float(np.median(newest))
+    return float(first.max()) if now >= _SAME * apart * before and again >= _TWICE * first.max() else None
 
 
 def trained(history: History, optimizer: str, step: int) -> float:

@@ -157,7 +157,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "outside of training, on rows of which most are not in what the batch is a part of.\n"
             "Threshold: one batch at six looks over 64 steps, while there are b ≥ 2; over 32 steps where it was asked "
             "for at k looks with b^−k ≤ 10⁻⁶, the chance that batches drawn at random were all the same. After other "
-            "batches, if the steps of these looks have no common period: batches that come round are not the same one."
+            "batches, if the steps of these looks have no common period: batches that come round are not the same one; "
+            "and over 32 steps, at k looks with b^−(k−1) ≤ 10⁻⁶, where each step was seen to have had another."
         ),
         source="identity of rows; no matter of degree",
         not_this=(

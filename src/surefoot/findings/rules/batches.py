@@ -21,6 +21,7 @@ _GROUP_LOOKS, _BETWEEN, _FORGOTTEN = 6, 10.0, 1.5
 # of batches drawn at random the same one would have come each time once in a million.
 _STALE_LOOKS, _STALE_STEPS, _FEWER_STEPS, _CHANCE = 6, 64, 31, 1e-6
 _UNJUDGED = 3
+_NEIGHBOURS = 3  # a burst of four looks: a loop of several steps a batch changes it at no more than two of them
 
 SHUFFLE = Remedy(
     name="shuffled order of samples",
@@ -174,7 +175,9 @@ def stale_batch(history: History) -> Sign | None:
     loop asks for a batch again and again (at two of the last four looks), and is given this one; after 32 steps where
     it has asked so often that chance would do so once in a million. Warning too where it keeps its batch of a training
     set and the model is tested on what is no part of that; and where it had others before, if the common period of the
-    looks' steps is shorter than a round of those would be. Else an info: that is how a model is tried on one batch, or
+    looks' steps is shorter than a round of those would be; after 32 steps, and at as many looks as chance would do that
+    at once in a million, where each step had had another batch (seen at neighbouring steps, three times at least). Else
+    an info: that is how a model is tried on one batch, or
     trained on all that it is to be trained on."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
@@ -185,14 +188,18 @@ def stale_batch(history: History) -> Sign | None:
         if before:  # the looks since the batch is this one: it is judged from the fourth on
             unjudged = np.flatnonzero(~np.isfinite(history.series("stale_loader_batches", name)[1][seen]))
             steps = steps[max(0, unjudged[-1] + 1 - _UNJUDGED) if len(unjudged) else 0 :]
-        if not waiting >= 2 or len(steps) < _STALE_LOOKS:
+        if not waiting >= 2 or not len(steps):
+            continue
+        new = before and waiting ** -float(len(steps) - 1) <= _CHANCE
+        new = new and _new_at_each_step(*history.measured("batch_returned", name), int(steps[0]))
+        if len(steps) < _STALE_LOOKS and not new:
             continue
         if before and np.gcd.reduce(np.diff(steps)) >= distinct[-1]:
             continue  # batches that come round: a round of so few steps can't hold all that were seen
         _, asked = history.series("stale_loader_asked", name)
         again = np.nansum(asked[-4:]) >= 2
         certain = again and waiting ** -float(np.nansum(asked)) <= _CHANCE
-        if steps[-1] - steps[0] < (_FEWER_STEPS if certain else _STALE_STEPS):
+        if steps[-1] - steps[0] < (_FEWER_STEPS if certain or new else _STALE_STEPS):
             continue
         tested = history.value("stale_tested", name) == 1
         evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, waiting, "so many of this size there are")
@@ -214,3 +221,9 @@ def stale_batch(history: History) -> Sign | None:
         severity: Severity = "warning" if again or before or tested else "info"
         return Sign(severity, cause, (evidence,), (name,) if name else (), int(steps[0]), (LOOP_OVER_LOADER,))
     return None
+
+
+def _new_at_each_step(steps: np.ndarray, returned: np.ndarray, until: int) -> bool:
+    """Before a step, each look at the step after a look saw a batch that had not been there."""
+    next_to = (np.diff(steps) == 1) & (steps[1:] < until)
+    return int(next_to.sum()) >= _NEIGHBOURS and not returned[1:][next_to].any()

@@ -47,10 +47,10 @@ def divergence(history: History) -> Sign | None:
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
     to half of its first, ever higher over the last third of the run, beyond its noise and twice as far as it ever
     climbed before, with no labels that are new; and, before any of this, weights that have grown to three times their
-    length by the same share of themselves at each step; or an error that
-    the script prints is twice as high as it began, and the loss has climbed to twice its best, ever higher over a third
-    of the run; or, where the loss tells nothing (a policy, a game), a number
-    that the script prints, of which half of what was gained is lost. See the module."""
+    length by the same share of themselves at each step; or an error that the script prints is twice as high as it
+    began, or will be by the share of itself that it grows by, and the loss has climbed to twice its best, ever higher
+    over a third of the run; or, where the loss tells nothing (a policy, a game), a number that the script prints, of
+    which half of what was gained is lost. See the module."""
     for name, level in history.losses.items():
         sole = len(history.losses) == 1
         if not level.refreshed or level.count < _MIN_ROWS or (sole and _by_weights(history, level)):
@@ -99,7 +99,10 @@ def _both_rise(history: History) -> Sign | None:
         f"the loss rises, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to the "
         f"next; and {found.name}, which the script prints, with it, from {found.first:.3g} to {found.now:.3g} at least."
     )
-    source = "the run's own history: twice the highest of the first quarter, by the lowest of the newest"
+    source = (
+        "the run's own history: twice the highest of the first quarter, by the lowest of the newest; or the highest of "
+        "the first third, where each third is above the one before by no smaller share than that was"
+    )
     evidence = Evidence("printed_number", found.name, history.step, found.now, found.bound, source)
     return Sign("warning", cause, (evidence,), (name,) if name else (), found.step, _cures(history, name))
 
