@@ -26,6 +26,7 @@ from harm import Curve
 from metric import Printed, badness, read
 
 HOME = Path("surefoot-clinic")
+_SEVERAL = 1.5  # recorded steps for each that is printed; nearer to one, a run just goes on after its last line
 TIMEOUT = 900.0  # seconds; a script takes 20 at most, on a machine that others use it may wait
 
 
@@ -103,6 +104,12 @@ class Outcome:
         values, steps = self.badness, self.printed.steps
         even = np.linspace(0, self.steps, len(values) + 1)[1:].round().astype(int)
         return Curve(even if steps is None else np.array(steps), values)
+
+    def recorded(self, named: int) -> int:
+        """The recorded step at which a printed line names step ``named``: a script that makes several steps of an
+        optimiser in one of its own (a game's rounds) counts fewer than are recorded."""
+        last = self.printed.steps[-1] if self.printed.steps else 0
+        return round(named * self.steps / last) if 0 < _SEVERAL * last <= self.steps else named
 
 
 def job(case: Case, seed: int, home: Path, options: tuple[str, ...] = ()) -> Job:

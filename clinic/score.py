@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -74,7 +74,10 @@ class Patient:
             for where, curve in mine.items()
         ]
         metric = (self.outcome.metric, [twin.metric for twin in self.twins])
-        return harm(losses, metric, broke=self.outcome.exception is not None, steps=self.outcome.steps)
+        found = harm(losses, metric, broke=self.outcome.exception is not None, steps=self.outcome.steps)
+        if found.by != "metric" or found.step is None:
+            return found
+        return replace(found, step=self.outcome.recorded(found.step))  # beside the twin's they are the script's own
 
     @property
     def harmed(self) -> bool:

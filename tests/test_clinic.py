@@ -22,7 +22,7 @@ import score
 import sources
 import tables
 from harm import Band, Curve, band, harm, running_median
-from metric import badness, final, limit, no_worse, read
+from metric import Printed, badness, final, limit, no_worse, read
 from patients import STEPS, case, falling, finding, outcome
 from surefoot.findings.catalogue import explanations
 
@@ -289,6 +289,19 @@ def test_well_ahead_is_thirty_steps_or_a_quarter(harmed_at: int, warned_at: int,
     told = outcome(finding("dead-units", 1, warned_at), loss=loss)
     patient = score.Patient(case("faulty", "x", "dead-units"), told, (outcome(),) * 3)
     assert patient.harm.step == harmed_at and patient.early is early
+
+
+@pytest.mark.parametrize(("taken", "harmed_at"), [(300, 60), (310, 60), (1800, 360)])
+def test_harm_by_the_printed_number_is_at_the_step_that_is_recorded(taken: int, harmed_at: int) -> None:
+    """A game of 300 rounds with six steps in each: what it prints in round 60 is of step 360."""
+
+    def printed(*values: float) -> Printed:
+        return Printed(values, tuple(range(20, 301, 20)))
+
+    well = outcome(loss=np.ones(300), printed=printed(*np.linspace(2.0, 1.0, 15)))
+    ill = replace(well, printed=printed(*np.linspace(2.0, 5.0, 15)), steps=taken)
+    found = score.Patient(case("faulty", "x", "dead-units"), ill, (well,) * 3).harm
+    assert (found.by, found.step) == ("metric", harmed_at)
 
 
 def test_a_run_that_told_nothing_counts_nowhere() -> None:
