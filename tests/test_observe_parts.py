@@ -20,7 +20,7 @@ from surefoot.observe.budget import CREDIT_LOOKS, Budget
 from surefoot.observe.clock import Clock
 from surefoot.observe.discover import find_models
 from surefoot.observe.graph import read_graph
-from surefoot.observe.triggers import LossCourse, LossTrigger
+from surefoot.observe.triggers import LossCourse, LossFalls, LossTrigger
 from surefoot.optim import OrthogonalGrad
 from watching import watching
 
@@ -221,6 +221,19 @@ class TestBudget:
         assert looked[-6:] == [256, 300, 301, 302, 320, 384]
         assert budget.credit_looks == 8
 
+    @pytest.mark.parametrize(("called", "looks"), [(300, [300, 301, 302, 320, 334, 384]), (286, [286, 287, 288, 320])])
+    def test_what_may_last_is_looked_at_once_more(self, called, looks):
+        """32 steps after the burst; a look on credit serves, too."""
+        budget, looked = Budget(), []
+        for step in range(1, looks[-1] + 1):
+            if step == called:
+                budget.burst(3, lasting=True)
+            if budget.allows(step):
+                looked.append(step)
+                budget.look_taken(5e-3)
+            budget.steps_taken(1, 1e-4)
+        assert [step for step in looked if step > 256] == looks
+
     def test_forced(self):
         budget = Budget(every=3)
         assert [s for s in range(1, 10) if budget.allows(s)] == [3, 6, 9]
@@ -269,6 +282,17 @@ class TestTrigger:
         course, generator = LossCourse(), torch.Generator().manual_seed(0)
         noise = torch.randn(400, generator=generator).tolist()
         assert not any(course.learn(n, 2 - n / 400 + 0.02 * noise[n]) for n in range(400))
+
+    def test_a_loss_that_loses_its_noise_calls_for_looks_once(self):
+        falls, generator = LossFalls(), torch.Generator().manual_seed(0)
+        noise = torch.rand(100, generator=generator).tolist()
+        assert not any(falls.learn(loss) for loss in noise)
+        lowest = min(noise)
+        assert [n for n in range(40) if falls.learn(lowest - n - 1)] == [6]  # the seventh in a row
+        # a loss that never rises has none to lose, and what is no number is no fall
+        falls = LossFalls()
+        assert not any(falls.learn(loss) for loss in (1 / n for n in range(1, 100)))
+        assert not any(falls.learn(math.nan) for _ in range(20))
 
 
 class TestGraph:

@@ -21,6 +21,7 @@ BETWEEN_SECONDS = 0.5
 # each power of two while all that the kind has taken is within its equal part of that rest.
 FIRST_SHARE = 1 / 4
 SMALL_SHARE = 1 / 16  # a kind that has taken less than this of the rest is no dearer than a look, and done at each
+LASTING = 32  # steps from the end of a burst to one more look: rules that ask whether what it showed lasts ask for them
 ODD_SHARE = 1 / 4  # of what the opening has left over: what the odd steps of one octave of steps may take of it
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
@@ -82,6 +83,8 @@ class Budget:
         self.scalar_cost = DUE_STEP
         self.opening = True  # the scalars are read more often than the budget alone would have it
         self._burst = 0
+        self._lasting = False  # whether one more look is wanted after the burst, and from which step on
+        self._again = 0
         self._dear_spent: dict[str, float] = {}  # by reading: each has an equal part, or cheap ones starve dear ones
         self._dear_cost: dict[str, float] = {}
         self._dear_credit: dict[str, list[float]] = {}  # by reading: what each on credit has taken
@@ -178,9 +181,11 @@ class Budget:
             # a first flush loads and prepares much; a slow disk slows one: believe in a higher cost step by step
             self.scalar_cost = min(each, 2 * self.scalar_cost)
 
-    def burst(self, looks: int = 3) -> None:
-        """Something odd was seen: the next ``looks`` looks may draw on the whole budget at once."""
+    def burst(self, looks: int = 3, lasting: bool = False) -> None:
+        """Something odd was seen: the next ``looks`` looks may draw on the whole budget at once; where it may be
+        ``lasting``, so may one more, 32 steps later."""
         self._burst = max(self._burst, looks)
+        self._lasting |= lasting
 
     def next_on_credit(self, step: int) -> int | None:
         """The first step after ``step``, up to the next power of two, that would be looked at on credit."""
@@ -223,8 +228,11 @@ class Budget:
         self._purse = self._opens(step)
         if self.every is not None:
             return step % self.every == 0
+        again = 0 < self._again <= step
+        self._again = 0 if again else self._again
         if self.at_credit:
             return True
+        self._burst = max(self._burst, again)
         allowance = self.fraction * self.elapsed
         if step.bit_length() != self._octave:
             self._octave, self._kept = step.bit_length(), (1 - ODD_SHARE) * self._left()
@@ -236,6 +244,8 @@ class Budget:
                 self._purse = "odd"
             if enough or affordable:
                 self._burst -= 1
+                if self._lasting and not self._burst:
+                    self._lasting, self._again = False, step + LASTING
                 return True
         looks = self.spent - sum(self._dear_spent.values())
         return looks + self.look_time <= min(PLANNED_SHARE * allowance + self._idle, MOST * allowance)

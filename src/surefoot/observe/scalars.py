@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.instrument import Tools
-from surefoot.observe.triggers import LossCourse, LossTrigger
+from surefoot.observe.triggers import LossCourse, LossFalls, LossTrigger
 
 
 class Scalars:
@@ -34,7 +34,7 @@ class Scalars:
         self.backwards = 0
         self.rows = 0
         self._tools, self._odd = tools, odd
-        self._trigger, self._course = LossTrigger(), LossCourse()
+        self._trigger, self._course, self._falls = LossTrigger(), LossCourse(), LossFalls()
         self._heard: list[float] = []  # losses of the idle steps since the last that was written
         self._each = 1  # backwards of a step, as that had
         # By whose parameters alone the gradient was taken; None where that is not known, and for all of them together.
@@ -91,7 +91,7 @@ class Scalars:
         """An optimiser has stepped on what was gathered."""
         rows, step = self._tools.rows, self._tools.scene.clock.steps
         for heard in self._heard:
-            self._trigger.learn(heard)
+            self._learn_one(heard)
         self._heard.clear()
         # of several players it is not known whose loss is whose
         self._each = max(1, self.backwards) if len(self._tools.scene.clock.states) == 1 else 1
@@ -126,16 +126,21 @@ class Scalars:
     def _late(self, step: int, loss: float) -> None:
         """A device's loss has come: the step it was of is over, so that no culprit can be sought any more."""
         if not loss <= self._trigger.limit or math.isinf(loss):
-            self._tools.budget.burst()
+            self._tools.budget.burst(lasting=True)
             if not math.isfinite(loss) and not self._tools.scene.nonfinite_told:
                 self._tools.scene.nonfinite_told = True
                 self._tools.tell("nonfinite", kind="loss", where="", operation="", value=as_text(loss))
         self._learn(step, loss)
 
     def _learn(self, step: int, loss: float) -> None:
-        self._trigger.learn(loss)
+        self._learn_one(loss)
         if self._course.learn(step, loss):
             self._tools.budget.burst()
+
+    def _learn_one(self, loss: float) -> None:
+        self._trigger.learn(loss)
+        if self._falls.learn(loss):
+            self._tools.budget.burst(lasting=True)
 
 
 def _highest_rate(optimizer: Optimizer) -> Any:

@@ -136,14 +136,14 @@ class StepUnderWay:
 
     def _seek_change(self, tensors: Any) -> None:
         if self._structure.changed(self._clock.steps + 1):
-            self._tools.budget.burst(LOOKS)
+            self._tools.budget.burst(LOOKS, lasting=True)
             self._changed = LOOKS
         if self._changed and not self._pace.looking:
             self._changed -= 1
             self._gatherer.at_change(tensors)
 
     def _odd_loss(self, loss: Tensor, value: float | None) -> None:
-        self._tools.budget.burst()
+        self._tools.budget.burst(lasting=True)
         self._pace.due = self._clock.steps + 1
         self._odd.met(loss, value, batch_unread=not self._pace.looking and self.scalars.backwards == 1)
 

@@ -43,6 +43,36 @@ class LossTrigger:
             self.limit = math.inf
 
 
+_FALLS = 7  # in a row: of noise, one time in 7!
+_RISES = 4  # one change in so many at least was a rise before: the loss had noise
+
+
+class LossFalls:
+    """Whether a loss that had noise has lost it: it fell at seven steps in a row, as it does where each step sees the
+    same rows again, or rows that are all alike."""
+
+    __slots__ = ("_before", "_changes", "_rises", "_row")
+
+    def __init__(self) -> None:
+        self._before = math.nan
+        self._changes = self._rises = self._row = 0
+
+    def learn(self, loss: float) -> bool:
+        """Take in one loss; whether it is the seventh fall in a row."""
+        if not math.isfinite(loss):
+            return False
+        before, self._before = self._before, loss
+        if math.isnan(before):
+            return False
+        self._changes += 1
+        if loss < before:
+            self._row += 1
+        else:
+            self._rises += 1
+            self._row = 0
+        return self._row == _FALLS and _RISES * self._rises >= self._changes
+
+
 # A stretch of losses is lower than the one before it if their means differ by so many standard errors.
 _ERRORS = 2.0
 _FALLEN = 0.1  # of the level at the last call: with a decade less of loss a model is another one
