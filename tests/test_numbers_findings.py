@@ -232,6 +232,19 @@ def test_overflow_is_told_before_it_comes() -> None:
     assert severity(lost, id) == "critical"
 
 
+def test_an_operation_that_overflows_is_told_at_the_second_look() -> None:
+    def overflowing(steps: list[int]) -> Stream:
+        stream = train(falling(300), looks=LOOKS)
+        for step in steps:
+            stream.row(step, "overflow", {("overflowed_share", "sum"): 0.4})
+        return stream
+
+    id = "low-precision-overflow"
+    assert severity(overflowing(LOOKS[:1]), id) is None
+    found = overflowing(LOOKS[:2]).findings()[id]
+    assert (found.severity, found.detected_step, found.first_step) == ("warning", LOOKS[1], LOOKS[0])
+
+
 @pytest.mark.parametrize(
     ("value", "dtype", "cause"),
     [("inf", "float16", "low-precision-overflow"), ("nan", "float16", "bad-batch"), ("inf", "float32", "bad-batch")],

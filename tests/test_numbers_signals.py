@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -281,6 +282,66 @@ class TestFloat16:
                 optimizer.step()
         assert not seen.signal("gradient_zero_share", "0")
         assert not seen.signal("activation_peak", "0")
+
+
+class TestOverflow:
+    """Of a forward in float16 whose own operations overflow, or only reach infinity as they are meant to."""
+
+    class Scaled(nn.Module):
+        def __init__(self, size: float, overflows: bool) -> None:
+            super().__init__()
+            self.net, self.size, self.overflows = nn.Linear(4, 3), size, overflows
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = (self.size * x).half()
+            if not self.overflows:
+                far = x.masked_fill(x > 0, -torch.inf).amax(1, keepdim=True).exp()
+                return self.net(x / x.square().mean(1, keepdim=True).sqrt() + far + (-x.abs()).exp())
+            return self.net(x * (4 / x.square().sum(1, keepdim=True)).sqrt())
+
+    def train(self, net: nn.Module, steps: int = 3) -> list[Tensor]:
+        torch.manual_seed(0)
+        net = copy.deepcopy(net)
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        for _ in range(steps):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.float16):
+                loss = F.cross_entropy(net(torch.ones(8, 4)), torch.arange(8) % 3)
+            loss.backward()
+            optimizer.step()
+        return [p.detach() for p in net.parameters()]
+
+    def test_the_operation_that_overflows_is_named_and_nothing_is_changed(self) -> None:
+        net = self.Scaled(200.0, overflows=True)  # each square is 40000, and their sum beyond 65504
+        bare = self.train(net)
+        with watching(1) as seen:
+            watched = self.train(net)
+        assert all(map(torch.equal, bare, watched))
+        assert seen.signal("overflowed_share", "sum") == {2: 1.0, 3: 1.0}
+        assert not seen.signal("overflowed_share", "pow")
+        assert seen.findings()["low-precision-overflow"].detected_step == 3
+
+    def test_infinities_that_are_meant_are_none(self) -> None:
+        with watching(1) as seen:
+            self.train(self.Scaled(20.0, overflows=False))
+        assert seen.signal("activation_peak", "net")
+        assert not [name for _, family, _ in seen.rows for name, _ in family.columns if name == "overflowed_share"]
+
+    def test_a_forward_that_fails_leaves_nothing_behind(self) -> None:
+        class Failing(self.Scaled):  # type: ignore[name-defined]
+            calls = 0
+
+            def forward(self, x: Tensor) -> Tensor:
+                type(self).calls += 1
+                if self.calls == 2:
+                    raise KeyError("the script's own")
+                return super().forward(x)
+
+        before = torch.utils._python_dispatch._get_current_dispatch_mode_stack()
+        with watching(1):
+            with pytest.raises(KeyError):
+                self.train(Failing(200.0, overflows=True))
+            assert torch.utils._python_dispatch._get_current_dispatch_mode_stack() == before
 
 
 class TestScaler:

@@ -29,6 +29,7 @@ from surefoot.observe.signals.latent import Latent
 from surefoot.observe.signals.logits import read_logits
 from surefoot.observe.signals.loss import constant_loss
 from surefoot.observe.signals.loss_terms import LossTerms
+from surefoot.observe.signals.overflow import Overflow
 from surefoot.observe.signals.phases import Frozen, TrainingMode
 from surefoot.observe.signals.policy import Policy
 from surefoot.observe.signals.precision import Precision
@@ -53,6 +54,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     Adaptivity,
     ClipRatio,
     Precision,
+    Overflow,
     Scaling,
     Schedules,
     Surrogates,

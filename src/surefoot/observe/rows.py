@@ -103,6 +103,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
     "mode": ("eval_mode", "eval_mode_share", "unfed_norm_share"),
     "validation": ("validation_loss",),
     "printed": ("printed_number",),
+    "overflow": ("overflowed_share",),
     "inputs": ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale"),
     "terms": ("term_value", "term_weight", "term_gradient_norm", "term_alignment"),
     "schedule": ("scheduler_steps",),

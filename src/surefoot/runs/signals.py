@@ -211,6 +211,9 @@ _NUMBERS = (
     Signal("swallowed_share", "weights", "layer", "1", "share of swallowed updates",
            "Share of float16 and bfloat16 elements with a gradient that the step left as they were: the update was "
            "below half a unit in the last place."),
+    Signal("overflowed_share", "overflow", "operation", "1", "share of float16 results that overflowed",
+           "Of the sums and products of a forward that give infinity in float16 though all that went in was finite: "
+           "the largest share of such elements in one result."),
     Signal("restored_share", "weights", "layer", "1", "share of parameters that are put back",
            "Share of the layer's parameters that the last look's step moved, and that this step finds bit for bit as "
            "that one had found them (64 elements of each are compared)."),

@@ -209,8 +209,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "it NaN."
         ),
         mathematics=(
-            "Judged: activation_peak and gradient_peak, the largest magnitude of a layer over 65504.\n"
-            "Threshold: infinite, or ½ (one doubling away) at two looks in a row; or what the loss is computed from is "
+            "Judged: activation_peak and gradient_peak, the largest magnitude of a layer over 65504; overflowed_share, "
+            "of the sums and products of a forward.\n"
+            "Threshold: infinite, or ½ (one doubling away) at two looks in a row; any infinity that a sum or product "
+            "makes of finite numbers, at two looks; or what the loss is computed from is "
             "infinite in float16 as data: a conversion has made it so of a number beyond 65504."
         ),
         source="IEEE 754 binary16",
