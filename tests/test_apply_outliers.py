@@ -78,7 +78,32 @@ def test_rows_far_off_send_no_gradient() -> None:
     with curing("skip-outliers") as told:
         left = error()
     assert left < 0.5 * bare
-    assert told.summaries["skip-outliers"] == ("left 4,000 rows with inputs far beyond the others out of 400 batches")
+    both = "4,000 rows with inputs and 4,000 rows with targets"
+    assert told.summaries["skip-outliers"] == f"left {both} far beyond the others out"
+
+
+def test_rows_with_targets_far_off_are_compared_with_the_prediction() -> None:
+    def error(marks: int) -> float:
+        torch.manual_seed(0)
+        x = torch.randn(400, 3)
+        y = x @ torch.tensor([1.0, -2.0, 0.5])
+        given = y.clone()
+        given[:marks] = 99.0 * torch.tensor([1.0, -1.0]).repeat(marks // 2)
+        model = nn.Linear(3, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(60):
+            optimizer.zero_grad()
+            F.mse_loss(model(x).squeeze(1), given).backward()
+            optimizer.step()
+        return F.mse_loss(model(x).squeeze(1), y).item()
+
+    assert error(8) > 0.1
+    with curing("skip-outliers") as told:
+        assert error(8) < 1e-4
+    assert told.summaries["skip-outliers"] == "left 480 rows with targets far beyond the others out"
+    with curing("skip-outliers") as told:
+        assert error(100) > 1  # a quarter of the batch is no outlier
+    assert "nothing was changed" in told.notes[0]
 
 
 def test_without_rows_far_off_nothing_is_changed() -> None:

@@ -14,7 +14,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from histories import Stream, falling, flat, train
+from histories import LOOKS, Stream, falling, flat, train
 from surefoot.findings import Engine
 from surefoot.findings.rules import batches, inputs, loss_shape, loss_terms, odd_batches
 from surefoot.runs import Event, Finding, Remedy
@@ -340,6 +340,30 @@ def test_a_bad_batch_and_what_is_none() -> None:
     assert "bad-batch" not in odd(0.3, rows_median=0.2).findings()  # one hard sample
     assert "bad-batch" not in odd(0.3, loss=1.5, rows_median=1.5).findings()  # noise
     assert odd(4.0, sizes=6.0).findings()["bad-batch"].detected_step == 61  # inputs of another size say it at once
+
+
+@pytest.mark.parametrize(
+    ("most", "clean_deviation", "told"),
+    [
+        (lambda look: 9000.0, 0.8, True),
+        (lambda look: 9000.0 * 0.9**look, 0.8, False),  # they are learned
+        (lambda look: 9000.0, 0.05, False),  # events: nothing spreads where none is
+        (lambda look: [60.0, 900.0, 9000.0][look // 4 % 3], 0.8, False),  # a heavy tail
+        (lambda look: 2000.0, 0.8, False),  # large, and no more
+    ],
+)
+def test_targets_that_are_codes_among_numbers(most: Callable[[int], float], clean_deviation: float, told: bool) -> None:
+    stream = train([80.0 + 20 * (step % 5) for step in range(1, 301)], constant=100.0)
+    for look, step in enumerate(s for s in LOOKS if s <= 300):
+        hit = look % 4 != 0
+        row = {("batch_rows", ""): 100.0, ("row_loss_median", ""): 0.3}
+        row |= {("row_loss_max", ""): most(look) if hit else 5.0}
+        row |= {("target_deviation", ""): 9.5 if hit else clean_deviation}
+        stream.row(step, "samples", row)
+    found = stream.findings().get("bad-batch")
+    assert (found is not None) == told
+    if found is not None:
+        assert found.severity == "warning" and "about 94.7 off" in found.cause
 
 
 def test_data_that_are_not_finite() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.far_rows import far_rows
 from surefoot.findings.rules.inputs import STANDARDISE
 from surefoot.findings.rules.precision import overflowed_data
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -43,8 +44,8 @@ def bad_batch(history: History) -> Sign | None:
     """A step with an odd loss whose inputs or targets are ten times those of any batch before; or half of whose rows
     score worse than a constant while the model is well on the batches right before and after: warning, critical where
     the loss is lost after it. Also few such batches among those of all looks, if the loss was lost or rose tenfold
-    right after one of them. Data that hold NaN or infinities: critical, unless they are infinities of float16 (see
-    ``low-precision-overflow``)."""
+    right after one of them; or rows in most batches whose targets are far from all others (see ``far_rows.py``). Data
+    that hold NaN or infinities: critical, unless they are infinities of float16 (see ``low-precision-overflow``)."""
     skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
     broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
     if broken and not overflowed_data(history):  # then it is their format that is at fault
@@ -57,7 +58,7 @@ def bad_batch(history: History) -> Sign | None:
         sign = _odd(history, event)
         if sign is not None:
             return sign
-    sign = _among_the_data(history)
+    sign = _among_the_data(history) or far_rows(history)
     if sign is not None:
         return sign
     return _left_out(list(skips.values())[-1]) if skips else None

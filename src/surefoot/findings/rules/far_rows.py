@@ -1,0 +1,75 @@
+"""``bad-batch`` by a few rows in most batches whose targets are far from all others, and are never learned.
+
+A code for "no answer" among numbers, a unit that was mixed up, a sensor that hangs: a squared error of a hundred times
+the usual residual outweighs ten thousand rows, and what the rest could teach is lost in it. Rare events are not meant:
+where nothing happens their batches have no spread of their own; nor is a loss that counts errors by their size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from surefoot.findings import remedies
+from surefoot.findings.history import History
+from surefoot.findings.remedies import best_of
+from surefoot.findings.rule import Sign
+from surefoot.runs.schema import Evidence, Remedy
+
+_CLEAN, _HIT = 1e2, 1e4  # largest loss of a row over the median one: ten times the usual residual, and a hundred
+_APART = 0.9  # of the looks: a heavy tail has all sizes between the two
+_FAR = 30.0  # deviations of the other targets: beyond what e^z reaches of a normal z in 2000 rows
+_OWN = 0.5  # of the usual residual: the spread of the targets without such rows
+_STAYS = 0.5  # of the largest row's loss
+_LOOKS, _HITS, _STEPS = 2, 4, 64
+
+
+def far_rows(history: History) -> Sign | None:
+    """Of all looks over 64 steps, four batches or more have a row whose loss is 10,000 times the median one, and no
+    lower at the last of them than half of the first; two or more have no row of even a hundred times, and next to none
+    is between; and what the deviation of targets in the former says of the distance of one such row is 30 times that in
+    the latter."""
+    for name in history.wheres("row_loss_max"):
+        steps, (most, median, deviation, rows) = _looks(history, name)
+        clean, hit = most <= _CLEAN * median, most >= _HIT * median
+        apart = bool(len(steps)) and float((clean | hit).mean()) >= _APART
+        if not apart or clean.sum() < _LOOKS or hit.sum() < _HITS or np.ptp(steps[hit]) < _STEPS:
+            continue
+        own = float(np.median(deviation[clean]))
+        distance = float(np.median(np.sqrt(np.maximum(deviation[hit] ** 2 - own**2, 0) * rows[hit])))
+        usual = float(np.median(median)) ** 0.5
+        stays = np.median(most[hit][-_LOOKS:]) >= _STAYS * np.median(most[hit][:_LOOKS])
+        if not (stays and own >= _OWN * usual and distance >= _FAR * own):
+            continue
+        last = int(np.flatnonzero(hit)[-1])
+        share = float(hit.mean())
+        evidence = (
+            Evidence("row_loss_max", name, int(steps[last]), float(most[last]), float(_HIT * median[last]),
+                     "10,000 times the median row's: a residual of a hundred usual ones"),
+            Evidence("target_deviation", name, int(steps[last]), float(deviation[last]), own,
+                     f"that of the {int(clean.sum())} batches looked at without such rows"),
+        )  # fmt: skip
+        cause = (
+            f"{100 * share:.0f} % of the batches hold rows whose targets are about {distance:.3g} off; the others "
+            f"spread by {own:.3g}: their loss, {most[last]:.3g} after a median of {median[last]:.3g} a row, outweighs "
+            "all the rest and is never learned. Look at these targets: a code for what is missing, another unit?"
+        )
+        cures = best_of((_robust(3 * usual), remedies.CLIP))
+        return Sign("warning", cause, evidence, (name,) if name else (), int(steps[np.argmax(hit)]), cures)
+    return None
+
+
+def _looks(history: History, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The looks at which all of it was read."""
+    signals = ("row_loss_max", "row_loss_median", "target_deviation", "batch_rows")
+    series = [dict(zip(*history.series(signal, name), strict=True)) for signal in signals]
+    steps = [step for step in series[0] if all(np.isfinite(one.get(step, np.nan)) for one in series)]
+    return np.array(steps), [np.array([one[step] for step in steps]) for one in series]
+
+
+def _robust(delta: float) -> Remedy:
+    return Remedy(
+        name="torch.nn.HuberLoss",
+        why="beyond three usual residuals an error counts by its size, not by its square; better: take the rows out",
+        how=f"# after: loss\nimport torch\nloss_fn = torch.nn.HuberLoss(delta={delta:.2g})\n",
+        apply="skip-outliers",
+    )
