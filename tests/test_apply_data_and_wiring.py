@@ -246,6 +246,20 @@ def test_step_all_steps_the_one_that_is_forgotten() -> None:
     assert told.summaries["step-all"] == "stepped optimisers that the script never steps, 4 times"
 
 
+def test_groups_at_rate_zero_step_with_the_others() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 1))
+    groups = [{"params": model[0].parameters(), "lr": 0.0}, {"params": model[1].parameters(), "lr": 0.1}]
+    optimizer = torch.optim.SGD(groups)
+    before = model[0].weight.detach().clone()
+    with curing("step-all") as told:
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(2, 3)).square().mean().backward()
+            optimizer.step()
+    assert not torch.equal(model[0].weight, before) and optimizer.param_groups[0]["lr"] == 0
+    assert told.summaries["step-all"] == "gave groups at rate 0 that of the others, 3 times"
+
+
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 

@@ -742,6 +742,23 @@ def test_a_part_with_a_rate_of_zero_is_meant_where_the_rest_learns(losses: list[
     assert stream.findings()["frozen-parameters"].severity == severity
 
 
+@pytest.mark.parametrize(
+    ("scheduled", "ended", "began", "severity"),
+    [(True, True, 1, "critical"), (False, True, 1, "info"), (True, False, 1, "info"), (True, True, 250, "info")],
+)
+def test_a_schedule_that_leaves_a_part_at_zero_to_the_end(
+    scheduled: bool, ended: bool, began: int, severity: str
+) -> None:
+    stream = train(falling(300), constant=LN10)
+    stream.event(1, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
+    stream.event(began, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": 800}])
+    layered(stream, "frozen", "unchanged_share", lambda s: [1.0] * 6 + [0.0] * 2, (128, 256))
+    stream.event(256, "unchanged", why="rate 0", scheduled=scheduled)
+    if ended:
+        stream.event(300, "exit", code=0)
+    assert stream.findings()["frozen-parameters"].severity == severity
+
+
 def test_nan_is_no_softmax_collapse() -> None:
     stream = train([*falling(80), *[math.nan] * 200], constant=LN10)
     for step in range(10, 280, 10):

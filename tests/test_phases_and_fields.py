@@ -335,6 +335,28 @@ def test_an_optimizer_that_never_steps_leaves_its_parameters_unchanged() -> None
     assert told["why"] == "never stepped" and told["count"] == 2
 
 
+def test_what_a_later_optimizer_never_moves_is_unchanged_though_an_earlier_one_moved_it() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    x, y = torch.randn(20, 4), torch.randint(2, (20,))
+
+    def take(optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+    with watching(1) as seen:
+        take(torch.optim.SGD(model.parameters(), 0.1), 10)
+        groups = [{"params": model[0].parameters()}, {"params": model[2].parameters()}]
+        second = torch.optim.SGD(groups, 0.1)
+        torch.optim.lr_scheduler.LambdaLR(second, [lambda _: 0.0, lambda _: 1.0])
+        take(second, 30)
+    (told,) = seen.of("unchanged")
+    assert told["why"] == "rate 0" and told["scheduled"] and told["parameters"] == ["0.weight", "0.bias"]
+    assert seen.signal("unchanged_share", "2")[32] == 0 and seen.signal("unchanged_share", "0")[32] == 1
+
+
 @pytest.mark.parametrize("steps", [False, True])
 def test_a_sparse_table_is_unchanged_where_its_optimizer_never_steps(steps: bool) -> None:
     table, last = nn.Embedding(50, 4, sparse=True), nn.Linear(4, 3)

@@ -124,7 +124,8 @@ def frozen_parameters(history: History) -> Sign | None:
     """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
 
     Warning (critical where they are most of the model), over 64 steps where none are named: their optimiser never
-    stepped; or all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128 steps;
+    stepped; or all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128 steps, or
+    to the end of a run of a schedule that began from another rate;
     or a layer that runs has had a gradient of exactly zero at eight looks or more while others have one (or at three
     looks over 32 steps where none has, and the loss is not 0); or parameters that changed before are put back after
     each step since, seen at four looks over 32 steps. Info where a learning rate of 0 spares some parameters and the
@@ -134,8 +135,8 @@ def frozen_parameters(history: History) -> Sign | None:
 
 
 def _unchanged(history: History) -> Sign | None:
-    rows = history.recent_layers("unchanged_share", 2)
-    if len(rows) < 2 or rows[-1].step != history.step or history.step < _STEPS:
+    rows, over = history.recent_layers("unchanged_share", 2), bool(history.events("exit"))
+    if len(rows) < 2 or (rows[-1].step != history.step and not over) or history.step < _STEPS:
         return None
     newest = rows[-1]
     bad = [n for n, v in zip(newest.names, newest.values, strict=True) if v > 0 and rows[0][n] > 0]
@@ -148,12 +149,14 @@ def _unchanged(history: History) -> Sign | None:
     never = [r for r in reasons if r.get("why") == "never stepped"]
     at_zero = [r for r in reasons if r.get("why") == "rate 0"]
     severity: Severity = "info"
-    if never or (at_zero and (whole or stuck_for(history, 2 * _STEPS))):
+    stage = max((event.step for event in history.events("optimizers")), default=0)
+    kept = over and history.step - stage >= _STEPS and any(r.get("scheduled") for r in at_zero)
+    if never or kept or (at_zero and (whole or stuck_for(history, 2 * _STEPS))):
         severity = "critical" if share > 0.5 else "warning"
     reason = (never or at_zero or reasons)[0]
     why = {
         "never stepped": "the optimizer that holds them has never stepped",
-        "rate 0": "their learning rate is 0",
+        "rate 0": "their learning rate is 0" + (" to the end of their schedule" if kept else ""),
     }.get(str(reason.get("why")), "something puts them back, or their step is nothing")
     evidence = tuple(
         Evidence("unchanged_share", n, newest.step, newest[n], 0.0, "bit for bit what it was at the first look")
@@ -161,7 +164,7 @@ def _unchanged(history: History) -> Sign | None:
     )
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
     cause = f"{shown} ({100 * share:.3g} % of the parameters) get a gradient but have never changed: {why}."
-    cure = STEP_ALL if never else replace(STEP_ALL, apply=None)
+    cure = STEP_ALL if never or kept else replace(STEP_ALL, apply=None)
     return Sign(severity, cause, evidence, tuple(bad), rows[0].step, (cure,))
 
 

@@ -85,15 +85,17 @@ def _tracks(module: nn.Module) -> bool:
 
 @dataclass(slots=True)
 class _First:
-    """A parameter as it was at the first look."""
+    """A parameter as it was at the first look, or the first with the optimiser that holds it."""
 
     ref: weakref.ref[Tensor]
     values: Tensor
+    owner: int  # the id of that optimiser
     rate: float = 0.0  # the highest learning rate seen since
+    scheduled: bool = False  # that rate is a schedule's, which began from another one
 
 
 class Frozen(Instrument):
-    """Which parameters that an optimiser holds have never changed since the first look, and why that may be.
+    """Which parameters that an optimiser holds have never changed since its first look, and why that may be.
 
     Read at looks 4, 8, 16, …, and from the fourth on at each that falls on a step 2ᵏ: a few numbers of each parameter
     are compared with what they were, bit for bit.
@@ -108,7 +110,7 @@ class Frozen(Instrument):
             return  # one optimiser's step of a look is enough
         if not self._looks:
             self._first: dict[int, _First] = {}
-            self._told: list[tuple[str, str]] = []
+            self._told: list[tuple[str, str, bool]] = []
         self._looks += 1
         due = self._looks >= 4 and (_power_of_two(self._looks) or _power_of_two(state.count))
         held: list[tuple[OptimizerState, Tensor, _First]] = []
@@ -119,12 +121,15 @@ class Frozen(Instrument):
                 rate = 1.0 if isinstance(rate, Tensor) else float(rate)
                 for parameter in group["params"]:
                     first = self._first.get(id(parameter))
-                    if first is None or id(first.ref()) != id(parameter):
-                        if self._looks > 1 and not due:
+                    if first is None or id(first.ref()) != id(parameter) or first.owner != id(owner):
+                        if first is None and self._looks > 1 and not due:
                             continue  # a newcomer: it waits for the next comparison
-                        self._first[id(parameter)] = _First(weakref.ref(parameter), sample(parameter).clone())
+                        self._first[id(parameter)] = _First(
+                            weakref.ref(parameter), sample(parameter).clone(), id(owner)
+                        )
                         continue
                     first.rate = max(first.rate, rate)
+                    first.scheduled = bool(group.get("initial_lr"))
                     held.append((other, parameter, first))
         if due and held:
             self._compare(held)
@@ -148,7 +153,7 @@ class Frozen(Instrument):
         def write(found: list[np.ndarray]) -> None:
             count = len(models.layers)
             all_of, off, still = np.zeros(count), np.zeros(count), np.zeros(count)
-            whose: dict[tuple[str, str], list[str]] = {}
+            whose: dict[tuple[str, str, bool], list[str]] = {}
             for (state, parameter, first), value in zip(held, found, strict=True):
                 owned = models.find(parameter)
                 if owned is None:
@@ -160,13 +165,14 @@ class Frozen(Instrument):
                 elif value and parameter.element_size() > 2:  # of low precision an update may round to nothing
                     still[place] += 1
                     why = "never stepped" if not state.count else "rate 0" if not first.rate else "other"
-                    whose.setdefault((state.name, why), []).append(owned.path)
+                    whose.setdefault((state.name, why, first.scheduled), []).append(owned.path)
             with np.errstate(invalid="ignore"):
                 self.tools.rows.put_layers(step, "frozen", frozen_share=off / all_of, unchanged_share=still / all_of)
             if sorted(whose) != self._told:
                 self._told = sorted(whose)
-                for (name, why), paths in whose.items():
-                    self.tools.tell("unchanged", optimizer=name, why=why, parameters=paths[:50], count=len(paths))
+                for (name, why, scheduled), paths in whose.items():
+                    told = {"optimizer": name, "why": why, "scheduled": scheduled}
+                    self.tools.tell("unchanged", **told, parameters=paths[:50], count=len(paths))
 
         self.tools.ask(step, same, write)
 
