@@ -44,7 +44,7 @@ def _below_overflow(x: Tensor) -> Tensor:
 _INSIDE: dict[str, Callable[[Tensor], Tensor]] = {
     **dict.fromkeys(("log", "log2", "log10"), _off_zero),
     **dict.fromkeys(("sqrt", "rsqrt"), _off_zero_by_a_root),
-    **dict.fromkeys(("acos", "arccos", "asin", "arcsin"), _off_one),
+    **dict.fromkeys(("acos", "arccos", "asin", "arcsin", "atanh", "arctanh"), _off_one),
     "exp": _below_overflow,
 }
 

@@ -19,6 +19,7 @@ from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.attention import AttentionLogits
 from surefoot.observe.signals.clipping import ClipRatio
 from surefoot.observe.signals.curvature import CurvatureReading
+from surefoot.observe.signals.edges import Edges
 from surefoot.observe.signals.game import Game
 from surefoot.observe.signals.gating import Gating
 from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
@@ -68,6 +69,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     TrainingMode,
     Frozen,
     Restored,
+    Edges,
     Game,
     GradientRotation,
     Latent,

@@ -104,6 +104,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
     "validation": ("validation_loss",),
     "printed": ("printed_number",),
     "overflow": ("overflowed_share",),
+    "edges": ("edge_roundings",),
     "inputs": ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale"),
     "terms": ("term_value", "term_weight", "term_gradient_norm", "term_alignment"),
     "schedule": ("scheduler_steps",),

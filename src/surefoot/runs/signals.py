@@ -188,6 +188,9 @@ _GATING = (
 )  # fmt: skip
 
 _NUMBERS = (
+    Signal("edge_roundings", "edges", "function", "1", "roundings to the edge of a domain",
+           "Smallest distance to ±1 of what an arccosine, an arcsine or an artanh is taken of, in units of what "
+           "numbers just below 1 are rounded to; none where it is clamped to less."),
     Signal("softmax_rounding_share", "logits", "loss", "1", "share of rounding in the gradient",
            "Σ |Σ p − 1| over rows, over the Σ of the wrong classes' p: how much of the gradient on the logits is "
            "rounding. 1 where all rows have collapsed."),

@@ -17,7 +17,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "IEEE 754: NaN ∘ x = NaN for every arithmetic operation; ∞ − ∞, 0 · ∞, 0/0 and the logarithm of a negative "
             "number are NaN; log 0 is −∞, and so is the result of an overflow (3.4e38 in float32, 65504 in float16).\n"
             "Judged: loss, weight_rms, gradient_nonfinite (share of a layer's parameters with a non-finite gradient).\n"
-            "Threshold: one NaN in loss or weights; two infinite losses in a row."
+            "Threshold: one NaN in loss or weights; two infinite losses in a row. Ahead of it: at two looks "
+            "edge_roundings (of what arccos, arcsin or artanh is taken of, to ±1) of 32 or less."
         ),
         source="IEEE 754; dynamic loss scaling: Micikevicius et al. 2018 (arXiv 1710.03740)",
         not_this=(
@@ -32,7 +33,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "torch.autograd.set_detect_anomaly",
         ),
         severities="critical for NaN in loss or weights and for a second infinite loss in a row; warning for one "
-        "infinite loss; info for gradients alone",
+        "infinite loss, and ahead of a NaN; info for gradients alone",
     ),
     Explanation(
         id="attention-logit-growth",

@@ -65,7 +65,8 @@ SAFE_SOFTMAX = Remedy(
 )
 OFF_THE_EDGE = Remedy(
     name="arguments off the edge of a domain",
-    why="√x and log x at 0, arccos x at ±1 have an infinite slope (0 · ∞ is NaN), exp x overflows: a bound on x helps",
+    why="√x and log x at 0, arccos x and artanh x at ±1 have an infinite slope (0 · ∞ is NaN), exp x overflows: a "
+    "bound on x helps",
     how=(
         "# after: model\n"
         "import torch\n"
@@ -75,18 +76,20 @@ OFF_THE_EDGE = Remedy(
     ),
     apply="safe-domain",
 )
-EDGES = frozenset(("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "exp"))
+EDGES = frozenset(("log", "log2", "log10", "sqrt", "rsqrt", "pow", "acos", "asin", "atanh", "exp"))
 _NO_WAY_BACK = "IEEE 754: NaN and infinity spread through every operation that reads them"
+_NEAR = 32.0  # roundings
 _TOLD = 2  # times that losses without a step are told of: at four times as many as a step has, at eight, at sixteen, …
 _VALUES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-@rule("non-finite", needs=("step", "weights", "gradients", "events"))
+@rule("non-finite", needs=("step", "weights", "gradients", "events", "edges"))
 def non_finite(history: History) -> Sign | None:
     """Loss NaN, loss infinite twice, or weights non-finite: critical; gradients alone: info. See the module.
 
     So it is where a guard keeps losses that are not finite from their backward, and no step comes any more: a warning
-    at eight times as many losses as a step of the run has, critical at sixteen.
+    at eight times as many losses as a step of the run has, critical at sixteen. And a warning before any of it where
+    nothing keeps the argument of an arccosine, an arcsine or an artanh off ±1: see :func:`_at_the_edge`.
     """
     for name, level in history.losses.items():
         if level.nonfinite_step is not None and level.newest_step == history.step:
@@ -115,6 +118,30 @@ def non_finite(history: History) -> Sign | None:
     if shares is not None and shares.step == history.step and bool((shares.values > 0).any()):
         bad = [n for n, v in zip(shares.names, shares.values, strict=True) if v > 0]
         return _sign(history, "info", "gradient", bad[0], float(np.nanmax(shares.values)), history.step, tuple(bad))
+    return _at_the_edge(history)
+
+
+def _at_the_edge(history: History) -> Sign | None:
+    """At two looks an argument was within 32 roundings of the edge of a domain, where the slope is infinite: it has
+    five bits of 24 left, and at one step or another it has none.
+
+    How soon? Where the arguments end at the edge as they do nearby, the chance of the last rounding of 32 is a 32nd (of
+    a density that is flat there) to a 181st (of angles in space, 1/32^1.5) of what was seen twice in a few looks.
+    """
+    for function in history.wheres("edge_roundings"):
+        steps, left = history.measured("edge_roundings", function)
+        near = np.flatnonzero(left <= _NEAR)
+        if len(near) < 2 or steps[-1] != history.step:
+            continue
+        least = float(left[near].min())
+        cause = (
+            f"what {function} is taken of came within {least:.3g} roundings of ±1, where its slope is infinite, and "
+            f"within {_NEAR:g} at {len(near)} of {len(left)} looks; nothing keeps it off, and one that lies on the "
+            "edge makes every weight NaN."
+        )
+        evidence = Evidence("edge_roundings", function, int(steps[near[-1]]), float(left[near[-1]]), _NEAR,
+                            "five bits: the distance to 1 is a whole number of roundings, and 0 is one")  # fmt: skip
+        return Sign("warning", cause, (evidence,), (), int(steps[near[0]]), (OFF_THE_EDGE, remedies.SKIP_NONFINITE))
     return None
 
 
