@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from histories import LAYERS, Stream, falling, flat, layered, train
+from histories import LAYERS, LOOKS, Stream, falling, flat, layered, train
 from surefoot.findings.levels import LossLevel
 from watching import watching
 
@@ -197,6 +197,21 @@ def test_growth_through_time_at_the_only_look_before_the_loss_was_gone() -> None
     stream.row(2, "recurrence", {("bptt_rate", "cell"): 1.0, ("bptt_length", "cell"): 40.0})
     assert "bptt-explosion" not in stream.findings(until=2)
     assert stream.findings()["bptt-explosion"].severity == "critical"
+
+
+def test_a_run_that_was_chaotic_at_each_look_is_told_while_it_is_far_from_a_fit() -> None:
+    def unrolled(first: float, later: float, losses: list[float]) -> bool:
+        stream = train(losses, constant=LN10, rate=0.01)
+        for step in (s for s in LOOKS if s <= len(losses)):
+            bits = first if step <= 4 else later
+            row = {("bptt_rate", "rnn"): bits * math.log(2) / 32, ("bptt_length", "rnn"): 32.0}
+            stream.row(step, "recurrence", row)
+        return "bptt-explosion" in stream.loud()
+
+    slow = falling(200, last=1.5)
+    assert unrolled(5.5, 2.0, slow)  # 2⁵ is what a loss at each of 32 time steps can add up to
+    assert not unrolled(4.5, 2.0, slow) and not unrolled(5.5, -0.5, slow)
+    assert not unrolled(5.5, 2.0, [*falling(64), *flat(136, 0.2)]) and not unrolled(5.5, 2.0, slow[:120])
 
 
 def test_the_player_that_runs_ahead_is_slowed_and_the_other_hastened() -> None:

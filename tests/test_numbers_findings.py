@@ -156,6 +156,25 @@ def test_epsilon_counts_where_something_stands_still() -> None:
     assert severity(adaptive_run(FIT, factors, layer_rates=rates), id) == "info"
 
 
+def test_epsilon_counts_where_the_run_ends_before_the_weights_have_moved() -> None:
+    def ended(
+        factor: float = 0.1, last: float = 1.0, code: int | None = 0, late: float = 0.1, **how: Any
+    ) -> str | None:
+        stream = train(falling(300, last=last), looks=LOOKS, constant=2.3, **how)
+        layered(stream, "adaptivity", "epsilon_share", lambda s: [float((factor if s < 8 else late) < 0.5)] * 8, LOOKS)
+        layered(stream, "adaptivity", "epsilon_factor", lambda s: [factor if s < 8 else late] * 8, LOOKS)
+        if code is not None:
+            stream.event(300, "exit", code=code)
+        return severity(stream, "epsilon-dominated-update")
+
+    assert ended() == "warning" and ended(code=None) == "info"
+    assert ended(code=None, lr=lambda s: 1e-3 * 0.99**s) == "warning"  # down to a tenth
+    assert ended(rate=1e-2) == "info"  # 300 such steps are three times the weights
+    assert ended(overshoot=0.2) == "info"  # ten times as long they would be too long
+    assert ended(last=0.1) == "info" and ended(late=0.2) == "info"
+    assert ended(factor=0.9) == "info"  # it is what was learned that made the gradients small
+
+
 def clipped(losses: list[float], ratio: float, rate: float, overshoot: float = 0.01) -> Stream:
     stream = train(losses, rate=rate, overshoot=overshoot, looks=LOOKS)
     stream.event(1, "optimizers", optimizers=[{"name": "", "type": "SGD", "defaults": {"lr": 0.1}}])
@@ -202,21 +221,38 @@ def test_gradients_at_the_floor_count_in_a_run_that_learns_nothing() -> None:
     assert silent.findings()[id].where == ("layers.0", "layers.1", "layers.2", "layers.3")
 
 
-def test_swallowed_updates_count_by_elements_where_float32_would_move() -> None:
-    def swallowing(norm: int, losses: list[float]) -> Stream:
-        stream = train(losses, looks=LOOKS)
-        sizes = [100_000] * 7 + [norm]
-        stream.event(1, "modules", root="m", modules=[
-            {"name": f"layers.{i}", "type": "Linear", "parameters": size, "depth": i} for i, size in enumerate(sizes)
-        ])  # fmt: skip
-        layered(stream, "gradients", "gradient_rms", lambda s: [1.0] * 8, LOOKS)
-        layered(stream, "weights", "weight_rms", lambda s: [0.02] * 8, LOOKS)
-        return layered(stream, "weights", "swallowed_share", lambda s: [0.97] * 7 + [0.5], LOOKS)
+def swallowing(norm: int, losses: list[float], share: float = 0.97, **how: Any) -> Stream:
+    stream = train(losses, looks=LOOKS, **how)
+    sizes = [100_000] * 7 + [norm]
+    stream.event(1, "modules", root="m", modules=[
+        {"name": f"layers.{i}", "type": "Linear", "parameters": size, "depth": i} for i, size in enumerate(sizes)
+    ])  # fmt: skip
+    layered(stream, "gradients", "gradient_rms", lambda s: [1.0] * 8, LOOKS)
+    layered(stream, "weights", "weight_rms", lambda s: [0.02] * 8, LOOKS)
+    return layered(stream, "weights", "swallowed_share", lambda s: [share] * 7 + [0.5], LOOKS)
 
+
+def test_swallowed_updates_count_by_elements_where_float32_would_move() -> None:
     id = "low-precision-underflow"
     assert severity(swallowing(2000, flat(300)), id) == "warning"  # the biases of a normalisation begin at zero
     assert severity(swallowing(400_000, flat(300)), id) == "info"
     assert severity(swallowing(2000, falling(300)), id) == "info"
+
+
+def test_swallowed_updates_count_where_steps_promise_a_sixteenth_of_what_they_did() -> None:
+    slow = [*falling(48, last=1.0), *flat(252, 1.0)]
+
+    def found(left: float, losses: list[float] = slow, share: float = 0.97, **how: Any) -> str | None:
+        promised = how.pop("lr", lambda s: 1e-3)
+        stream = swallowing(2000, losses, share, constant=2.3, lr=promised,
+                            overshoot=lambda s: promised(s) * (1.0 if s <= 8 else left))  # fmt: skip
+        return severity(stream, "low-precision-underflow")
+
+    assert found(1 / 20) == "warning" and found(1 / 10) == "info"  # which averaging leaves, too
+    assert found(1 / 20, FIT) == "info" and found(1 / 20, share=0.8) is None
+    assert found(1 / 20, falling(300, last=0.1)) == "info"  # the updates that are left are enough
+    assert found(1.0, lr=lambda s: 1e-3 * 0.98**s) == "info"  # the schedule's own fall
+    assert found(1 / 20, lr=lambda s: 1e-3 if s < 32 else 1e-4) == "info"  # it is the schedule that ends the run
 
 
 def test_overflow_is_told_before_it_comes() -> None:
@@ -294,6 +330,22 @@ def test_a_rate_that_faded_counts_after_half_of_the_run() -> None:
     assert severity(as_a_constant, id) == "warning"  # from far above a constant's loss down to it is no fit
     assert severity(train(flat(300), lr=lambda s: 0.1 * 0.98**s, looks=LOOKS), id) is None
     assert severity(train(flat(300), lr=lambda s: 0.05 * (1 + math.cos(s / 95)), looks=LOOKS), id) is None
+
+
+def test_a_player_whose_rate_is_over_alone_is_told() -> None:
+    def game(d: Callable[[int], float], g: Callable[[int], float], samples: bool = True) -> str | None:
+        stream = train([1.0] * 400, name="d", lr=d, looks=LOOKS)
+        train([1.0] * 400, name="g", lr=g, looks=LOOKS, stream=stream)
+        for step in LOOKS if samples else ():
+            stream.row(step, "game", {("generated_spread", "G"): 0.9})
+        return severity(stream, "scheduler-misuse")
+
+    def falls(s: int) -> float:
+        return 1e-3 * 0.3 ** (s // 40)  # worth 57 steps, so that it is not spent, and 1e-2 from step 160 on
+
+    assert game(falls, lambda s: 1e-3) == "warning" and game(lambda s: 1e-3, falls) == "warning"
+    assert game(falls, falls) is None and game(falls, lambda s: 1e-3, samples=False) is None
+    assert game(lambda s: 1e-3 * 0.3 ** min(3, s // 40), lambda s: 1e-3) is None  # 0.027 of it is left
 
 
 def test_a_z_loss_weighs_as_much_as_what_is_left_to_learn() -> None:

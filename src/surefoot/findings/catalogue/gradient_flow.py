@@ -128,7 +128,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: λT, with λ = bptt_rate, the median slope of ln |∂L/∂h_t| back in time, and T = bptt_length.\n"
             "Threshold: e^{λT} = 2^12 at three looks in a row, half of the bits of float32; 2^24 is a rounding error "
             "of the sum in which the last time steps' terms are lost, and one look is enough for it where the loss was "
-            "lost after that. Or 2^6 at the first look, with an elasticity ‖g‖‖θ‖/L of 300 or more."
+            "lost after that. Or 2^6 at the first look, with an elasticity ‖g‖‖θ‖/L of 300 or more. Or more than T at "
+            "the first looks, and λ > 0 at each look since, where the loss is above a fifth of a constant's after 128 "
+            "steps."
         ),
         source="Mikhaeil, Monfared, Durstewitz 2022 (arXiv 2110.07238); rounding of float32 for the threshold",
         not_this=(

@@ -140,7 +140,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: epsilon_share, the share of a layer's elements with √v̂ < ε (those that ever had a gradient), and "
             "epsilon_factor, the mean of √v̂/(√v̂ + ε).\n"
             "Threshold: half of the elements over 32 steps, and at most 1/16 of the step left; and a loss that learns "
-            "nothing, or layers with update_ratio below 2e-5 while the others move ten times faster."
+            "nothing, or layers with update_ratio below 2e-5 while the others move ten times faster. Or ⅛ of the step, "
+            "with √v̂ < ε in most layers from the first looks on, where the run ends (or its rate falls to a tenth) "
+            "before the weights moved by their own size, a loss is above a tenth of a constant's, and whole steps "
+            "would have been within Polyak's bound."
         ),
         source="Wortsman et al. 2024 (arXiv 2309.14322), §3.4",
         not_this=(
@@ -148,7 +151,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "had a gradient do not count, and a network that has fit its data has small gradients by right."
         ),
         remedies=("smaller eps",),
-        severities="warning where the loss or some layers stand still for it, else info",
+        severities="warning where the loss or some layers stand still for it, or the run ends before they moved; else "
+        "info",
     ),
     Explanation(
         id="amp-step-skipping",
@@ -190,8 +194,11 @@ ENTRIES: tuple[Explanation, ...] = (
             "2⁻¹⁴, as float16 held them; swallowed_share, the share of elements with a gradient that the update left "
             "unchanged (|Δ| < ½ ulp, 2⁻⁹ of the weight in bfloat16).\n"
             "Threshold: 0.9 at three looks in a row, in a run that learns nothing; for updates also steps that would "
-            "move float32 weights by 2e-5. In a run that learns: 0.9 in all layers at the first looks, without a loss "
-            "scaler, and three bits (8 · 2⁻²⁴) or less in half of the layers by now."
+            "move float32 weights by 2e-5. In a run that is not fit and hardly falls: 0.9 of all elements at three "
+            "looks, at a quarter of the highest rate or more, and predicted_decrease over rate and gradient at a "
+            "sixteenth of what it was at the first looks (averaging alone leaves a tenth). In a run that learns: 0.9 "
+            "in all layers at the first looks, without a loss scaler, and three bits (8 · 2⁻²⁴) or less in half of the "
+            "layers by now."
         ),
         source="IEEE 754; Micikevicius et al. 2018 (arXiv 1710.03740), §3",
         not_this=(

@@ -262,8 +262,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "fall; no step in a run that ended well; a quarter of the horizon where the horizon is the number of steps "
             "taken (of a scheduler that is gone by then, as often as the last look saw). A scheduler called twice for "
             "each step of its optimizer, or more, and a rate below 1e-4 of its highest for a fifth of the run (zero: "
-            "an eleventh). A ReduceLROnPlateau whose best number is the first that it was given, after more calls than "
-            "its patience, where that number is printed under a name that says it got better."
+            "an eleventh). A player of a game with a hundredth of its highest rate for a fifth of the run, and a "
+            "hundredth of what another has of its own. A ReduceLROnPlateau whose best number is the first that it was "
+            "given, after more calls than its patience, where that number is printed under a name that says it got "
+            "better."
         ),
         source="the schedulers' own counts",
         not_this=(

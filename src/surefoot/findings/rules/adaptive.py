@@ -23,6 +23,8 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _LOOKS, _SPAN = 3, 32
 _KEPT = 40  # looks to go back: where every step is looked at, they span so much
 _SHORT = 1 / 16  # of Adam's step: four halvings
+_EIGHTH, _MOST = 1 / 8, 0.5  # of it, over a whole run; of the layers
+_LOW = 0.1  # of the highest rate: from there on what is left of a schedule moves the weights hardly any more
 _STILL = 2e-5
 _LARGE_EPS = 1e-5  # a thousand times the usual one
 _PATIENCE = 48  # steps, as for learning-rate-too-low
@@ -33,7 +35,7 @@ _ALL_PROMISES = "all steps so far together promise less than a tenth of the loss
 _STILL_SOURCE = "at this rate 50,000 steps move the weights by their own size"
 
 
-@rule("epsilon-dominated-update", needs=("adaptivity",))
+@rule("epsilon-dominated-update", needs=("adaptivity", "events"))
 def epsilon_dominated_update(history: History) -> Sign | None:
     """In some layers most elements have √v̂ < ε at three looks in a row, over 32 steps: info. Warning where ε leaves at
     most 1/16 of Adam's step there, the loss is not yet fit, and
@@ -41,7 +43,10 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     * the loss learns nothing (48 steps, rate not rising), or
     * it rests far from a fit, under steps that promise less than a thousandth of it, and would promise more without
       ε, or
-    * those layers stand still (update_ratio below 2·10⁻⁵) while the others move ten times faster at least.
+    * those layers stand still (update_ratio below 2·10⁻⁵) while the others move ten times faster at least;
+
+    and where it leaves at most ⅛ of most layers' steps, all layers' gradients were below ε from the first looks on, and
+    the run is over, or its rate has come down to a tenth, before the weights moved by their own size (see the code).
     """
     newest, factor = history.layers("epsilon_share"), history.layers("epsilon_factor")
     if newest is None or factor is None or not (newest.values >= 0.5).any():
@@ -62,17 +67,22 @@ def epsilon_dominated_update(history: History) -> Sign | None:
         still = _standing(history.layers("update_ratio"), set(names))
         if still or (not warming_up(history) and (stuck_for(history, _PATIENCE) or _held(history, left))):
             severity = "warning"
+    unfinished = severity == "info" and _held_short(history, left)
+    severity = "warning" if unfinished else severity
     where = tuple(still or names)
     at = where[0]
     eps = _eps(history)
     least = float(np.nanmin(factor.values[dominated]))
-    evidence = [Evidence("epsilon_factor", at, factor.step, factor[at], 0.5 if severity == "info" else _SHORT, _FACTOR)]
+    bound = 0.5 if severity == "info" else _EIGHTH if unfinished else _SHORT
+    evidence = [Evidence("epsilon_factor", at, factor.step, factor[at], bound, _FACTOR)]
     ratio = history.layers("update_ratio")
     if still and ratio is not None:
         evidence.append(Evidence("update_ratio", at, ratio.step, ratio[at], _STILL, _STILL_SOURCE))
     what = (
         "these layers stand still"
         if still
+        else "the run ends before the weights have moved by their own size"
+        if unfinished
         else "the loss does not move"
         if severity == "warning"
         else "the step is that of SGD"
@@ -97,6 +107,26 @@ def _held(history: History, left: float) -> bool:
         if not promise < SMALL_PROMISE <= promise / left:
             return False
     return bool(history.losses)
+
+
+def _held_short(history: History, left: float) -> bool:
+    """The run is over, or its rate falls, with weights that have moved less than their own size and a loss that is far
+    from a fit, of a constant's, though steps 1/``left`` times as long would have been within Polyak's bound. No fit has
+    made the gradients small: ε was above those of all layers at the first looks, too."""
+    firsts = history.first_layers("epsilon_share")
+    if left > _EIGHTH or len(firsts) < _LOOKS or not history.losses:
+        return False
+    if not all((f.values[np.isfinite(f.values)] >= 0.5).mean() >= _MOST for f in firsts[:_LOOKS]):
+        return False
+    for name, level in history.losses.items():
+        pace, rate = history.paces.get(name), history.rates.get(name)
+        if pace is None or rate is None or len(pace.newest) < _FEW or not level.known or level.steps < _PATIENCE:
+            return False
+        ends = bool(history.events("exit")) or rate.newest <= _LOW * rate.peak
+        short = pace.moved_by(history.step) < 1 and np.median([s.overshoot for s in pace.newest]) < left
+        if not (ends and short and level.share > _LEARNED):
+            return False
+    return True
 
 
 _CLIPPED, _UNFINISHED, _FEW = 0.1, 0.01, 4

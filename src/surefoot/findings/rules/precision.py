@@ -17,6 +17,7 @@ from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.non_finite import OFF_THE_EDGE, answers, whole_range
 from surefoot.findings.rules.overflow import overflowed_between
+from surefoot.findings.rules.swallowed import swallowed
 from surefoot.findings.rules.term_cures import UNIT_TARGETS, far_targets
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -43,14 +44,11 @@ FIND_NONFINITE = Remedy(
 )
 _LOOKS = 3
 _MOST = 0.9
-_SHORT, _LONG = 24, 48  # steps
+_SHORT = 24  # steps
 _QUANTUM, _BITS = 2.0**-24, 3.0  # the smallest number of float16
 _SUBNORMAL = (
     "share of the non-zero gradients below 2⁻¹⁴, where float16 loses a bit with each halving; in healthy training loss "
     "scaling keeps it near 0 (Micikevicius et al. 2018, §3.2)"
-)
-_SWALLOWED = (
-    "share of elements with a gradient that the update left as they were: it is below half a unit in the last place"
 )
 
 
@@ -58,11 +56,12 @@ _SWALLOWED = (
 def low_precision_underflow(history: History) -> Sign | None:
     """Gradients at float16's floor, or updates below the resolution of float16 and bfloat16 weights, three looks in a
     row and in nine tenths of a layer's elements: info. Warning where the loss learns nothing (for updates, where
-    float32 weights would move); for gradients also where some layers have got nearly none from the first looks on,
-    at a loss that is not fit, while others do; or where no loss scaler is there and all layers were at the floor from
-    the first look on, and most are down to three bits.
+    float32 weights would move); for updates also where a loss that is no fit hardly falls under a sixteenth, or less,
+    of what the run's first steps promised for their rate and gradient; for gradients also where some layers have got
+    nearly none from the first looks on, at a loss that is not fit, while others do; or where no loss scaler is there
+    and all layers were at the floor from the first look on, and most are down to three bits.
     """
-    return _flushed(history) or _nothing_left(history) or _swallowed(history)
+    return _flushed(history) or _nothing_left(history) or swallowed(history)
 
 
 def _nothing_left(history: History) -> Sign | None:
@@ -175,54 +174,6 @@ def _began(history: History, names: tuple[str, ...]) -> int:
     return history.recent_layers("gradient_zero_share", _LOOKS)[0].step
 
 
-def _swallowed(history: History) -> Sign | None:
-    recent = history.recent_layers("swallowed_share", _LOOKS)
-    if len(recent) < _LOOKS or not np.isfinite(recent[-1].values).any():
-        return None
-    if any(r.names != recent[-1].names for r in recent):
-        return None
-    if not any(pace.newest and pace.newest[-1].learning_rate > 0 for pace in history.paces.values()):
-        return None
-    low: np.ndarray = np.all([r.values >= _MOST for r in recent], axis=0)
-    if not low.any():
-        return None
-    where = tuple(n for n, is_low in zip(recent[-1].names, low, strict=True) if is_low)
-    at_fault = (
-        all(_share_of_all(history, r) >= _MOST for r in recent) and stuck_for(history, _LONG) and _would_move(history)
-    )
-    severity: Severity = "warning" if at_fault else "info"
-    newest = recent[-1]
-    evidence = (Evidence("swallowed_share", where[0], newest.step, newest[where[0]], _MOST, _SWALLOWED),)
-    cause = (
-        f"the weights' own precision swallows the updates: {100 * newest[where[0]]:.3g} % of the elements of "
-        f"{where[0]} are what they were before the step, though they have a gradient."
-    )
-    return Sign(severity, cause, evidence, where, recent[0].step, whole_range(history))
-
-
-def _share_of_all(history: History, swallowed: Layers) -> float:
-    """Of all elements of all layers: the biases of a normalisation begin at zero, where every step is seen."""
-    known = np.isfinite(swallowed.values)
-    counts = np.array([history.module(name).get("parameters", 1) for name in swallowed.names])[known]
-    return float(np.average(swallowed.values[known], weights=counts)) if counts.sum() else 0.0
-
-
-def _would_move(history: History) -> bool:
-    """Whether in float32 the steps would move the weights: else it is the learning rate that is too low."""
-    weight, gradient = history.layers("weight_rms"), history.layers("gradient_rms")
-    if weight is None or gradient is None or weight.names != gradient.names:
-        return False
-    moves: list[float] = []
-    for name, pace in history.paces.items():
-        rate = pace.newest[-1].learning_rate if pace.newest else 0.0
-        adaptive = "eps" in history.optimizer(name).get("defaults", {})
-        with np.errstate(invalid="ignore", divide="ignore"):
-            steps = (rate if adaptive else rate * gradient.values) / weight.values
-        moves += [float(s) for s in steps if np.isfinite(s)]
-    return bool(moves) and float(np.median(moves)) >= _STILL
-
-
-_STILL = 2e-5  # as for learning-rate-too-low
 _NEAR = 0.5
 _LARGEST = 65504.0
 _CONVERTED = "the largest number of float16; the first op that met it had it as data"

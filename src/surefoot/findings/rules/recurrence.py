@@ -26,6 +26,8 @@ _GROWN, _ELASTIC = 6.0, 300.0  # bits, and the elasticity with which they count,
 _FIRST = 16  # steps within which a first reading shows the start
 _LONG = 128  # steps
 _PATIENCE = 3.2  # bits that each doubling of the time makes up for, as over depth (see ``vanishing.py``)
+_FAR, _OFTEN = 0.2, 8  # of a constant's loss; looks
+_SUM = "a loss at each of T time steps adds up to no more than T of them where nothing grows"
 _SOURCE = (
     "2^24 is one rounding error of float32, 2^12 half of its bits: the terms of the last time steps are lost in the "
     "weights' gradient beside those of the first"
@@ -67,7 +69,9 @@ def bptt_explosion(history: History) -> Sign | None:
     """Over the sequence |∂L/∂h_t| grows back in time by 2¹² or more (λT in bits), at three looks in a row, or by 2²⁴
     at the first two, or at the only one before the loss was not finite any more: warning. So is 2⁶ at the first look
     where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``), and at
-    three looks in a row where the elasticity is so by now and a loss of known scale learned nothing for 128 steps.
+    three looks in a row where the elasticity is so by now and a loss of known scale learned nothing for 128 steps. So
+    is more than T at each of the first three looks, and growth at every look since, over 128 steps after which the
+    loss is above a fifth of a constant's.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -75,7 +79,7 @@ def bptt_explosion(history: History) -> Sign | None:
     factors = through_time(history, HOLDS if gone else 1.0)
     worst = max(factors, key=lambda where: min(factors[where]), default=None)
     if worst is None or min(factors[worst]) < (_HALF if len(factors[worst]) == _LOOKS else _ALL):
-        return _felt(history)
+        return _felt(history) or _chaotic(history)
     if len(factors[worst]) == 1 and not gone:
         return None
     bits = factors[worst][-1]
@@ -122,6 +126,34 @@ def _felt(history: History) -> Sign | None:
     evidence = (*_evidence(history, worst, bits[worst], _GROWN), elastic)
     since = min(strong[0].step, _grown_since(history, worst, _GROWN))
     return Sign("warning", cause, evidence, (worst,), since, _cures((worst,)))
+
+
+def _chaotic(history: History) -> Sign | None:
+    """A Lyapunov exponent that was positive from the start, beyond what can come of a loss at every time step, and at
+    every look since, in a run that is far from a fit: the states are as irregular as they were, and what they hold of
+    the inputs is told by the newest of them alone."""
+    rates, lengths = history.first_layers("bptt_rate"), history.first_layers("bptt_length")
+    far = all(v.known and v.steps >= _LONG and v.share > _FAR for v in history.losses.values())
+    if len(rates) < _LOOKS or len(lengths) < _LOOKS or not history.losses or not far or rates[0].step > _FIRST:
+        return None
+    for name in rates[0].names:
+        length = lengths[0][name]
+        if not length > 1:
+            continue
+        firsts = [r[name] * n[name] / math.log(2) for r, n in zip(rates[:_LOOKS], lengths[:_LOOKS], strict=True)]
+        _, all_rates = history.measured("bptt_rate", name)
+        if not min(firsts) > math.log2(length) or len(all_rates) < _OFTEN or not all_rates.min() > 0:
+            continue
+        bits = float(np.median(firsts))
+        factor, bound = 2.0 ** min(1000.0, bits), float(length)
+        evidence = (
+            Evidence("bptt_rate · bptt_length, as a factor", name, rates[0].step, factor, bound, _SUM),
+            Evidence("bptt_rate", name, history.step, float(all_rates.min()), 0.0,
+                     "the least of all looks; the Lyapunov exponent that neither grows nor shrinks is 0"),
+        )  # fmt: skip
+        cause = f"{_growth(name, rates[0][name], length)} at the start, and grows with every step back still: chaos."
+        return Sign("warning", cause, evidence, (name,), rates[0].step, _cures((name,)))
+    return None
 
 
 def _grown_since(history: History, where: str, bits: float) -> int:

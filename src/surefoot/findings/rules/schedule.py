@@ -33,12 +33,13 @@ _FASTER = 0.1  # of the rate at half of the steps: what falls as a power of them
 _SPENT = "a hundredth of the highest rate is left and falls on, and all steps so far add up to few at that rate"
 _OFTENER = 2.0  # calls of a scheduler to a step of its optimiser: batches whose gradients are gathered were counted
 _FALLS, _SMALLER = 4, 0.999  # factors in a row, each smaller than the one before, by more than they are rounded by
+_ALONE = "a hundredth of what the other player has of its own highest rate, for a fifth of the run"
 _COMPOUNDS = "MultiplicativeLR multiplies what it finds: a factor that falls by itself makes the rate fall twice"
 
 
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
 def scheduler_misuse(history: History) -> Sign | None:
-    """Six ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
+    """Seven ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
     first, and to half of a constant's; unless the rate is below 2⁻²⁴ of its highest and falls on, which no schedule
     that has ended does, or its scheduler was called twice as often as the optimiser steps) or a plateau scheduler
     lives (info).
@@ -49,6 +50,8 @@ def scheduler_misuse(history: History) -> Sign | None:
       highest rate; or it is set by a ``MultiplicativeLR`` whose last four factors fell, each below the one before; or
       below 1e-4 for a fifth of it, or zero for an eleventh, by a scheduler that was called twice as often, at least, as
       the optimiser steps;
+    * of the players of a game one has had less than 1e-2 of its highest rate for a fifth of the run, and less than 1e-2
+      of what another has of its own;
     * a ``ReduceLROnPlateau`` was given a number that gets better the other way than its ``mode`` says;
     * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
     * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
@@ -68,7 +71,7 @@ def scheduler_misuse(history: History) -> Sign | None:
             sign = _never_stepped(history, found) or _too_rarely(history, found) if final else _gone(history, found)
             if sign is not None:
                 return sign
-    return _faded(history, facts)
+    return _one_player_over(history) or _faded(history, facts)
 
 
 def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
@@ -152,6 +155,27 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
         stretched = _stretched(history, mine, guess) if mine is not None else ()
         cures = best_of((*stretched, schedule_for(history.step)))
         return Sign(severity, cause, (evidence,), (name,) if name else (), began, cures)
+    return None
+
+
+def _one_player_over(history: History) -> Sign | None:
+    """A player that no longer steps answers nothing: the other one goes on against what it was."""
+    if len(history.rates) < 2 or not history.wheres("generated_spread"):
+        return None
+    shares = {name: level.newest / level.peak for name, level in history.rates.items() if level.peak > 0}
+    for name, share in shares.items():
+        level, other = history.rates[name], max(shares, key=lambda player: shares[player])
+        began = level.fallen_step
+        if began is None or history.step < max(_STAYED * began, began + _FEWEST) or share > FALLEN * shares[other]:
+            continue
+        evidence = (
+            Evidence("learning_rate, over its highest", name, history.step, share, FALLEN * shares[other], _ALONE),
+        )
+        cause = (
+            f"the learning rate of {name} fell from {level.peak:.3g} to {level.newest:.2g} and that of {other} did "
+            f"not: since step {began} one player stands still, and the other plays against what it was then."
+        )
+        return Sign("warning", cause, evidence, (name,), began, best_of((schedule_for(history.step),)))
     return None
 
 
