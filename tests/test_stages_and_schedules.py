@@ -119,6 +119,30 @@ def test_a_reward_that_climbs_again_after_its_task_became_harder_is_not_lost() -
     assert "divergence" not in rewarded(lambda n: 0.05 + 0.015 * n)
 
 
+@pytest.mark.parametrize(
+    ("entropy", "later", "told"),
+    [
+        (lambda n: 2.0 if n < 4 else 1e-3, 0.3, True),
+        (lambda n: 2.0 if n < 4 else 1e-3, 1.0, False),  # it has found what is best, and loses nothing
+        (lambda n: 2.0 if n < 4 else 0.1, 0.3, False),  # it tries other actions, too: that is not why
+        (lambda n: 2.0 if n < 4 else 1e-3 if n < 16 else 0.5, 0.3, False),  # it tries again
+        (lambda n: 1e-3, 0.3, False),  # of few choices, or sure from the start: nothing was decided
+    ],
+)
+def test_a_policy_that_decided_and_then_lost(entropy: Callable[[int], float], later: float, told: bool) -> None:
+    stream = train([0.1 * math.sin(i) for i in range(400)])
+    for number in range(1, 41):
+        value = min(1.0, 0.2 * number) if number <= 20 else later
+        stream.row(10 * number, "printed", {("printed_number", "profit"): value + 0.01 * (-1) ** number})
+        stream.row(10 * number, "policy", {("policy_entropy", ""): entropy(number)})
+    found = stream.findings()
+    assert ("softmax-collapse" in found) is told
+    if told:
+        assert found["softmax-collapse"].first_step == 40 and found["softmax-collapse"].severity == "warning"
+        assert found["softmax-collapse"].remedies[0].apply == "entropy-bonus:coef=0.1"
+    assert "divergence" not in found  # a profit may become smaller for other reasons
+
+
 def stage(above: float, rate: float, promise: float) -> str | None:
     """A second stage at a 500th of the rate, at whose start what was learned is ``above`` times a constant's loss."""
     made = {"name": "", "type": "Adam", "parameters": 10}

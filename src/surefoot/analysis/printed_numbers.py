@@ -16,6 +16,8 @@ _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
     "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "elbo",
 ))  # fmt: skip
+# What comes in, of which more is better; but how much there is to be had may change as well.
+_INCOME = frozenset(("earned", "earnings", "payoff", "profit", "revenue", "utility"))
 _HELD_OUT = frozenset(("val", "valid", "validation", "test", "eval", "dev", "held", "heldout", "holdout"))
 _TRAINING = frozenset(("train", "training", "trained", "batch", "fit"))
 _BESIDE = frozenset(("loss", "step", "epoch", "iter", "running", "avg", "average", "mean", "total", "the"))
@@ -44,6 +46,12 @@ def direction(name: str) -> int:
     if more == less or words & _TRAINING or words <= _BESIDE:
         return 0
     return 1 if more else -1
+
+
+def of_a_reward(name: str) -> int:
+    """As :func:`direction`, of what a policy is paid by as well: 1 of an income that its name tells no more of."""
+    words = _words(name)
+    return direction(name) or int(bool(words & _INCOME) and not words & (_LESS | _TRAINING))
 
 
 def held_out(name: str) -> bool:

@@ -104,11 +104,12 @@ def _turned(history: History, name: str) -> Turned | None:
     return Turned(name, float(values[0]), int(steps[at]), best, best - float(way) * lost, bound)
 
 
-def given_back(history: History) -> Turned | None:
-    """The first printed number with a known direction of which, over the newest quarter of its values, half of what had
-    been gained is lost: the best of that quarter is below, where the middle of some quarter before was above."""
+def given_back(history: History, way_of: Callable[[str], int] = direction) -> Turned | None:
+    """The first printed number with a known direction (``way_of`` its name) of which, over the newest quarter of its
+    values, half of what had been gained is lost: the best of that quarter is below, where the middle of some quarter
+    before was above."""
     for name in history.wheres("printed_number"):
-        way = direction(name)
+        way = way_of(name)
         if not way:
             continue
         steps, values = history.measured("printed_number", name)

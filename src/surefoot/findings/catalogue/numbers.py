@@ -83,7 +83,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "0.5 at three looks, after which all logits drifted together to 10 and four times what they were: rows "
             "that do not sum to 0 push them; or 0.5 at twice the steps, as a power of the step over the newest half "
             "and quarter of the run, where the data come whole at each step, every row is right and no weight decays: "
-            "the loss then has no minimum (Soudry et al. 2018, arXiv 1710.10345)."
+            "the loss then has no minimum (Soudry et al. 2018, arXiv 1710.10345).\n"
+            "Of a policy: an entropy of a hundredth of its highest at three looks, while half of what a printed reward "
+            "had gained is lost."
         ),
         source="Prieto, Barsbey, Mediano, Birdal 2025, Grokking at the Edge of Numerical Stability (arXiv 2501.04697)",
         not_this=(

@@ -24,6 +24,7 @@ from surefoot.findings.foresight import at_twice, at_twice_by_power, before
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.decided_policy import decided_policy
 from surefoot.findings.rules.softmax_cures import (
     DOUBLE_SOFTMAX_PRECISION,
     FLOAT32_LOGITS,
@@ -131,7 +132,7 @@ def _without_minimum(history: History, name: str) -> bool:
     return bool(fit and all(optimizers) and not any(decays) and all(whole))
 
 
-@rule("softmax-collapse", needs=("logits",))
+@rule("softmax-collapse", needs=("logits", "policy", "printed"))
 def softmax_collapse(history: History) -> Sign | None:
     """Half of the gradient on the logits is rounding, at three looks in a row, or nine tenths at two: info. Warning
     where
@@ -143,6 +144,8 @@ def softmax_collapse(history: History) -> Sign | None:
       being right and no weight decaying; or
     * the logits have drifted together since, to 10 and four times what they were: rows of a gradient that no longer sum
       to 0 push them.
+
+    Of a policy: see ``decided_policy.py``.
     """
     for name in history.wheres("softmax_rounding_share"):
         found = _collapse(history, name)
@@ -166,7 +169,7 @@ def softmax_collapse(history: History) -> Sign | None:
             both = f"{FLOAT32_LOGITS.apply}+{decayed(history).apply}"
             cures = (*best_of((FLOAT32_LOGITS,), both), *cures)
         return Sign(found.severity, cause, evidence, (name,), found.began, cures)
-    return None
+    return decided_policy(history)
 
 
 @rule("naive-loss-minimisation", needs=("logits", "printed"))
