@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -149,6 +150,49 @@ class TestWeights:
             optimizer.step()
         # of three elements with a gradient the small one moves
         assert seen.signal("swallowed_share", "Linear")[1] == pytest.approx(2 / 3)
+
+
+class _Straight(torch.autograd.Function):
+    """Sign, with the slope of a clamp."""
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        return weight.sign()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient * (ctx.saved_tensors[0].abs() <= 1)
+
+
+@pytest.mark.parametrize(("scale", "share"), [(1.0, 0.0), (4.0, 0.75), (10.0, 0.9), (100.0, math.nan)])
+def test_weights_beyond_the_reach_of_a_surrogate(scale: float, share: float) -> None:
+    """Of 100 weights spread evenly up to ``scale`` those above 1 get no gradient; one in ten or a hundred is told apart
+    from a chance only where eight have one."""
+    layer = nn.Linear(10, 10, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(scale * torch.arange(1, 101).reshape(10, 10) / 100.0)
+    optimizer = torch.optim.SGD(layer.parameters(), 1e-3)
+    x = torch.rand(4, 10) + 0.5
+    with watching(1) as seen:
+        F.linear(x, _Straight.apply(layer.weight)).square().mean().backward()
+        optimizer.step()
+    found = seen.signal("beyond_reach_share", "Linear")
+    assert found.get(1, math.nan) == pytest.approx(share, abs=0.011, nan_ok=True)
+
+
+def test_units_that_are_off_are_not_beyond_reach() -> None:
+    """Whole rows without a gradient, of weights as large as the others."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 50), nn.ReLU(), nn.Linear(50, 1))
+    with torch.no_grad():
+        net[0].bias[:48] = -100.0
+    optimizer = torch.optim.SGD(net.parameters(), 1e-3)
+    with watching(1) as seen:
+        net(torch.randn(16, 8)).square().mean().backward()
+        optimizer.step()
+    assert not net[0].weight.grad[:48].any()
+    assert seen.signal("beyond_reach_share", "0")[1] < 0.5
 
 
 def hand_clip(net: nn.Module) -> None:

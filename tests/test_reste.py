@@ -391,3 +391,38 @@ def test_a_surrogate_that_serves_no_more_is_found(fault):
     with watching(every=1, means="hooks") as kept:
         fit(model, 256, 12, 8, 1e-2)
     assert "surrogate-mismatch" not in kept.findings() or fault == "sharp"
+
+
+class _WrittenByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, weight):
+        ctx.save_for_backward(weight)
+        return weight.sign()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * (ctx.saved_tensors[0].abs() <= 1)
+
+
+class _Binary(nn.Linear):
+    def forward(self, x):
+        return F.linear(x, _WrittenByHand.apply(self.weight) / self.in_features**0.5, self.bias)
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_an_estimator_that_a_script_wrote_is_judged_by_what_it_reaches(scale):
+    torch.manual_seed(0)
+    model = nn.Sequential(_Binary(12, 64), nn.BatchNorm1d(64), nn.Hardtanh(), _Binary(64, 10), nn.BatchNorm1d(10))
+    with torch.no_grad():
+        model[3].weight.mul_(scale)  # uniform up to 1/8, so that one in 37 is within 1
+    with watching(every=1, means="hooks") as kept:
+        fit(model, 256, 12, 8, 1e-2)
+    found = kept.findings().get("surrogate-mismatch")
+    if scale == 1.0:
+        assert found is None
+        return
+    assert found.severity == "warning" and found.where == ("3",)
+    assert model[3].weight.abs().max() > 30
+    optimizer = torch.optim.SGD(model.parameters(), 1e-2)
+    exec(found.remedies[0].how.split("\n", 1)[1], {"model": model, "optimizer": optimizer})
+    assert model[3].weight.abs().max() <= 1

@@ -287,6 +287,7 @@ class Gatherer:
                 layers["update_rms"] = reading.update_rms
                 layers["update_ratio"] = reading.update_ratio
                 layers["swallowed_share"] = reading.swallowed_share
+                layers["beyond_reach_share"] = reading.beyond_reach_share
             self._rows.put_layers(step, "weights", **layers)
             self._rows.put(
                 step,

@@ -30,7 +30,7 @@ PER_LAYER = {
     "rank": ("stable_rank", "effective_rank", "token_cosine"),
     "precision": ("gradient_zero_share", "gradient_subnormal_share", "gradient_peak"),
     "surrogates": ("surrogate_error", "surrogate_unevenness", "surrogate_frozen"),
-    "weights": ("weight_rms", "update_rms", "update_ratio", "swallowed_share", "restored_share"),
+    "weights": ("weight_rms", "update_rms", "update_ratio", "swallowed_share", "beyond_reach_share", "restored_share"),
 }
 PER_OPTIMIZER = {
     "curvature": (

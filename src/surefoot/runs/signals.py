@@ -214,6 +214,9 @@ _NUMBERS = (
     Signal("swallowed_share", "weights", "layer", "1", "share of swallowed updates",
            "Share of float16 and bfloat16 elements with a gradient that the step left as they were: the update was "
            "below half a unit in the last place."),
+    Signal("beyond_reach_share", "weights", "layer", "1", "share of weights beyond reach",
+           "Share of a layer's weights that are larger than every one of them that has a gradient: an estimator that "
+           "stands for a step, or a clamp, has no slope for them."),
     Signal("overflowed_share", "overflow", "operation", "1", "share of float16 results that overflowed",
            "Of the sums and products of a forward that give infinity in float16 though all that went in was finite: "
            "the largest share of such elements in one result."),

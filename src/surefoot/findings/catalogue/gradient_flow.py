@@ -263,16 +263,22 @@ ENTRIES: tuple[Explanation, ...] = (
             "is the effective share of the weights that take part. For ReSTE, f(z) = sign(z)|z|^(1/o) with the secant "
             "slope below m, and z uniform on (0, 1): u = m^p + (1 − m^p)/(p o²) − 1, p = 2/o − 1: 0 at o = 1, 1.5 at "
             "o = 3, at most 9 for m = 0.1 and any o; without the truncation infinite from o = 2 on.\n"
-            "Judged: surrogate_unevenness and surrogate_frozen of each surefoot.nn.binary layer.\n"
-            "Threshold: fewer than 1 % of the weights in effect, or more than 90 % frozen, at three looks in a row."
+            "Judged: surrogate_unevenness and surrogate_frozen of each surefoot.nn.binary layer; of any other layer "
+            "beyond_reach_share, the share of weights that are larger than each one with a gradient.\n"
+            "Threshold: fewer than 1 % of the weights in effect, or more than 90 % frozen or beyond reach, at three "
+            "looks in a row."
         ),
         source="Wu, Zheng, Liu, Zheng, ICCV 2023 (arXiv 2308.06689), sections 3 and 4",
         not_this=(
             "An estimator that is sharpened over the training as schedules do stays far from the threshold: at o = 10 "
             "a seventh of the weights share the gradient."
         ),
-        remedies=("weights back within the estimator's reach", "surefoot.nn.binary.set_sharpness"),
-        severities="warning",
+        remedies=(
+            "weights back within the estimator's reach",
+            "surefoot.nn.binary.set_sharpness",
+            "latent weights clamped after each step",
+        ),
+        severities="warning; of an estimator that the script wrote, info where the loss is fit",
     ),
     Explanation(
         id="unstable-gating",

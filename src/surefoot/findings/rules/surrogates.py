@@ -11,8 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.progress import fit
+from surefoot.findings.remedies import lower_rate
 from surefoot.findings.rule import Sign, rule
-from surefoot.runs.schema import Evidence, Remedy
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
 _FEW = 0.01  # of the weights share the gradient
@@ -40,12 +42,57 @@ PULL_BACK = Remedy(
         "        layer.weight.clamp_(-1.0, 1.0)\n"
     ),
 )
+_SOURCE_REACH = "of the weights are larger than each that has a gradient: by chance eight never are among a tenth"
 
 
-@rule("surrogate-mismatch", needs=("surrogates",))
+def kept_within(layers: tuple[str, ...]) -> Remedy:
+    """Weights that a script binarises by itself, clamped after each of its steps."""
+    return Remedy(
+        name="latent weights clamped after each step",
+        why="what stays within the estimator's reach keeps its gradient; ±1 is that of the straight-through estimator "
+        "(Hubara et al. 2016, arXiv 1602.02830)",
+        how=(
+            "# replace: optimizer.step()\n"
+            "import torch\n"
+            "optimizer.step()\n"
+            "with torch.no_grad():\n"
+            "    for name, layer in model.named_modules():\n"
+            f"        if name in {set(layers)!r}:\n"
+            "            layer.weight.clamp_(-1.0, 1.0)\n"
+        ),
+    )
+
+
+@rule("surrogate-mismatch", needs=("surrogates", "weights"))
 def surrogate_mismatch(history: History) -> Sign | None:
-    """In some binary layer fewer than 1 % of the weights share the gradient, or more than 90 % are frozen, at three
-    looks in a row: warning."""
+    """In some layer of ``surefoot.nn.binary`` fewer than 1 % of the weights share the gradient, or more than 90 % are
+    frozen, at three looks in a row: warning. The same for any layer in which 90 % of the weights are larger than each
+    that has a gradient, as behind an estimator that a script wrote itself; info where the loss is fit.
+    """
+    return _own_layers(history) or _beyond_reach(history)
+
+
+def _beyond_reach(history: History) -> Sign | None:
+    recent = history.recent_layers("beyond_reach_share", _LOOKS)
+    if len(recent) < _LOOKS or recent[-1].step != history.step or any(r.names != recent[-1].names for r in recent):
+        return None
+    with np.errstate(invalid="ignore"):
+        far = np.all([row.values > _FROZEN for row in recent], axis=0)
+    if not far.any():
+        return None
+    where = tuple(name for name, is_far in zip(recent[-1].names, far, strict=True) if is_far)
+    share = recent[-1][where[0]]
+    evidence = (Evidence("beyond_reach_share", where[0], history.step, share, _FROZEN, _SOURCE_REACH),)
+    cause = (
+        f"{share:.0%} of the weights of {where[0]} are larger than each that has a gradient: they are beyond the reach "
+        "of what stands for the derivative of a step, or of a clamp, and move no more."
+    )
+    severity: Severity = "info" if fit(history) else "warning"
+    cures = (kept_within(where), lower_rate(10.0))
+    return Sign(severity, cause, evidence, where, recent[0].step, cures)
+
+
+def _own_layers(history: History) -> Sign | None:
     uneven = history.recent_layers("surrogate_unevenness", _LOOKS)
     frozen = history.recent_layers("surrogate_frozen", _LOOKS)
     if len(uneven) < _LOOKS or uneven[-1].step != history.step:

@@ -1,6 +1,7 @@
 """Weights before and after one optimiser step, by layer: their size, the update, and the decrease it promises.
 
-Also how far the gradient only rescales the weights, and which updates the weights' own precision swallowed.
+Also how far the gradient only rescales the weights, which updates the weights' own precision swallowed, and which
+weights are too large for any gradient: beyond where an estimator that stands for a step has a slope.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from surefoot.observe.signals.gradients import local, on_cpu
 # Of a larger tensor every k-th element is kept, so that a look copies little. A root mean square over 2¹⁵ elements is
 # known to within 1 % even where the elements are as uneven as a squared Gaussian's.
 SAMPLE = 1 << 15
+FEWEST = 8  # weights with a gradient: all of them among the smallest tenth by chance is one case in 10⁸
 
 
 def _sample(tensor: Tensor) -> Tensor:
@@ -35,6 +37,7 @@ class WeightReading:
     weight_rms: np.ndarray
     update_rms: np.ndarray
     swallowed_share: np.ndarray
+    beyond_reach_share: np.ndarray
     weight_norm: float = float("nan")
     update_norm: float = float("nan")
     predicted_decrease: float = float("nan")
@@ -72,7 +75,7 @@ class Snapshot:
     def compare(self, later: Later) -> WeightReading:
         """What the step changed; the reading is filled in when ``later`` has the numbers."""
         layers, places = self._layers, np.array(self._places, dtype=int)
-        reading = WeightReading(np.full(layers, np.nan), np.full(layers, np.nan), np.full(layers, np.nan))
+        reading = WeightReading(*np.full((4, layers), np.nan))
         now = [_sample(p) for p in self._parameters]
         updates = list(torch._foreach_sub(now, self._weights)) if now else []
         whole = [local(p).numel() for p in self._parameters]
@@ -80,6 +83,7 @@ class Snapshot:
         known = [i for i, g in enumerate(self._gradients) if g is not None and g.dtype == updates[i].dtype]
         gradients = [g for g in (self._gradients[i] for i in known) if g is not None]
         half = [i for i in known if updates[i].dtype in _HALF]
+        matrices = [i for i in known if self._parameters[i].dim() > 1]
         asked: dict[str, list[Tensor]] = {
             "weights": fused_norms(self._weights),
             "updates": fused_norms(updates),
@@ -88,6 +92,7 @@ class Snapshot:
             "radial": [_dot(g, self._weights[i]) for i, g in zip(known, gradients, strict=True)],
             "moving": [(g != 0).sum() for i in half if (g := self._gradients[i]) is not None],
             "still": [((self._gradients[i] != 0) & (updates[i] == 0)).sum() for i in half],
+            "beyond": [_beyond_reach(self._weights[i], g) for i in matrices if (g := self._gradients[i]) is not None],
             "scale": [] if self._scale is None else [self._scale],
         }
         weights_exact, updates_exact = on_cpu(self._weights), on_cpu(updates)
@@ -105,6 +110,9 @@ class Snapshot:
                     _by_layer(layers, places[half], got[name] * factors[half]) for name in ("moving", "still")
                 )
                 reading.swallowed_share[:] = still / moving
+                own = np.array(whole)[matrices]
+                beyond, held = (_by_layer(layers, places[matrices], v) for v in (got["beyond"] * own, own))
+                reading.beyond_reach_share[:] = beyond / held
                 g = np.square(got["gradients"]) * factors[known]
                 reading.nlm_alignment = float(
                     -(got["radial"] * factors[known]).sum() / np.sqrt(w[known].sum() * g.sum())
@@ -123,6 +131,13 @@ _HALF = (torch.float16, torch.bfloat16)
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Scalar product; half types in float32, for a float16 sum is lost below 6e-8 and above 65504."""
     return torch.dot(a.float(), b.float()) if a.dtype in _HALF else torch.dot(a, b)
+
+
+def _beyond_reach(weights: Tensor, gradients: Tensor) -> Tensor:
+    """Share of the weights that are larger than each one with a gradient; NaN where these are too few to tell by."""
+    sizes, live = weights.abs(), gradients != 0
+    reach = torch.where(live, sizes, -1.0).amax()
+    return torch.where(live.sum() >= FEWEST, (sizes > reach).double().mean(), torch.nan)
 
 
 def _by_layer(layers: int, places: np.ndarray, values: np.ndarray) -> np.ndarray:
