@@ -158,7 +158,7 @@ def test_gradients_that_explode_through_time() -> None:
 
 @pytest.mark.parametrize("bits", [-60.0, -5.0, 0.0, 4.0, 11.0])
 def test_gradients_through_time_that_are_no_explosion(bits: float) -> None:
-    """Growth beyond what a loss at each of 100 steps adds up to, 6.6 bits, is none where the loss falls all the same."""
+    """Beyond what a loss at each of 100 steps adds up to, 6.6 bits, it is none where the loss falls all the same."""
     losses = falling(200) if bits > math.log2(100) else None
     assert "bptt-explosion" not in unrolled(lambda s: bits, losses).findings()
     assert "bptt-explosion" not in unrolled(lambda s: 20.0 if s == 50 else bits, losses).findings()  # one odd batch

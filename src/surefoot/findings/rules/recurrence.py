@@ -27,6 +27,7 @@ _FIRST = 16  # steps within which a first reading shows the start
 _LONG = 128  # steps
 _PATIENCE = 3.2  # bits that each doubling of the time makes up for, as over depth (see ``vanishing.py``)
 _FAR, _OFTEN = 0.2, 8  # of a constant's loss; looks
+_HALVED = 0.5  # of the loss at half of the steps: what falls so, learns
 _SUM = "a loss at each of T time steps adds up to no more than T of them where nothing grows"
 _SOURCE = (
     "2^24 is one rounding error of float32, 2^12 half of its bits: the terms of the last time steps are lost in the "
@@ -71,7 +72,7 @@ def bptt_explosion(history: History) -> Sign | None:
     where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``), and at
     three looks in a row where the elasticity is so by now and a loss of known scale learned nothing for 128 steps. So
     is more than T at each of the first three looks, and growth at every look since, over 128 steps after which the
-    loss is above a fifth of a constant's.
+    loss is above a fifth of a constant's, and above half of what it was at half of the steps.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -133,7 +134,8 @@ def _chaotic(history: History) -> Sign | None:
     every look since, in a run that is far from a fit: the states are as irregular as they were, and what they hold of
     the inputs is told by the newest of them alone."""
     rates, lengths = history.first_layers("bptt_rate"), history.first_layers("bptt_length")
-    far = all(v.known and v.steps >= _LONG and v.share > _FAR for v in history.losses.values())
+    levels = history.losses.values()
+    far = all(v.known and v.steps >= _LONG and v.share > _FAR and v.recent > _HALVED * v.at_half for v in levels)
     if len(rates) < _LOOKS or len(lengths) < _LOOKS or not history.losses or not far or rates[0].step > _FIRST:
         return None
     for name in rates[0].names:
