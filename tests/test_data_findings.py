@@ -366,6 +366,21 @@ def test_targets_that_are_codes_among_numbers(most: Callable[[int], float], clea
         assert found.severity == "warning" and "about 94.7 off" in found.cause
 
 
+@pytest.mark.parametrize(
+    ("size", "spread", "after", "told"),
+    [(1.2, 0.02, 0.5, True), (1.2, 0.02, 1.2, False), (1.2, 0.1, 0.5, False), (0.7, 0.02, 0.5, False)],
+    ids=["another size", "a new stage", "sizes differ anyway", "a little larger"],
+)
+def test_a_batch_of_another_size_than_many_that_were_alike(
+    size: float, spread: float, after: float, told: bool
+) -> None:
+    stream = odd(4.0, sizes=size)
+    for look, step in enumerate((1, 2, 4, 8, 16, 32, 48, 56)):
+        stream.row(step, "inputs", {("input_rms", "fc"): 0.5 + spread * (look % 2)})
+    stream.row(62, "inputs", {("input_rms", "fc"): after})
+    assert ("bad-batch" in stream.findings()) == told
+
+
 def test_data_that_are_not_finite() -> None:
     stream = train([2.3, 2.2, NAN, NAN], constant=LN10)
     stream.event(3, "nonfinite", kind="input", where="", operation="", value="nan")

@@ -96,7 +96,7 @@ def weighed(weight: Callable[[int], float], error: Callable[[int], float]) -> li
     ("error", "faint", "renewed", "told"),
     [
         (lambda s: 0.9, 1e-3, False, True),
-        (lambda s: 0.015, 1e-3, False, False),  # its price is small
+        (lambda s: 0.007, 1e-3, False, False),  # its price is small
         (lambda s: 0.9 * math.exp(-(s - 200) / 60), 1e-3, False, False),  # and comes back
         (lambda s: 0.9, 0.1, False, False),  # it is heard
         (lambda s: 0.9, 1e-3, True, False),  # with a new optimizer, another loss

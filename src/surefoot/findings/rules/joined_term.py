@@ -12,14 +12,16 @@ from surefoot.runs.schema import Evidence
 _BEFORE = 16  # rows of the loss that say what the other term had come to
 _LEAP = 10.0  # times the highest of those; and times their median, as for a term that is given up
 _DROWNED = 0.01  # of the gradient
+_RAISED, _LATER = 2.0, 32  # times the loss before; steps after the leap, which the first ones are not to hide
 _STAYS = 0.5  # of the highest it has been since: it is not on its way back
 _LOOKS, _STEPS = 3, 100  # 1/_DROWNED steps, as for a term that is drowned from the start
 
 
 def joined(history: History, names: list[str], aims: list[str]) -> Sign | None:
-    """The loss leapt to ten times the highest of 16 rows, with no new optimiser, and is a sum since then; one of its
-    terms in ``aims`` is at ten times the loss of before the leap at every look over 100 steps, never lower than half of
-    its highest there, and has a hundredth of another's gradient: warning."""
+    """The loss leapt to ten times the highest of 16 rows, with no new optimiser, and is a sum since then, for 100 steps
+    and three looks; one of its terms in ``aims`` has a hundredth of another's gradient, and is at ten times the loss of
+    before the leap at every look and never lower than half of its highest; or at twice that at each of three looks
+    from 32 steps after the leap on, and now no lower than half of its highest there: warning."""
     steps = history.series("term_value", names[0])[0]
     if len(history.losses) != 1 or len(steps) < _LOOKS:
         return None
@@ -34,12 +36,12 @@ def joined(history: History, names: list[str], aims: list[str]) -> Sign | None:
     for name in aims:
         values = history.series("term_value", name)[1]
         drowned = len(values) == len(steps) and gradients[name][-1] <= _DROWNED * gradients[loud][-1]
-        if name == loud or not drowned or not values.min() >= max(_LEAP * before, _STAYS * values.max()):
+        if name == loud or not drowned or not (high := _raised(values, before, steps >= step + _LATER)):
             continue
         now = float(values[-1])
         evidence = (
-            Evidence("term_value", name, int(steps[-1]), now, _LEAP * before,
-                     f"ten times the loss before step {step}, when it stood alone"),
+            Evidence("term_value", name, int(steps[-1]), now, high * before,
+                     f"{high:g} times the loss before step {step}, when it stood alone"),
             Evidence("term_gradient_norm", name, int(steps[-1]), float(gradients[name][-1]),
                      float(_DROWNED * gradients[loud][-1]),
                      f"a hundredth of that of {loud} (Wang, Teng, Perdikaris 2021)"),
@@ -52,6 +54,15 @@ def joined(history: History, names: list[str], aims: list[str]) -> Sign | None:
         kind = loud.rpartition(": ")[2].split(" ")[0]
         return Sign("warning", cause, evidence, (), step, drowned_by(history, loud, kind))
     return None
+
+
+def _raised(values: np.ndarray, before: float, later: np.ndarray) -> float:
+    """Times the loss before, by which a term is higher now; 0 where it is not, or is on its way back."""
+    if values.min() >= max(_LEAP * before, _STAYS * values.max()):
+        return _LEAP
+    late = values[later]
+    settled = len(late) >= _LOOKS and late.min() >= _RAISED * before and late[-1] >= _STAYS * late.max()
+    return _RAISED if settled else 0.0
 
 
 def _leap(history: History, until: int) -> tuple[int, float] | None:

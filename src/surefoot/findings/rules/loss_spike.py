@@ -185,7 +185,11 @@ def find_spikes(steps: np.ndarray, losses: np.ndarray, level: LossLevel) -> list
 
 
 def _thawed(history: History, step: int, since: int) -> list[str]:
-    """Layers whose first steps since ``since`` brought the spike: those beside them had been trained before."""
+    """Layers whose first steps since ``since`` brought the spike: those beside them had been trained before. None where
+    the loss is a sum since then: what joined it is higher by itself."""
+    sums = [history.series("term_value", name)[0] for name in history.wheres("term_value")]
+    if len(sums) > 1 and min(int(steps[0]) for steps in sums if len(steps)) >= step:
+        return []
     looks = [row for row in history.recent_layers("update_ratio", 4 * _BEFORE) if row.step >= since]
     before = [row for row in looks if row.step < step]
     after = next((row for row in looks if step <= row.step <= step + _BEFORE), None)

@@ -22,6 +22,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _OFF = 10.0  # times the largest that any batch before had
 _PAST = 4  # batches that make a past
+_TWICE, _ALIKE = 2.0, 8  # times the largest, of so many batches that are told apart by their spread
 _AFTER = 3
 _ROWS = 8
 
@@ -41,11 +42,12 @@ SKIP_BAD_BATCH = Remedy(
 
 @rule("bad-batch", needs=("events", "samples", "step"))
 def bad_batch(history: History) -> Sign | None:
-    """A step with an odd loss whose inputs or targets are ten times those of any batch before; or half of whose rows
-    score worse than a constant while the model is well on the batches right before and after: warning, critical where
-    the loss is lost after it. Also few such batches among those of all looks, if the loss was lost or rose tenfold
-    right after one of them; or rows in most batches whose targets are far from all others (see ``far_rows.py``). Data
-    that hold NaN or infinities: critical, unless they are infinities of float16 (see ``low-precision-overflow``)."""
+    """A step with an odd loss whose inputs or targets are ten times those of any batch before, or twice those of eight
+    that were much alike while the next ones are as before; or half of whose rows score worse than a constant while the
+    model is well on the batches right before and after: warning, critical where the loss is lost after it. Also few
+    such batches among those of all looks, if the loss was lost or rose tenfold right after one of them; or rows in most
+    batches whose targets are far from all others (see ``far_rows.py``). Data that hold NaN or infinities: critical,
+    unless they are infinities of float16 (see ``low-precision-overflow``)."""
     skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
     broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
     if broken and not overflowed_data(history):  # then it is their format that is at fault
@@ -160,6 +162,14 @@ def _other_size(history: History, step: int, name: str) -> tuple[Evidence, str] 
             times = now[0] / past.max()
             evidence = Evidence(signal, where, step, float(now[0]), float(_OFF * past.max()), source)
             return evidence, f"{what} are {times:.3g} times larger than in any batch before"
+        bound = max(_TWICE * float(past.max()), float(past.max() + _OFF * np.ptp(past)))
+        after = sizes[good & (steps > step)]
+        if len(past) >= _ALIKE and now[0] >= bound and len(after) and after.max() < bound:
+            source = (
+                f"the run's own history: twice the largest of {len(past)} batches before, and ten times as far from it "
+                "as that is from the smallest; the next ones are as they were"
+            )
+            return Evidence(signal, where, step, float(now[0]), bound, source), f"{what} are of another size"
     return None
 
 

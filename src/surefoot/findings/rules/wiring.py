@@ -75,7 +75,7 @@ def _grown(history: History, name: str) -> bool:
     return len(norms) >= 8 and float(np.median(norms[-4:])) > 4 * float(np.median(norms[:4]))
 
 
-@rule("detached-parameters", needs=("gradients",))
+@rule("detached-parameters", needs=("gradients", "events"))
 def detached_parameters(history: History) -> Sign | None:
     """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do; or all
     of them, though a loss is there to go down.
@@ -83,8 +83,9 @@ def detached_parameters(history: History) -> Sign | None:
     Three looks (eight with several optimisers, which take turns). Not meant: frozen modules (nothing trainable, NaN),
     modules no optimiser holds (no update measured) or whose weights change otherwise or began as those of a module
     that learns (target networks), modules that did not run: these are an info if nothing says that they run. An
-    optimiser that has stepped at six looks without any gradient says so, for nobody steps one for nothing. Critical
-    where they hold most of the trainable parameters.
+    optimiser that has stepped at six looks without any gradient says so, for nobody steps one for nothing. Layers that
+    stand behind all others may be a head whose loss joins later, and are an info until the run is over. Critical where
+    they hold most of the trainable parameters.
     """
     first, newest = history.first_layers("gradient_share"), history.layers("gradient_share")
     needed = _LOOKS if len(history.losses) < 2 else _TURNS
@@ -111,7 +112,8 @@ def detached_parameters(history: History) -> Sign | None:
     sizes = {n: float(history.module(n).get("parameters", math.nan)) for n in newest.names}
     trainable = [n for n, v in zip(newest.names, newest.values, strict=True) if not math.isnan(v)]
     share = sum(sizes[n] for n in bad) / total if (total := sum(sizes[n] for n in trainable)) else math.nan
-    severity: Severity = "info" if not running else "critical" if share > 0.5 else "warning"
+    waits = not history.events("exit") and not everything and not idle and _behind_all(bad, newest)
+    severity: Severity = "info" if not running or waits else "critical" if share > 0.5 else "warning"
     others = "nor does any other" if everything else "while others get one"
     source = f"never a gradient since the first look, {others}"
     evidence = tuple(Evidence("gradient_share", n, newest.step, 0.0, 0.0, source) for n in bad[:4])
@@ -121,6 +123,12 @@ def detached_parameters(history: History) -> Sign | None:
     cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
     began = first[0].step if first else newest.step
     return Sign(severity, cause, evidence, tuple(bad), began, (remedies.KEEP_GRAPH,))
+
+
+def _behind_all(names: list[str], newest: Layers) -> bool:
+    """Whether nothing that gets a gradient comes after them."""
+    last = max(i for i, value in enumerate(newest.values) if value > 0)
+    return min(newest.names.index(name) for name in names) > last
 
 
 def _without_gradient(history: History) -> list[str]:

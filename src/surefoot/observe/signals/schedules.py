@@ -33,6 +33,7 @@ class Schedules(Instrument):
         super().__init__(tools)
         self._names: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
         self._seen: dict[str, float] = {}  # steps of each at the last look
+        self._left: set[str] = set()  # those whose optimiser was not among those that step at the last look
         self._orphans: set[str] = set()  # those that move while their optimiser does not
         self._bests: dict[str, tuple[float, int]] = {}  # of plateau schedulers: the best number, at which call at last
         self._unbettered: set[str] = set()  # those that have had no better number than the first
@@ -59,9 +60,13 @@ class Schedules(Instrument):
                 self._names[scheduler] = name
             steps = float(scheduler.last_epoch)
             serves, shares = self._whom(scheduler.optimizer)
-            if shares and 0 <= self._seen.get(name, steps) < steps and name not in self._orphans:
+            if not shares:
+                self._left.discard(name)
+            elif name in self._left and 0 <= self._seen.get(name, steps) < steps and name not in self._orphans:
                 self._orphans.add(name)
                 news = True
+            else:
+                self._left.add(name)  # its optimiser may have stepped until now
             self._seen[name] = steps
             unbettered = self._keeps_its_first(name, scheduler)
             if unbettered != (name in self._unbettered):
