@@ -473,8 +473,8 @@ def test_outputs_that_are_dead() -> None:
 
 def wiring(shares: dict[str, list[float]], losses: list[float] | None = None) -> Stream:
     stream = Stream()
-    for name, values in shares.items():
-        train(losses or falling(150), name=name, stream=stream)
+    for seed, (name, values) in enumerate(shares.items()):
+        train(losses or falling(150, seed=seed), name=name, stream=stream)
         for step, value in zip(FEW, values, strict=False):
             stream.row(step, "wiring", {("stale_gradient_share", name): value})
     return stream
@@ -490,6 +490,9 @@ def test_missing_zero_grad() -> None:
 def test_gradients_a_critic_leaves_behind_and_clears_are_no_fault() -> None:
     assert wiring({"D": [NAN, 1, 1, 1, 1], "G": [0] * 5}).loud() == []
     assert wiring({"D": [NAN, 1, 1, 1, 1], "G": [NAN, 1, 1, 1, 1]}).loud() == ["missing-zero-grad"]
+    # of one backward for both nothing is left by another
+    found = wiring({"proxies": [NAN, 1, 1, 1, 1], "net": [0] * 5}, falling(150)).findings()["missing-zero-grad"]
+    assert found.where == ("proxies",)
 
 
 def detached(share: list[float], update: list[float], called: list[float], weight=lambda s: 0.1) -> Stream:

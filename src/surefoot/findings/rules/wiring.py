@@ -30,7 +30,8 @@ def missing_zero_grad(history: History) -> Sign | None:
 
     With several optimisers a backward of one may leave gradients in the parameters of another that are cleared before
     they are used (the usual GAN loop): where not all of them are stale, their gradient must have grown fourfold as
-    well. Nor are weights that the script overwrites between its backwards (``.data = …``) a step.
+    well, or their loss be that of another which is not. Nor are weights that the script overwrites between its
+    backwards (``.data = …``) a step.
     """
     wheres = history.wheres("stale_gradient_share")
     if len(wheres) == 1 and _moved_by_others(history):
@@ -47,13 +48,20 @@ def missing_zero_grad(history: History) -> Sign | None:
         began = min(began, int(steps[clean[-1] + 1] if len(clean) else steps[0]))
         evidence.append(Evidence("stale_gradient_share", name, int(steps[-1]), float(values[-1]), 0.0,
                                  "a cleared gradient cannot be added to; three looks in a row"))  # fmt: skip
-    if not stale or (len(stale) < len(wheres) and not all(_grown(history, name) for name in stale)):
+    clear = [name for name in wheres if name not in stale]
+    if not stale or (clear and not all(_grown(history, name) or _of_one_loss(history, name, clear) for name in stale)):
         return None
     severity: Severity = "warning" if history.learned else "critical"
     of = "" if stale == [""] else " of " + ", ".join(stale)
     cause = f"gradients{of} are never cleared: each step adds its gradient to those of all steps before."
     where = tuple(n for n in stale if n)
     return Sign(severity, cause, tuple(evidence), where, max(1, began - 1), (remedies.ZERO_GRAD,))
+
+
+def _of_one_loss(history: History, name: str, others: list[str]) -> bool:
+    """Whether the same backward serves another optimiser: no further one has left its gradients here."""
+    levels = [history.losses[one] for one in (name, *others) if one in history.losses]
+    return name in history.losses and any(levels[0].first == level.first for level in levels[1:])
 
 
 def _moved_by_others(history: History) -> bool:
