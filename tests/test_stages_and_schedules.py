@@ -86,13 +86,30 @@ def test_the_first_number_of_a_plateau_scheduler_stays_its_best(mode: str) -> No
 # -- stages ------------------------------------------------------------------------------------------------------------
 
 
-def dialled(shares: Callable[[int], float], entropy: Callable[[int], float]) -> str | None:
+def dialled(
+    shares: Callable[[int], float], entropy: Callable[[int], float], score: Callable[[int], float] | None = None
+) -> str | None:
     stream = Stream()
     for step in range(1, 400, 8):
         values = {("zero_advantage_share", ""): shares(step), ("policy_entropy", ""): entropy(step)}
         stream.row(step, "policy", values)
+        if score is not None:
+            stream.row(step, "printed", {("printed_number", "score"): score(step)})
     found = stream.findings().get("zero-variance-groups")
     return None if found is None else found.severity
+
+
+@pytest.mark.parametrize(
+    ("ends", "left", "severity"),
+    [(0.6, 0.02, "warning"), (0.95, 0.02, "info"), (0.6, 0.5, "info"), (60.0, 0.02, "info")],
+    ids=["unsolved", "solved", "it tries more than one", "no share of all"],
+)
+def test_groups_without_variance_under_a_policy_that_has_decided(ends: float, left: float, severity: str) -> None:
+    def learns(step: int) -> float:
+        return min(1.0, step / 100)
+
+    assert dialled(learns, lambda s: max(left, 2.4 - s / 40), lambda s: ends * learns(s)) == severity
+    assert dialled(learns, lambda s: max(left, 2.4 - s / 40), lambda s: ends * s / 400) == "info"  # it still gains
 
 
 def test_groups_without_variance_under_a_policy_that_has_become_unsure_again() -> None:

@@ -193,7 +193,7 @@ def _held_back(
     if not _GIVEN_UP * np.median(sizes[-3:]) <= np.median(sizes[:3]):
         return None
     for i, name in enumerate(names):
-        began, least, now = (float(v) for v in (values[i, :3].max(), values[i].min(), np.median(values[i, -3:])))
+        began, least, now = (float(v) for v in (np.median(values[i, :3]), values[i].min(), np.median(values[i, -3:])))
         drowned = 0 < first[i] <= _DROWNED * first[loud] and 0 < _STAYED * began <= least
         if not drowned or not _aims(history, {_kind(name)}) or not _meant(history, name, names[loud]):
             continue

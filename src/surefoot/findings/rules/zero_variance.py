@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from surefoot.analysis.printed_numbers import of_a_reward
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -11,6 +12,9 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _LOOKS = 4
 _MOST = 0.75
 _SURE, _UNSURE = 0.25, 0.5  # of the entropy that the policy began with: two halvings apart, or one
+_DECIDED = 0.1  # of that entropy: nothing else is tried
+_SOLVED, _VALUES = 0.75, 9  # of all tasks; printed numbers, three a third
+_GAINED = 0.1  # of what is left to 1: what still comes
 _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
     "average over all p for G = 8"
@@ -57,7 +61,7 @@ MIXED_GROUPS = Remedy(
 )
 
 
-@rule("zero-variance-groups", needs=("policy",))
+@rule("zero-variance-groups", needs=("policy", "printed"))
 def zero_variance_groups(history: History) -> Sign | None:
     """Most advantages of the batch are exactly zero, from the first look on.
 
@@ -65,7 +69,9 @@ def zero_variance_groups(history: History) -> Sign | None:
     quarters have been at every look, eight at least over 32 steps. Info where half are at the last four looks: a
     policy that has solved its tasks ends so, too, but it does not become unsure again: warning where three quarters
     have been at the last eight looks, over 32 steps, in which the policy's entropy was above half of its first, after
-    it had been below a quarter of that: what it tries differs, and earns the same.
+    it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, while a
+    reward that the script prints, between 0 and 1, is below three quarters and has not come nearer to 1 by a tenth of
+    what is left since the middle third of its values.
     """
     for name in history.wheres("zero_advantage_share"):
         steps, shares = history.series("zero_advantage_share", name)
@@ -80,7 +86,7 @@ def zero_variance_groups(history: History) -> Sign | None:
             severity, began = "critical", int(steps[0])
         elif least >= _MOST and len(shares) >= 2 * _LOOKS and steps[-1] - steps[0] >= 32:
             severity, began = "warning", int(steps[0])
-        elif (since := _unsure_again(history, steps, shares)) is not None:
+        elif (since := _unsure_again(history, steps, shares) or _unsolved(history, steps, shares)) is not None:
             severity, began = "warning", since
         recent = float(np.median(shares[-_LOOKS:]))
         evidence = Evidence("zero_advantage_share", name, int(steps[-1]), recent, _MOST, _SOURCE)
@@ -93,12 +99,36 @@ def zero_variance_groups(history: History) -> Sign | None:
     return None
 
 
+def _silent_since(steps: np.ndarray, shares: np.ndarray) -> int | None:
+    """The step of the first of the newest looks, where groups teach nothing at all of them."""
+    if len(shares) < 2 * _LOOKS or steps[-1] - steps[-2 * _LOOKS] < 32 or shares[-2 * _LOOKS :].min() < _MOST:
+        return None
+    return int(steps[-2 * _LOOKS])
+
+
+def _unsolved(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
+    """Since when groups teach nothing because the policy has decided, with much that it does not solve."""
+    since = _silent_since(steps, shares)
+    entropies = [history.measured("policy_entropy", name) for name in history.wheres("policy_entropy")]
+    decided = [e for at, e in entropies if len(e) and e[at >= (since or 0)].max(initial=0) < _DECIDED * e[0]]
+    if since is None or not decided:
+        return None
+    for name in history.wheres("printed_number"):
+        _, values = history.measured("printed_number", name)
+        if of_a_reward(name) != 1 or len(values) < _VALUES or values.min() < 0 or values.max() > 1:
+            continue
+        middle, now = (float(np.median(third)) for third in np.array_split(values, 3)[1:])
+        if now <= _SOLVED and now - middle <= _GAINED * (1 - middle):
+            return since
+    return None
+
+
 def _unsure_again(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
     """Since when groups teach nothing although the policy, which had made up its mind before, tries all kinds of
     things: the step of the first of the newest looks of which all are so."""
-    if len(shares) < 2 * _LOOKS or steps[-1] - steps[-2 * _LOOKS] < 32 or shares[-2 * _LOOKS :].min() < _MOST:
+    since = _silent_since(steps, shares)
+    if since is None:
         return None
-    since = int(steps[-2 * _LOOKS])
     for name in history.wheres("policy_entropy"):
         at, entropy = history.measured("policy_entropy", name)
         if not len(entropy) or not entropy[0] > 0:
