@@ -67,17 +67,18 @@ def test_one_flat_layer_leaves_paths_open() -> None:
 
 
 def test_an_optimiser_made_anew_that_costs_what_was_learned() -> None:
-    def epochs(risen: float, data: bool = False) -> list[str]:
+    def epochs(risen: float, found: float = 0.1) -> list[str]:
         stream = train([])
         losses = falling(40, 2.0, 0.1, 0.002)
         for step in (41, 81, 121):
             stream.event(step, "optimizers", optimizers=[{"name": "", "parameters": 9}], renewed="")
             # new data are seen by the new optimiser's first step already, its own harm by its second
-            losses += [risen if data else 0.1, *[risen] * 4, *flat(35, 0.1, 0.002)]
+            losses += [found, *[risen] * 4, *flat(35, 0.1, 0.002)]
         train(losses, rate=0.01, stream=stream)
         return stream.loud()
 
-    assert epochs(0.3) == ["loss-spike"] and epochs(0.12) == epochs(0.3, data=True) == []
+    assert epochs(0.3) == ["loss-spike"] and epochs(0.12) == epochs(0.3, 0.3) == []
+    assert epochs(0.5, 0.2) == []  # other data, and its first steps on them
 
 
 def test_an_optimiser_over_the_same_parameters_takes_the_old_ones_place() -> None:

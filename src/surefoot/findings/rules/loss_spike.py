@@ -100,12 +100,14 @@ def _renewed(history: History, name: str) -> Sign | None:
     steps, losses = history.measured("loss", name)
     rises: list[tuple[int, float, float, float]] = []
     for step in made:
-        # the loss of the new one's first step is still that of the old one's last; if not, other data have come
         at = int(np.searchsorted(steps, step, side="right"))
         if not at or steps[at - 1] != step:
             continue
         before, after = losses[max(0, at - _BEFORE) : at], np.sort(losses[at : at + _AFTER])
         if len(before) < _BEFORE or len(after) < 2:
+            continue
+        # the loss of the new one's first step is still that of the old one's last; if not, other data have come
+        if before[-1] > _RENEWED * before[:-1].max():
             continue
         most = float(before.max())
         if most > 0 and (after[-2] >= _RENEWED * most or after[-1] >= _RENEWED**2 * most):
