@@ -752,13 +752,13 @@ def test_a_part_with_a_rate_of_zero_is_meant_where_the_rest_learns(losses: list[
 def test_a_schedule_that_leaves_a_part_at_zero_to_the_end(
     scheduled: bool, ended: bool, began: int, severity: str
 ) -> None:
-    stream = train(falling(300), constant=LN10)
+    stream = train(falling(300) if not scheduled else flat(300, 2.3, 0.01), constant=LN10)
     stream.event(1, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
     stream.event(began, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": 800}])
     layered(stream, "frozen", "unchanged_share", lambda s: [1.0] * 6 + [0.0] * 2, (128, 256))
     stream.event(256, "unchanged", why="rate 0", scheduled=scheduled)
     if ended:
-        stream.event(300, "exit", code=0)
+        stream.event(305, "exit", code=0)
     assert stream.findings()["frozen-parameters"].severity == severity
 
 

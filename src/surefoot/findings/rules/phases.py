@@ -119,7 +119,7 @@ def eval_mode_training(history: History) -> Sign | None:
     return None
 
 
-@rule("frozen-parameters", needs=("frozen", "gradients"))
+@rule("frozen-parameters", needs=("frozen", "gradients", "events"))
 def frozen_parameters(history: History) -> Sign | None:
     """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
 
@@ -150,8 +150,9 @@ def _unchanged(history: History) -> Sign | None:
     at_zero = [r for r in reasons if r.get("why") == "rate 0"]
     severity: Severity = "info"
     stage = max((event.step for event in history.events("optimizers")), default=0)
-    kept = over and history.step - stage >= _STEPS and any(r.get("scheduled") for r in at_zero)
-    if never or kept or (at_zero and (whole or stuck_for(history, 2 * _STEPS))):
+    scheduled = any(r.get("scheduled") for r in at_zero)  # a part may be to wait; to the end, none is
+    kept = over and history.step - stage >= _STEPS and scheduled
+    if never or kept or (at_zero and (whole or (not scheduled and stuck_for(history, 2 * _STEPS)))):
         severity = "critical" if share > 0.5 else "warning"
     reason = (never or at_zero or reasons)[0]
     why = {
