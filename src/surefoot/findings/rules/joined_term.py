@@ -51,8 +51,7 @@ def joined(history: History, names: list[str], aims: list[str]) -> Sign | None:
             f"{gradients[loud][-1] / gradients[name][-1]:.3g} times that of {name}: the loss had been down to "
             f"{before:.3g}, {name} is at {now:.3g} since."
         )
-        kind = loud.rpartition(": ")[2].split(" ")[0]
-        return Sign("warning", cause, evidence, (), step, drowned_by(history, loud, kind))
+        return Sign("warning", cause, evidence, (), step, drowned_by(history, loud))
     return None
 
 

@@ -16,7 +16,7 @@ from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.growing_weight import outgrown
 from surefoot.findings.rules.joined_term import joined
-from surefoot.findings.rules.term_cures import BALANCE, drowned_by
+from surefoot.findings.rules.term_cures import BALANCE, drowned_by, kind_of
 from surefoot.runs.schema import Evidence
 
 _DROWNED = 0.01
@@ -52,7 +52,7 @@ def loss_term_imbalance(history: History) -> Sign | None:
         return None
     for prefix in dict.fromkeys(name.rpartition(": ")[0] for name in names):
         own = [name for name in names if name.rpartition(": ")[0] == prefix]
-        errors = [name for name in own if _kind(name) in (*ERRORS, *_SCORES)]
+        errors = [name for name in own if kind_of(name) in (*ERRORS, *_SCORES)]
         if len(own) < 2:
             continue
         sign = _drowned(history, own) or joined(history, own, errors) or outgrown(history, own, errors, (BALANCE,))
@@ -84,13 +84,13 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
         if i == strongest or not np.isfinite(values[i]).all() or not _meant(history, name, names[strongest]):
             continue
         began, settled, now = (np.median(v) for v in (values[i, :3], values[i, late][:3], values[i, -3:]))
-        kind = _kind(name)
+        kind = kind_of(name)
         # a penalty that starts at nothing rises with what it penalises; an error against targets has no reason to
         stays = now >= 0.5 * settled and now >= 0.1 * began and (now <= 3 * began or kind in _MISFITS)
         if (ratio[i] <= _DROWNED).mean() < 0.8 or ratio[i, -1] > _FAINT or not stays or not began > 0:
             continue
         loud, quiet = names[strongest], name
-        kinds = {kind, _kind(loud)}
+        kinds = {kind, kind_of(loud)}
         evidence = (
             Evidence("term_gradient_norm", quiet, int(steps[-1]), float(gradients[i, -1]),
                      float(_DROWNED * gradients[strongest, -1]),
@@ -104,7 +104,7 @@ def _drowned(history: History, names: list[str]) -> Sign | None:
         )
         unlearned = values[i].min() >= _STAYED * began and _aims(history, {kind})
         severity = "warning" if unlearned or _aims(history, kinds) else "info"
-        return Sign(severity, cause, evidence, (), int(steps[0]), drowned_by(history, loud, _kind(loud)))  # type: ignore[arg-type]
+        return Sign(severity, cause, evidence, (), int(steps[0]), drowned_by(history, loud))  # type: ignore[arg-type]
     return None
 
 
@@ -117,7 +117,11 @@ def _given_up(
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = gradients / gradients.max(axis=0)
     for i, name in enumerate(names):
-        if i == loud or not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
+        if (
+            i == loud
+            or not _aims(history, {kind_of(name), kind_of(names[loud])})
+            or not _meant(history, name, names[loud])
+        ):
             continue
         began, now, most = values[i, 0], values[i, -1], ratio[i].max()
         faint = most <= _FAINT and now <= _FAINT**2 * values[loud, -1]
@@ -134,7 +138,7 @@ def _given_up(
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
             f"smaller: {name} rose from {began:.3g} to {now:.3g} so that {names[loud]} could fall."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud]))
     return None
 
 
@@ -154,9 +158,9 @@ def _untouched(
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = gradients / gradients[loud]
     for i, name in enumerate(names):
-        if i == loud or _kind(name) not in _SCORES or _kind(names[loud]) not in _MISFITS:
+        if i == loud or kind_of(name) not in _SCORES or kind_of(names[loud]) not in _MISFITS:
             continue
-        if not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
+        if not _aims(history, {kind_of(name), kind_of(names[loud])}) or not _meant(history, name, names[loud]):
             continue
         began, now = values[i, 0], float(np.median(values[i, -3:]))
         faint = ratio[i].max() <= _FAINT and now <= _FAINT**2 * values[loud, -1]
@@ -175,7 +179,7 @@ def _untouched(
             f"smaller: {names[loud]} fell from {values[loud, 0]:.3g} to {values[loud, -1]:.3g}, {name} is at {now:.3g} "
             f"after {began:.3g}, and was never below that."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud]))
     return None
 
 
@@ -195,7 +199,7 @@ def _held_back(
     for i, name in enumerate(names):
         began, least, now = (float(v) for v in (np.median(values[i, :3]), values[i].min(), np.median(values[i, -3:])))
         drowned = 0 < first[i] <= _DROWNED * first[loud] and 0 < _STAYED * began <= least
-        if not drowned or not _aims(history, {_kind(name)}) or not _meant(history, name, names[loud]):
+        if not drowned or not _aims(history, {kind_of(name)}) or not _meant(history, name, names[loud]):
             continue
         against = float(np.median([_pull(history, names, i, step) for step in steps[-3:]]))
         heard = np.flatnonzero(gradients[loud] * _FAINT <= gradients[i])
@@ -217,7 +221,7 @@ def _held_back(
             f"the gradient of {names[loud]} drowned that of {name}, which was {first[loud] / first[i]:.3g} times "
             f"smaller, {how}: {name} is at {now:.3g} after {values[i, 0]:.3g}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud]))
     return None
 
 
@@ -239,7 +243,11 @@ def _out_of_sight(
         return None
     weaker = max(1.0, float(np.median(values[loud, -3:])) / level.recent) ** 0.5
     for i, name in enumerate(names):
-        if i == loud or not _aims(history, {_kind(name), _kind(names[loud])}) or not _meant(history, name, names[loud]):
+        if (
+            i == loud
+            or not _aims(history, {kind_of(name), kind_of(names[loud])})
+            or not _meant(history, name, names[loud])
+        ):
             continue
         ratio = weaker * float((gradients[i] / gradients[loud]).max())
         # halves of the looks, for batches differ by more than what is learned
@@ -257,7 +265,7 @@ def _out_of_sight(
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / ratio:.3g} times smaller at least: "
             f"{name} was at {now:.3g} after {began:.3g} at step {int(steps[-1])}, and the loss is still {names[loud]}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud], _kind(names[loud])))
+        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud]))
     return None
 
 
@@ -288,10 +296,6 @@ def _aims(history: History, kinds: set[str]) -> bool:
 def _meant(history: History, quiet: str, loud: str) -> bool:
     """The script gave the quiet term no small weight: not less than 1, or than the other's."""
     return history.value("term_weight", quiet) >= 0.99 * min(1.0, history.value("term_weight", loud))
-
-
-def _kind(name: str) -> str:
-    return name.rpartition(": ")[2].split(" ")[0]
 
 
 def _last(history: History, signal: str, name: str, count: int) -> np.ndarray:

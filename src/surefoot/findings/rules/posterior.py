@@ -14,6 +14,7 @@ from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.generative import stretch
 from surefoot.findings.rules.loss_terms import ERRORS
+from surefoot.findings.rules.term_cures import kind_of
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _STEPS, _BORN_BY = 200, 500  # steps that an encoder has to find its first code: no theory tells how many it takes
@@ -159,7 +160,7 @@ def _affordable_code(history: History, name: str) -> float:
     nats = dict(zip(*history.measured("latent_kl", name), strict=True))
     errors: dict[int, float] = {}
     for term in history.wheres("term_value"):
-        if term.rpartition(": ")[2].split(" ")[0] in ERRORS:
+        if kind_of(term) in ERRORS:
             for step, value in zip(*history.measured("term_value", term), strict=True):
                 errors[step] = errors.get(step, 0.0) + value
     known = [step for step in errors if nats.get(step, 0.0) > 0 and np.isfinite(losses.get(step, np.nan))][-3:]

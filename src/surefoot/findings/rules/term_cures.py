@@ -37,6 +37,11 @@ UNIT_TARGETS = Remedy(
 )
 
 
+def kind_of(term: str) -> str:
+    """The function or operation that makes a term, of its name: without its optimiser, and its number among others."""
+    return term.rpartition(": ")[2].split(" ")[0]
+
+
 def far_targets(history: History) -> bool:
     """Whether targets, as last seen, are ten times larger or smaller than one."""
     for name in history.wheres("target_rms"):
@@ -47,9 +52,10 @@ def far_targets(history: History) -> bool:
     return False
 
 
-def drowned_by(history: History, loud: str, kind: str) -> tuple[Remedy, ...]:
-    """The cures where the term ``loud``, of this kind, drowns others: an error may do so by nothing but the unit of its
+def drowned_by(history: History, loud: str) -> tuple[Remedy, ...]:
+    """The cures where the term ``loud`` drowns others: an error may do so by nothing but the unit of its
     targets, which a head of order one misses at first by their own size; then another unit comes first."""
+    kind = kind_of(loud)
     if kind not in _LOSSES and not far_targets(history):
         return (BALANCE,)
     values = history.measured("term_value", loud)[1]
