@@ -89,7 +89,7 @@ class _First:
 
     ref: weakref.ref[Tensor]
     values: Tensor
-    owner: int  # the id of that optimiser
+    owner: weakref.ref[Optimizer]  # that optimiser; its id may be another's once it is gone
     rate: float = 0.0  # the highest learning rate seen since
     scheduled: bool = False  # that rate is a schedule's, which began from another one
 
@@ -121,11 +121,11 @@ class Frozen(Instrument):
                 rate = 1.0 if isinstance(rate, Tensor) else float(rate)
                 for parameter in group["params"]:
                     first = self._first.get(id(parameter))
-                    if first is None or id(first.ref()) != id(parameter) or first.owner != id(owner):
+                    if first is None or id(first.ref()) != id(parameter) or first.owner() is not owner:
                         if first is None and self._looks > 1 and not due:
                             continue  # a newcomer: it waits for the next comparison
                         self._first[id(parameter)] = _First(
-                            weakref.ref(parameter), sample(parameter).clone(), id(owner)
+                            weakref.ref(parameter), sample(parameter).clone(), weakref.ref(owner)
                         )
                         continue
                     first.rate = max(first.rate, rate)
