@@ -82,6 +82,13 @@ def band(twins: Sequence[Curve], starts: Sequence[float] | None = None) -> Band 
     return Band(steps, rows.min(axis=0) - WIDENED * change, rows.max(axis=0) + WIDENED * change)
 
 
+def parts(curve: Curve, twin: Curve) -> float:
+    """The first common step at which a run's loss is not its twin's of the same seed; ∞ where it always is."""
+    steps, mine, theirs = np.intersect1d(curve.steps, twin.steps, return_indices=True)
+    differ = ~np.isclose(curve.values[mine], twin.values[theirs], rtol=1e-6, atol=0.0, equal_nan=True)
+    return float(steps[np.argmax(differ)]) if differ.any() else np.inf
+
+
 def harm(
     losses: Sequence[tuple[Curve, Sequence[Curve]]],
     metric: tuple[Curve, Sequence[Curve]],

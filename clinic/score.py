@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cases import Case
-from harm import Curve, Harm, harm
+from harm import Curve, Harm, harm, parts
 from metric import no_worse
 from runs import Outcome
 
@@ -97,7 +97,21 @@ class Patient:
     @property
     def early(self) -> bool:
         """Whether the warning came well ahead of the harm."""
-        return self.lead is not None and self.lead >= min(AHEAD, SHARE * (self.harm.step or 0))
+        return self._well_ahead(self.warned)
+
+    @property
+    def foreseeable(self) -> bool:
+        """Whether a warning could have come well ahead: there was a warning, or the fault had moved a loss by then.
+
+        Where every loss is the twin's until just before the harm, nothing that a run shows tells the two apart.
+        """
+        twin = self.twins[0].losses if self.twins else {}
+        moved = [parts(curve, twin[where]) for where, curve in self.outcome.losses.items() if where in twin]
+        return self.early or self._well_ahead(min(moved, default=0))
+
+    def _well_ahead(self, step: float | None) -> bool:
+        harmed = self.harm.step
+        return None not in (step, harmed) and harmed - step >= min(AHEAD, SHARE * harmed)
 
 
 @dataclass(frozen=True)
@@ -168,6 +182,11 @@ class Score:
         """Scripts with late harm that were warned of it well ahead, of those with late harm."""
         late = [p for p in self.patients if p.late]
         return sum(p.early for p in late), len(late)
+
+    @property
+    def foreseen(self) -> tuple[int, int]:
+        """The same, of those in which the fault itself shows well ahead."""
+        return self.ahead[0], sum(p.late and p.foreseeable for p in self.patients)
 
     @property
     def infos(self) -> tuple[int, int]:

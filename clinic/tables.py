@@ -43,6 +43,7 @@ def facts(score: Score) -> dict[str, str]:
         "healthy runs with a false alarm": share(score.alarmed),
         "twins' runs with a false alarm": share(score.twins_alarmed),
         "late harm warned well ahead": share(score.ahead),
+        "of what shows well ahead": share(score.foreseen),
         "lead before late harm, median": _lead(score),
         "infos told where listed": f"{found} of {listed}" if listed else "none listed",
         "faulty scripts with a stray finding": share(

@@ -276,7 +276,7 @@ def test_the_score_in_closed_form() -> None:
     assert found.harmless == ("harmless",)
     # Harm is at step 106 in three of them: the sixth of eleven losses is bad. One was warned well ahead.
     assert [p.harm.step for p in found.patients] == [106, 106, 106, 11]
-    assert found.ahead == (1, 3) and [p.lead for p in found.patients] == [46, 5, None, 3]
+    assert found.ahead == (1, 3) and found.foreseen == (1, 1) and [p.lead for p in found.patients] == [46, 5, None, 3]
     assert [p.strays for p in found.patients] == [(), ("loss-spike",), (), ()]
     assert found.precision == {"dead-units": (2, 3), "divergence": (1, 2), "loss-spike": (1, 2)}
     assert found.overhead["steady"].tolist() == [0.01] * 18
@@ -289,6 +289,19 @@ def test_well_ahead_is_thirty_steps_or_a_quarter(harmed_at: int, warned_at: int,
     told = outcome(finding("dead-units", 1, warned_at), loss=loss)
     patient = score.Patient(case("faulty", "x", "dead-units"), told, (outcome(),) * 3)
     assert patient.harm.step == harmed_at and patient.early is early
+
+
+@pytest.mark.parametrize(("moved_at", "shows"), [(170, True), (171, False), (None, True)])
+def test_what_is_the_twin_until_shortly_before_harm_was_not_to_be_foreseen(moved_at: int | None, shows: bool) -> None:
+    twin = falling(0.010)
+    loss = twin.copy()
+    loss[194:] = 3.0  # harm at 200
+    if moved_at is not None:
+        loss[moved_at - 1 : 194] *= 1.001
+    told = outcome(finding("dead-units", 1, 170 if moved_at is None else 200), loss=loss)
+    patient = score.Patient(case("faulty", "x", "dead-units"), told, (outcome(loss=twin), outcome(), outcome()))
+    assert patient.harm.step == 200 and patient.foreseeable is shows
+    assert score.Score((patient,), (), ()).foreseen == (int(moved_at is None), int(shows))
 
 
 @pytest.mark.parametrize(("taken", "harmed_at"), [(300, 60), (310, 60), (1800, 360)])

@@ -125,7 +125,7 @@ class Frozen(Instrument):
                         if first is None and self._looks > 1 and not due:
                             continue  # a newcomer: it waits for the next comparison
                         self._first[id(parameter)] = _First(
-                            weakref.ref(parameter), sample(parameter).clone(), weakref.ref(owner)
+                            weakref.ref(parameter), sample(parameter).clone(), other.ref
                         )
                         continue
                     first.rate = max(first.rate, rate)
