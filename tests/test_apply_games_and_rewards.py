@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -152,6 +153,55 @@ def test_what_is_neither_greedy_nor_all_or_nothing_is_left_and_entropy_is_reward
         assert torch.equal(torch.tensor([[1.0, 2.0]]).argmax(1), torch.tensor([1]))
     assert "rewarded entropy with 0.2" in told.summaries["spread-rewards"]
     assert told.summaries["entropy-bonus"].startswith("rewarded entropy with 0.2 in ")
+
+
+def gradient_of(loss: Callable[[Tensor], Tensor], *cures: str) -> tuple[Tensor, dict[str, str]]:
+    """Of a policy's logits, by what ``loss`` makes of them."""
+    logits = torch.randn(64, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    torch.optim.SGD([logits], lr=0.1)
+    with curing(*cures) as told:
+        loss(2 * logits).backward()
+    assert logits.grad is not None
+    return logits.grad, told.summaries
+
+
+ACTIONS, REWARDS = torch.arange(64) % 5, torch.linspace(3, 9, 64)
+
+
+def weighted(rewards: Tensor, log_softmax: bool = False) -> Callable[[Tensor], Tensor]:
+    def loss(logits: Tensor) -> Tensor:
+        if log_softmax:
+            log_p = logits.log_softmax(1).gather(1, ACTIONS[:, None]).squeeze(1)
+        else:
+            log_p = Categorical(logits=logits).log_prob(ACTIONS)
+        return -(log_p * rewards).mean()
+
+    return loss
+
+
+@pytest.mark.parametrize("log_softmax", [False, True])
+def test_rewards_without_a_baseline_get_one(log_softmax: bool) -> None:
+    wanted, _ = gradient_of(weighted((REWARDS - REWARDS.mean()) / REWARDS.std(), log_softmax))
+    got, told = gradient_of(weighted(REWARDS, log_softmax), "baseline")
+    assert torch.allclose(got, wanted, atol=1e-6)
+    assert told["baseline"] == "measured rewards against their batch in 1 losses"
+
+
+@pytest.mark.parametrize("rewards", [REWARDS - 6, (REWARDS > 5).float(), torch.full((64,), 2.0)])
+def test_advantages_masks_and_constants_are_left_as_they_are(rewards: Tensor) -> None:
+    assert torch.equal(gradient_of(weighted(rewards), "baseline")[0], gradient_of(weighted(rewards))[0])
+
+
+@pytest.mark.parametrize("log_softmax", [False, True])
+def test_the_bonus_is_the_gradient_of_the_entropy(log_softmax: bool) -> None:
+    def with_bonus(logits: Tensor) -> Tensor:
+        log_p = logits.log_softmax(1)
+        return weighted(REWARDS, log_softmax)(logits) + 0.3 * (log_p.exp() * log_p).sum(1).mean()
+
+    wanted, _ = gradient_of(with_bonus)
+    got, told = gradient_of(weighted(REWARDS, log_softmax), "entropy-bonus:coef=0.3")
+    assert torch.allclose(got, wanted, atol=1e-6)
+    assert told["entropy-bonus"] == "rewarded entropy with 0.3 in 1 losses"
 
 
 def test_rollouts_that_take_the_likeliest_are_drawn() -> None:

@@ -215,6 +215,29 @@ def test_a_run_that_was_chaotic_at_each_look_is_told_while_it_is_far_from_a_fit(
     assert not unrolled(5.5, 2.0, [*falling(64), *flat(136, 0.2)]) and not unrolled(5.5, 2.0, slow[:120])
 
 
+@pytest.mark.parametrize(
+    ("bits", "length", "longer", "last", "told"),
+    [
+        (8.0, 80.0, 100.0, 5.0, True),
+        (8.0, 80.0, 100.0, 0.5, False),  # the loss has not risen above where it began
+        (8.0, 80.0, 20.0, 5.0, False),  # as long as gradients of harder tasks may be
+        (5.0, 80.0, 100.0, 5.0, False),
+        (8.0, 12.0, 100.0, 5.0, False),  # as long as at first: it is not the length that has brought it
+    ],
+)
+def test_growth_that_longer_sequences_have_brought(
+    bits: float, length: float, longer: float, last: float, told: bool
+) -> None:
+    losses = [*falling(64, 1.0, 0.1), *[last] * 136]
+    stream = train(losses, rate=0.01, elasticity=lambda s: 1.0 if s < 64 else longer / last)
+    for step in (s for s in LOOKS if s <= len(losses)):
+        now = (1.0, 8.0) if step < 64 else (bits, length)
+        stream.row(
+            step, "recurrence", {("bptt_rate", "f"): now[0] * math.log(2) / now[1], ("bptt_length", "f"): now[1]}
+        )
+    assert ("bptt-explosion" in stream.loud()) is told
+
+
 def test_the_player_that_runs_ahead_is_slowed_and_the_other_hastened() -> None:
     stream = train([1.0] * 500, rate=0.02, name="g_opt", looks=range(50, 501, 50))
     train([1.0] * 500, rate=0.02 / 25, name="d_opt", looks=range(50, 501, 50), stream=stream)

@@ -127,6 +127,32 @@ def test_advantages_are_found(form: str) -> None:
     assert any(torch.equal(f.reshape(-1), advantage) for f in terms.factors if f.numel() == 20)
 
 
+@pytest.mark.parametrize(
+    ("rewards", "signals"),
+    [
+        (torch.linspace(-1, 1, 20), {"zero_advantage_share", "policy_entropy"}),
+        (torch.linspace(1, 2, 20), {"weighted_choice_entropy"}),
+        ((torch.arange(20) % 2).float(), set()),  # a mask
+    ],
+)
+def test_the_entropy_of_a_choice_is_read_by_what_weighs_it(rewards: torch.Tensor, signals: set[str]) -> None:
+    torch.manual_seed(0)
+    policy = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(policy.parameters(), 1e-3)
+    with watching(1) as seen:
+        for _ in range(3):
+            choice = Categorical(logits=policy(torch.randn(20, 4)))
+            optimizer.zero_grad()
+            (-(choice.log_prob(choice.sample()) * rewards).mean()).backward()
+            optimizer.step()
+            entropy = choice.entropy().mean().item()
+    assert not seen.of("note")
+    for signal in ("zero_advantage_share", "policy_entropy", "weighted_choice_entropy"):
+        assert bool(seen.signal(signal, "")) is (signal in signals), signal
+        if "entropy" in signal and signal in signals:
+            assert seen.signal(signal, "")[3] == pytest.approx(entropy, rel=1e-5)
+
+
 def test_a_plain_loss_has_no_advantages() -> None:
     x = torch.randn(20, 4)
     assert find_policy_terms([F.cross_entropy(nn.Linear(4, 3)(x), torch.zeros(20, dtype=torch.long))]) is None

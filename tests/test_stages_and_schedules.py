@@ -160,6 +160,30 @@ def test_a_policy_that_decided_and_then_lost(entropy: Callable[[int], float], la
     assert "divergence" not in found  # a profit may become smaller for other reasons
 
 
+@pytest.mark.parametrize("signal", ["policy_entropy", "weighted_choice_entropy"])
+@pytest.mark.parametrize(
+    ("entropy", "steps", "told"),
+    [
+        (lambda s: 2.0 if s == 1 else 1e-3, 128, True),
+        (lambda s: 2.0 if s == 1 else 1e-3, 48, False),  # it may come back from there
+        (lambda s: 2.0 if s <= 16 else 1e-3, 128, False),  # it has tried for a while
+        (lambda s: 2.0 if s == 1 else 0.05, 128, False),  # it tries other things still
+        (lambda s: 1e-3, 128, False),  # it was sure before
+        (lambda s: 2.0 if s == 1 else 1e-3 if s < 56 else 0.5, 128, False),  # it tries again
+    ],
+)
+def test_a_policy_that_decides_at_once(signal: str, entropy: Callable[[int], float], steps: int, told: bool) -> None:
+    stream = train([0.1 * math.sin(i) for i in range(steps)])
+    for step in (s for s in LOOKS if s <= steps):
+        stream.row(step, "policy", {(signal, ""): entropy(step)})
+    found = stream.findings()
+    assert ("softmax-collapse" in found) is told
+    if told:
+        first, *_ = (remedy.apply for remedy in found["softmax-collapse"].remedies)
+        assert 64 <= found["softmax-collapse"].detected_step <= 72
+        assert (first == "baseline") is (signal == "weighted_choice_entropy")
+
+
 def stage(above: float, rate: float, promise: float) -> str | None:
     """A second stage at a 500th of the rate, at whose start what was learned is ``above`` times a constant's loss."""
     made = {"name": "", "type": "Adam", "parameters": 10}

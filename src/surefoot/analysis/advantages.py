@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 # Beside the largest advantage of a batch this is nothing, and in itself too: (r − mean)/(std + ε) of equal rewards is 0
@@ -24,3 +24,9 @@ def categorical_entropy(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor
     """Mean entropy of the categorical distributions of ``logits`` (or log-probabilities), in nats."""
     log_probabilities = logits.log_softmax(-1)
     return -(log_probabilities.exp() * log_probabilities).sum(-1).mean()
+
+
+def graded(factors: Float[Tensor, "samples ..."]) -> Bool[Tensor, ""]:
+    """Whether the factors have more than two values (0-d): those of a mask are nothing and one other number."""
+    values = factors.detach()
+    return ((values > values.min()) & (values < values.max())).any()

@@ -19,7 +19,8 @@ from surefoot.observe.random_parts import find_policy_terms
 
 
 class EntropyBonus(Cure):
-    """Adds −coef · H to what the log-softmax of the policy gets back (Williams and Peng 1991)."""
+    """Adds the gradient of −coef · H to what the policy's log-softmax gets back, or the logits whose log-sum-exp was
+    taken off them, as ``Categorical`` does (Williams and Peng 1991)."""
 
     id = "entropy-bonus"
 
@@ -36,14 +37,20 @@ class EntropyBonus(Cure):
         if terms is None or terms.logits is None or not terms.logits.dim():
             return
         for node in read_graph(roots).nodes:
-            result = saved(node, "result") if node.name() == "LogSoftmaxBackward0" else None
-            if result is not None and result.data_ptr() == terms.logits.data_ptr():
-                rows = max(1, result.numel() // result.shape[-1])
-                # of Σ p log p, by log p
-                bonus = self.coef / rows * result.exp() * (result + 1)
-                node.register_prehook(_plus(bonus))
-                self.act()
-                return
+            kind = node.name()
+            value = saved(node, {"LogSoftmaxBackward0": "result", "LogsumexpBackward0": "self"}.get(kind, ""))
+            if value is None or value.data_ptr() != terms.logits.data_ptr():
+                continue
+            log_p = value.log_softmax(-1)
+            p, rows = log_p.exp(), max(1, value.numel() // value.shape[-1])
+            if kind == "LogSoftmaxBackward0":  # of Σ p log p, by log p
+                node.register_prehook(_plus(self.coef / rows * p * (log_p + 1), 0))
+            else:  # by the logits
+                source, place = node.next_functions[0]
+                entropy = -(p * log_p).sum(-1, keepdim=True)
+                source.register_prehook(_plus(self.coef / rows * p * (log_p + entropy), place))
+            self.act()
+            return
 
     def at_close(self) -> None:
         """Say so where there was nothing to change."""
@@ -55,5 +62,7 @@ class EntropyBonus(Cure):
         return f"rewarded entropy with {self.coef:g} in {self.acted:,} losses"
 
 
-def _plus(bonus: Tensor) -> Any:
-    return lambda gradients: tuple(None if g is None else g + bonus.to(g) for g in gradients)
+def _plus(bonus: Tensor, place: int) -> Any:
+    return lambda gradients: tuple(
+        g if g is None or number != place else g + bonus.to(g) for number, g in enumerate(gradients)
+    )

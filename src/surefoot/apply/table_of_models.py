@@ -82,6 +82,12 @@ OF_MODELS = (
         (Key("coef", 0.01, "weight of the entropy, in the loss's own units", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "baseline",
+        "brings rewards that weigh log-probabilities and are never negative to mean 0 and variance 1 over the batch",
+        "a policy is rewarded for whatever it tries, and decides at once",
+        "baseline:Baseline",
+    ),
+    Entry(
         "spread-rewards",
         "draws actions where the likeliest is taken, draws rollouts by other seeds where all have one, gives credit "
         "for parts where all or nothing counts, or rewards entropy where none of these is met",

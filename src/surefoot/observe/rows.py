@@ -41,7 +41,7 @@ PER_OPTIMIZER = {
         "principal_flow_rate",
     ),
     "gradients": ("gradient_norm", "clip_ratio"),
-    "policy": ("zero_advantage_share", "policy_entropy"),
+    "policy": ("zero_advantage_share", "policy_entropy", "weighted_choice_entropy"),
     "scaler": ("loss_scale", "skipped_steps"),
     "samples": (
         "batch_rows",

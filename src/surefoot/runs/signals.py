@@ -371,6 +371,8 @@ _FIELDS = (
            "Share of samples whose log-probabilities are weighted with exactly zero in a policy gradient."),
     Signal("policy_entropy", "policy", "optimizer", "nats", "policy entropy",
            "Mean entropy of the categorical distributions whose log-probabilities a policy gradient weights."),
+    Signal("weighted_choice_entropy", "policy", "optimizer", "nats", "entropy of a weighted choice",
+           "The same where the weights are never negative, and more than a mask: rewards without a baseline, say."),
 )  # fmt: skip
 
 _ALL: tuple[Signal, ...] = (

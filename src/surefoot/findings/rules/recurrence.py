@@ -27,6 +27,7 @@ _FIRST = 16  # steps within which a first reading shows the start
 _LONG = 128  # steps
 _PATIENCE = 3.2  # bits that each doubling of the time makes up for, as over depth (see ``vanishing.py``)
 _FAR, _OFTEN = 0.2, 8  # of a constant's loss; looks
+_TWICE = 2.0  # as long as the first sequences
 _HALVED = 0.5  # of the loss at half of the steps: what falls so, learns
 _SUM = "a loss at each of T time steps adds up to no more than T of them where nothing grows"
 _SOURCE = (
@@ -72,7 +73,9 @@ def bptt_explosion(history: History) -> Sign | None:
     where the elasticity is 300 or more, as for a gradient that grows over depth (see ``exploding-gradient``), and at
     three looks in a row where the elasticity is so by now and a loss of known scale learned nothing for 128 steps. So
     is more than T at each of the first three looks, and growth at every look since, over 128 steps after which the
-    loss is above a fifth of a constant's, and above half of what it was at half of the steps.
+    loss is above a fifth of a constant's, and above half of what it was at half of the steps; and 2⁶ at the newest
+    look, 2³ at the two before, where sequences have become twice as long since the first look, gradients 2⁶ times as
+    long as they were then, and the loss higher than it began.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -80,7 +83,7 @@ def bptt_explosion(history: History) -> Sign | None:
     factors = through_time(history, HOLDS if gone else 1.0)
     worst = max(factors, key=lambda where: min(factors[where]), default=None)
     if worst is None or min(factors[worst]) < (_HALF if len(factors[worst]) == _LOOKS else _ALL):
-        return _felt(history) or _chaotic(history)
+        return _felt(history) or _chaotic(history) or _lengthened(history, factors)
     if len(factors[worst]) == 1 and not gone:
         return None
     bits = factors[worst][-1]
@@ -155,6 +158,37 @@ def _chaotic(history: History) -> Sign | None:
         )  # fmt: skip
         cause = f"{_growth(name, rates[0][name], length)} at the start, and grows with every step back still: chaos."
         return Sign("warning", cause, evidence, (name,), rates[0].step, _cures((name,)))
+    return None
+
+
+def _lengthened(history: History, factors: dict[str, list[float]]) -> Sign | None:
+    """Growth that longer sequences have brought: shorter ones had let a gradient through as it is."""
+    worst = max(factors, key=lambda where: min(factors[where]), default=None)
+    if worst is None or len(factors[worst]) < _LOOKS or not history.losses:
+        return None
+    if min(factors[worst]) < _GROWN / 2 or factors[worst][-1] < _GROWN:
+        return None
+    lengths = [first[worst] for first in history.first_layers("bptt_length")]
+    rate, length = history.value("bptt_rate", worst), history.value("bptt_length", worst)
+    if not lengths or not length >= _TWICE * lengths[0]:
+        return None
+    if not all(level.count >= _FIRST and level.recent > level.base for level in history.losses.values()):
+        return None
+    for pace in history.paces.values():
+        first, newest = ([s.gradient_norm for s in found] for found in (pace.first, pace.last(_LOOKS)))
+        usual, now = float(np.median(first)) if first else 0.0, min(newest, default=0.0)
+        if not usual > 0 or now < 2.0**_GROWN * usual:
+            continue
+        evidence = (
+            *_evidence(history, worst, factors[worst][-1], _GROWN),
+            Evidence("gradient_norm", "", history.step, now, 2.0**_GROWN * usual,
+                     "the run's own first looks, before its sequences became longer"),
+        )  # fmt: skip
+        cause = (
+            f"{_growth(worst, rate, length)}; of the {lengths[0]:.0f} of the first sequences it was {now / usual:.3g} "
+            "times as short, and the loss is above where it began."
+        )
+        return Sign("warning", cause, evidence, (worst,), _grown_since(history, worst, _GROWN), _cures((worst,)))
     return None
 
 

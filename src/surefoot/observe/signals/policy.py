@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from surefoot.analysis.advantages import categorical_entropy, zero_share
+from surefoot.analysis.advantages import categorical_entropy, graded, zero_share
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument
@@ -18,13 +18,16 @@ from surefoot.observe.random_parts import PolicyTerms, find_policy_terms
 
 _TRIES = 8
 _ROWS = 4096
+_ELEMENTS = 1 << 20  # of the probabilities that an entropy is of: 4 MiB a copy
 _STEPS = 8  # single factors that are a loop over time; fewer may be the weights of a loss's terms
 
 
 class Policy(Instrument):
     """Reads what log-probabilities are multiplied by in the graph of the loss.
 
-    A factor that is never negative is a weight or a mask, no advantage: it is left out, unless it is zero throughout.
+    A factor that is never negative is a weight, a mask or a bare reward, no advantage: where it has more than two
+    values, and so is no mask, the entropy alone is written, under a name of its own; and where it is zero throughout,
+    it is an advantage.
     """
 
     name: ClassVar[str] = "policy"
@@ -45,10 +48,11 @@ class Policy(Instrument):
         numbers: list[Tensor] = []
         with torch.no_grad():
             for factor in samples:
-                numbers += [zero_share(factor), (factor < 0).any().float()]
+                numbers += [zero_share(factor), (factor < 0).any().float(), graded(factor).float()]
             if terms.logits is not None and terms.logits.dim() >= 1:
-                logits = terms.logits.reshape(-1, terms.logits.shape[-1])[:_ROWS]
-                self._entropy = categorical_entropy(logits.float())
+                logits = terms.logits.reshape(-1, terms.logits.shape[-1])
+                rows = max(1, min(_ROWS, _ELEMENTS // logits.shape[-1]))
+                self._entropy = categorical_entropy(logits[:rows].float())
         self._terms = numbers
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
@@ -60,16 +64,17 @@ class Policy(Instrument):
 
         def write(found: list[np.ndarray]) -> None:
             values = [float(v) for v in found]
-            if entropy is not None:
-                entropy_now = {"policy_entropy": values.pop()}
-            else:
-                entropy_now = {}
-            pairs = list(zip(values[::2], values[1::2], strict=True))
-            signed = [share for share, negative in pairs if negative]
-            self._signed = self._signed or bool(signed)
-            shares = signed or [share for share, _ in pairs if share == 1.0]
+            undecided = None if entropy is None else values.pop()
+            factors = list(zip(values[::3], values[1::3], values[2::3], strict=True))
+            self._signed = self._signed or any(negative for _, negative, _ in factors)
+            signed = [share for share, negative, several in factors if negative or (self._signed and several)]
+            shares = signed or [share for share, *_ in factors if share == 1.0]
+            put = self.tools.rows.put
             if shares:
-                self.tools.rows.put(step, "policy", state.name, zero_advantage_share=shares[0], **entropy_now)
+                also = {} if undecided is None else {"policy_entropy": undecided}
+                put(step, "policy", state.name, zero_advantage_share=shares[0], **also)
+            elif undecided is not None and any(several for *_, several in factors):
+                put(step, "policy", state.name, weighted_choice_entropy=undecided)
             else:
                 self._tries += 1  # a mask or weights: after a few looks it is left alone
 
