@@ -175,7 +175,7 @@ def test_a_rate_that_is_too_high_is_told_of(train: Callable[[float], list[Tensor
     torch.manual_seed(0)
     with watching(1) as seen:
         train(80.0)
-    assert "learning-rate-too-high" in seen.findings()
+    assert "nan" not in seen.findings()["learning-rate-too-high"].cause
 
 
 def test_what_is_no_training_is_no_step() -> None:
@@ -241,3 +241,17 @@ def test_losses_that_a_guard_keeps_from_their_backward_are_seen() -> None:
         for x, y in batches(40):
             F.mse_loss(net(x), y)
     assert "non-finite" not in healthy.findings() and not healthy.of("untaken")
+
+
+def test_a_loss_that_becomes_nan_without_an_optimizer_is_told_of() -> None:
+    """No rate is recorded of a descent by hand: that it is not there does not say that no step was taken."""
+    torch.manual_seed(0)
+    with watching(1) as seen:
+        params = leaves()
+        for step, (x, y) in enumerate(batches(STEPS)):
+            (F.mse_loss(network(params, x), y) * (math.nan if step == STEPS - 2 else 1.0)).backward()
+            with torch.no_grad():
+                for p in params:
+                    p -= 0.1 * p.grad
+                    p.grad = None
+    assert seen.findings()["non-finite"].severity == "critical"

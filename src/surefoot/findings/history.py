@@ -107,7 +107,7 @@ class History:
                 rate = None if rate_at is None else values.item(rate_at)
                 if rate is not None and rate == rate:
                     self._rate(where).add(step, rate)
-                if loss == loss or self._was_nan(level, rate):
+                if loss == loss or self._was_nan(level, where, rate):
                     best = level.best
                     level.add(step, loss)
                     if level.best != best and where in self.rates:
@@ -137,9 +137,12 @@ class History:
             found = self.rates[where] = RateLevel()
         return found
 
-    def _was_nan(self, level: LossLevel, learning_rate: float | None) -> bool:
-        """A NaN loss was the script's, not a gap: its optimiser stepped, and losses were measured before it."""
-        if learning_rate is not None and learning_rate != learning_rate:
+    def _was_nan(self, level: LossLevel, where: str, learning_rate: float | None) -> bool:
+        """A NaN loss was the script's, not a gap: its optimiser stepped, and losses were measured before it.
+
+        A rate that is not there says that it did not step, unless it never has one (a descent by hand).
+        """
+        if where in self.rates and learning_rate is not None and learning_rate != learning_rate:
             return False
         return level.count > 0 or any(e.data.get("kind") == "loss" for e in self._events.get("nonfinite", ()))
 

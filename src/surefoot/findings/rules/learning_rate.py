@@ -226,7 +226,9 @@ def _high(
     began = min(s.step for s in strides) if began is None else began
     rate = worst.learning_rate
     of = f" of {name}" if name else ""
-    cause = f"the learning rate{of} ({rate:.3g} at step {worst.step}) is too high: {what}, {outcome}."
+    # of a descent by hand no rate is recorded
+    known = f"{rate:.3g} at step {worst.step}" if rate == rate else f"at step {worst.step}"
+    cause = f"the learning rate{of} ({known}) is too high: {what}, {outcome}."
     # the safe radius is that of a softmax cross-entropy; elsewhere the gradient can be bounded
     softmax = {"cross_entropy", "nll_loss", "log_softmax"} & set(history.wheres("softmax_collapse_share"))
     # curvature was measured and is beyond the limit: a rate that follows it answers that

@@ -81,8 +81,9 @@ def learning_rate_too_low(history: History) -> Sign | None:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
         if found is None:
             continue
+        rate = f" ({newest.learning_rate:.3g})" if newest.learning_rate == newest.learning_rate else ""
         cause = (
-            f"the learning rate ({newest.learning_rate:.3g}) is too low: {newest.step} steps moved the weights by "
+            f"the learning rate{rate} is too low: {newest.step} steps moved the weights by "
             f"{100 * pace.movement:.2g} % of their size in all and the loss stayed at {level.recent:.3g}."
         )
         signal, value, threshold, source = found
