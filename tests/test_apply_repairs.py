@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Adam
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR, SequentialLR, StepLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    OneCycleLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+)
 
 from curing import curing
 from surefoot.analysis.attention import max_attention_logit
@@ -325,6 +333,29 @@ def test_a_schedule_of_an_optimizer_that_never_steps_serves_the_one_that_does() 
 
 
 # -- clipping and decay ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_scheduler_takes_its_number_to_get_better_the_way_it_does(mode: str) -> None:
+    other, sign = {"min": ("max", -1), "max": ("min", 1)}[mode]
+
+    def run(own: str, *cures: str) -> list[float]:
+        optimizer = SGD([nn.Parameter(torch.ones(2))], 1.0)
+        scheduler = ReduceLROnPlateau(optimizer, own, factor=0.5, patience=1, threshold=0.01)  # type: ignore[arg-type]
+        rates = []
+        with curing(*cures) as told:
+            for step in range(12):
+                optimizer.step()
+                scheduler.step(10.0 + sign * min(step, 6))  # it gets better, then rests
+                rates.append(optimizer.param_groups[0]["lr"])
+        assert bool(told.notes) == (bool(cures) and own == mode)
+        return rates
+
+    right = run(mode)
+    assert right[6] == 1.0 > right[-1]
+    assert run(other)[6] < 1.0
+    assert run(other, f"plateau-mode:mode={mode}") == right
+    assert run(mode, f"plateau-mode:mode={mode}") == right
 
 
 @pytest.mark.parametrize("way", ["norm", "named", "value"])

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
+from surefoot.init import critical_
 from watching import Kept, watching
 
 STEPS, WIDTH = 12, 6
@@ -198,6 +199,19 @@ def test_what_is_no_training_is_no_step() -> None:
             optimizer.step()
     assert seen.observer.clock.steps == 4
     assert seen.signal("loss")[4] == pytest.approx(loss.item()) and not seen.of("note")
+
+
+def test_a_start_that_is_computed_trains_nothing() -> None:
+    """The critical point of an activation without a closed form is sought by its slopes at ever other sizes."""
+    with watching(1) as seen:
+        net = nn.Sequential(nn.Linear(4, 8), nn.SiLU(), nn.Linear(8, 1))
+        optimizer = torch.optim.SGD(net.parameters(), 0.1)
+        critical_(net, nn.SiLU())
+        for x, y in batches(3):
+            optimizer.zero_grad()
+            F.mse_loss(net(x), y).backward()
+            optimizer.step()
+    assert len(seen.observer.clock.states) == 1 and seen.observer.clock.steps == 3
 
 
 def test_gradients_that_are_handed_to_optimisers_bring_their_losses() -> None:

@@ -96,6 +96,10 @@ def test_infos_bring_about_nothing_loud() -> None:
     found = order([finding("missing-zero-grad", "info"), finding("divergence")])
     assert ids(found)[0] == ("divergence", None)
 
+    # what a schedule does is a fact; how a game goes is a course that may have begun before
+    game = order([finding("adversarial-rotation", first=32), finding("scheduler-misuse", first=114)])
+    assert ids(game) == [("scheduler-misuse", None), ("adversarial-rotation", None)]
+
 
 @given(
     st.lists(

@@ -348,6 +348,19 @@ def test_a_player_whose_rate_is_over_alone_is_told() -> None:
     assert game(lambda s: 1e-3 * 0.3 ** min(3, s // 40), lambda s: 1e-3) is None  # 0.027 of it is left
 
 
+def test_a_player_whose_schedule_is_called_more_often_than_the_others_gets_it_as_often() -> None:
+    stream = train([1.0] * 400, name="d", lr=lambda s: 1e-3 * 0.3 ** (s // 40), looks=LOOKS)
+    train([1.0] * 400, name="g", looks=LOOKS, stream=stream)
+    alike = {"type": "ExponentialLR", "horizon": None, "optimizer_steps": 200, "inner": False, "orphan": False}
+    of_d = alike | {"name": "D", "optimizer": "d", "steps": 200}
+    for step in LOOKS:
+        stream.row(step, "game", {("generated_spread", "G"): 0.9})
+        for_g = [alike | {"name": "G", "optimizer": "g", "steps": 8}]
+        stream.event(step, "schedulers", final=False, schedulers=[of_d, *for_g])
+    cures = [str(remedy.apply) for remedy in stream.findings()["scheduler-misuse"].remedies]
+    assert cures[0] == "schedule:every=25" and cures[1].startswith("anneal")
+
+
 def test_a_z_loss_weighs_as_much_as_what_is_left_to_learn() -> None:
     """At |log Z| = 10, where a drift begins."""
     assert [softmax.z_loss(coef).apply for coef in (0.0, 0.0061, 3.0)] == [

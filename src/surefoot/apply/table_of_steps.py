@@ -198,6 +198,13 @@ OF_STEPS = (
              "a number of steps, or auto for the script's own calls"),),
     ),
     Entry(
+        "plateau-mode",
+        "tells ReduceLROnPlateau which way its number gets better",
+        "an accuracy is given to it in the mode for losses, or a loss in the mode for accuracies",
+        "plateau_mode:PlateauMode",
+        (Key("mode", "max", "of an accuracy max, of a loss min", one_of("min", "max"), "min or max"),),
+    ),
+    Entry(
         "wider-clip",
         "raises the bound of clip_grad_norm_ and clip_grad_value_, and widens what a script clips itself",
         "clipping acts in every step and leaves next to nothing of the gradient",

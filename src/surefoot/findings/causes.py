@@ -219,11 +219,7 @@ EFFECTS: dict[str, frozenset[str]] = {
     "frozen-parameters": frozenset(
         {"learning-rate-too-low", "vanishing-gradient", "epsilon-dominated-update", "stalled", "divergence"}
     ),
-    "adversarial-rotation": frozenset({"mode-collapse", "dead-units", "exploding-gradient", "divergence", "stalled"}),
-    "mode-collapse": frozenset({"adversarial-rotation", "dead-units", "exploding-gradient", "stalled"}),
-    "posterior-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
-    "always-clipping": frozenset({"epsilon-dominated-update", "learning-rate-too-low", "stalled"}),
-    "epsilon-dominated-update": frozenset({"learning-rate-too-low", "stalled"}),
+    # a player whose schedule is over stands still, and the other one goes on: a fact, where a rotation is a course
     "scheduler-misuse": frozenset(
         {
             "learning-rate-too-low",
@@ -239,6 +235,11 @@ EFFECTS: dict[str, frozenset[str]] = {
             "unsafe-step",
         }
     ),
+    "adversarial-rotation": frozenset({"mode-collapse", "dead-units", "exploding-gradient", "divergence", "stalled"}),
+    "mode-collapse": frozenset({"adversarial-rotation", "dead-units", "exploding-gradient", "stalled"}),
+    "posterior-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
+    "always-clipping": frozenset({"epsilon-dominated-update", "learning-rate-too-low", "stalled"}),
+    "epsilon-dominated-update": frozenset({"learning-rate-too-low", "stalled"}),
     "naive-loss-minimisation": frozenset({"softmax-collapse", "output-logit-divergence"}),
     "softmax-collapse": frozenset(
         {"output-logit-divergence", "loss-spike", "divergence", "stalled", "epsilon-dominated-update"}

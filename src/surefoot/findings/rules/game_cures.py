@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from surefoot.findings.history import History
-from surefoot.findings.rules.inputs import SMALL, STANDARDISE
+from surefoot.findings.rules.input_cures import STANDARDISE
+from surefoot.findings.rules.inputs import SMALL
 from surefoot.runs.schema import Remedy
 
 TWO_RATES = Remedy(

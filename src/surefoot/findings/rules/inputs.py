@@ -17,8 +17,9 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.input_cures import OTHER_UNIT, STANDARDISE
 from surefoot.findings.stretches import unbroken_from
-from surefoot.runs.schema import Evidence, Remedy, Severity
+from surefoot.runs.schema import Evidence, Severity
 
 _LARGE = 10.0
 SMALL = 0.01
@@ -27,26 +28,6 @@ _LOOKS = 3
 _HALF, _FEW = 0.5, 0.125  # of a layer's outputs
 _ROWS, _STEPS = 64, 100  # before a loss that stays where it is says something
 _CRITICAL = "weights of critical initialisation make pre-activations of order one (Roberts, Yaida, Hanin 2022)"
-
-STANDARDISE = Remedy(
-    name="standardised inputs",
-    why="each feature comes to mean 0 and variance 1, by all the rows that were seen in training so far",
-    how=(
-        "# after: model\n"
-        "import torch\n"
-        "from surefoot.nn import RunningStandardize\n"
-        "first = next(m for m in model.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d,\n"
-        "                                                          torch.nn.Conv3d)))\n"
-        "if isinstance(first, torch.nn.Linear):\n"
-        "    norm = RunningStandardize(first.in_features)\n"
-        "else:\n"
-        "    norm = RunningStandardize(first.in_channels, dim=1)\n"
-        "def standardise(module, args):\n"
-        "    return (norm.to(args[0].device).train(module.training)(args[0]), *args[1:])\n"
-        "first.register_forward_pre_hook(standardise)\n"
-    ),
-    apply="standardize",
-)
 
 
 @rule("unscaled-inputs", needs=("inputs", "step"))
@@ -94,7 +75,7 @@ def _changed(history: History, layer: str) -> Sign | None:
         f"the inputs of {layer} changed their scale at step {began}: their size went from {before:.3g} to {now:.3g} "
         f"and has stayed there, and {what}."
     )
-    return Sign("warning", cause, evidence, (layer,), began, (STANDARDISE,))
+    return Sign("warning", cause, evidence, (layer,), began, OTHER_UNIT)
 
 
 def _harm_since(history: History, layer: str, began: int) -> tuple[str, Evidence] | None:

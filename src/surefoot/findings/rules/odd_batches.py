@@ -8,7 +8,6 @@ back at its level with the very next batch, which after an unsafe step it is not
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.far_rows import far_rows
-from surefoot.findings.rules.inputs import STANDARDISE
+from surefoot.findings.rules.input_cures import BOUND_INPUTS, EVEN_OUT, SKIP_OUTLIERS
 from surefoot.findings.rules.precision import overflowed_data
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -300,38 +299,6 @@ def _rules_for_long(history: History, name: str) -> bool:
 
 
 _STRONG = 6.0  # root mean squares: normal inputs are never so large
-SKIP_OUTLIERS = Remedy(
-    name="leave far-off rows out",
-    why="rows with inputs far beyond all others want what nothing else wants; without them the rest sets the pace",
-    how=(
-        "# after: model\n"
-        "import torch\n"
-        "from surefoot.nn import Fences\n"
-        "def leave_out(module, args, output):  # better: take these rows out of the data\n"
-        "    if torch.is_grad_enabled() and output.requires_grad:\n"
-        "        rows = args[0]\n"
-        "        far = (Fences(rows.shape[-1], device=rows.device)(rows) != rows).flatten(1).any(1)\n"
-        "        output.register_hook(lambda g: g.masked_fill(far.view(-1, *[1] * (g.dim() - 1)), 0))\n"
-        "model.register_forward_hook(leave_out)\n"
-    ),
-    apply="skip-outliers",
-)
-BOUND_INPUTS = Remedy(
-    name="surefoot.nn.Fences",
-    why="no row's inputs are then further off than the usual range of each feature allows",
-    how=(
-        "# after: model\n"
-        "from surefoot.nn import Fences\n"
-        "fences = []\n"
-        "def bounded(module, args):  # better: self.fences = Fences(…) where the model is made\n"
-        "    if not fences:\n"
-        "        fences.append(Fences(args[0].shape[-1], device=args[0].device))\n"
-        "    return fences[0](args[0]), *args[1:]\n"
-        "model.register_forward_pre_hook(bounded)\n"
-    ),
-    apply="bound-inputs",
-)
-EVEN_OUT = replace(STANDARDISE, apply="standardize:factor=1")
 # A swing is told by 8 changes at least (see ``analysis.outliers.judge``), each time by others: three times is 24 steps.
 _WINDOWS, _CHANGES, _MOST_OF_IT = 3, 8, 0.5
 _ONE_PATTERN, _MOST_OF_A_RISE = 0.9, 0.6

@@ -26,6 +26,7 @@ TOLD_LESS, TOLD_MORE = (
             "import torch\n"
             f'scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="{mode}")  # yours\n'
         ),
+        apply=f"plateau-mode:mode={mode}",
     )
     for mode in ("min", "max")
 )

@@ -71,7 +71,7 @@ def scheduler_misuse(history: History) -> Sign | None:
             sign = _never_stepped(history, found) or _too_rarely(history, found) if final else _gone(history, found)
             if sign is not None:
                 return sign
-    return _one_player_over(history) or _faded(history, facts)
+    return _one_player_over(history, facts) or _faded(history, facts)
 
 
 def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
@@ -158,7 +158,7 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
     return None
 
 
-def _one_player_over(history: History) -> Sign | None:
+def _one_player_over(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
     """A player that no longer steps answers nothing: the other one goes on against what it was."""
     if len(history.rates) < 2 or not history.wheres("generated_spread"):
         return None
@@ -175,8 +175,17 @@ def _one_player_over(history: History) -> Sign | None:
             f"the learning rate of {name} fell from {level.peak:.3g} to {level.newest:.2g} and that of {other} did "
             f"not: since step {began} one player stands still, and the other plays against what it was then."
         )
-        return Sign("warning", cause, evidence, (name,), began, best_of((schedule_for(history.step),)))
+        # no loss of a game tells which is better: first the one that is meant by how often the other's is called
+        cures = (*_as_often(facts, name, other), schedule_for(history.step))
+        return Sign("warning", cause, evidence, (name,), began, cures)
     return None
+
+
+def _as_often(facts: list[Mapping[str, Any]], name: str, other: str) -> tuple[Remedy, ...]:
+    """The scheduler of ``name`` moves as often as that of ``other``, if it is called twice as often at least."""
+    often = {f["optimizer"]: f["steps"] / max(1, f["optimizer_steps"]) for f in facts if not f["inner"]}
+    mine, theirs = often.get(name, 0.0), often.get(other, 0.0)
+    return (step_every(max(1, round(1 / theirs))),) if mine >= _OFTENER * theirs > 0 else ()
 
 
 _Over = tuple[int, str, Evidence]  # since when a schedule is over, how it is told, and what shows it
