@@ -31,6 +31,7 @@ NOTHING = (
     "wider-clip:bound=1e-9",
     "weight-decay:decay=1e-30",
     "attention-skip",
+    "temper:rms=1e9",
 )
 
 
@@ -706,3 +707,18 @@ def test_summaries_are_there_before_the_first_step() -> None:
 def check_summaries(told: Told) -> None:
     for id, text in told.summaries.items():
         assert text and not text.endswith("."), id
+
+
+def test_tempered_logits_are_those_of_one_higher_temperature() -> None:
+    torch.manual_seed(0)
+    first, second = 100 * torch.randn(32, 7), 30 * torch.randn(32, 7)
+    targets = torch.arange(32) % 7
+    size = (first - first.mean(1, keepdim=True)).square().mean().sqrt()
+    with curing("temper:rms=3") as told:
+        model = torch.nn.Linear(7, 7)
+        torch.optim.SGD(model.parameters(), lr=0.1)
+        got = [F.cross_entropy(x.clone().requires_grad_(), targets) for x in (first, second)]
+        small = F.cross_entropy(first, targets)  # without a gradient: as validation has it
+    wanted = [F.cross_entropy(x * 3 / size, targets) for x in (first, second)]
+    assert torch.allclose(torch.stack(got), torch.stack(wanted)) and small == F.cross_entropy(first, targets)
+    assert told.summaries["temper"] == f"multiplied logits by {3 / size:.2g} in 2 losses"

@@ -423,6 +423,25 @@ def test_units_that_die_later_count_where_nothing_is_learned() -> None:
     assert sparse.findings()["dead-units"].severity == "info" and sparse.loud() == []
 
 
+@pytest.mark.parametrize("signal", ["dead_share", "saturated_share"])
+@pytest.mark.parametrize(
+    ("first", "later", "rises_to", "told"),
+    [
+        (0.05, 0.6, 1.0, True),  # 2.3 to 0.2, and back to 1.0
+        (0.05, 0.6, 0.5, False),  # a seventh of the gain
+        (0.05, 0.4, 1.0, False),
+        (0.3, 0.6, 1.0, False),  # as many as at the start, nearly
+    ],
+)
+def test_units_that_are_lost_with_what_was_learned(
+    signal: str, first: float, later: float, rises_to: float, told: bool
+) -> None:
+    losses = [*falling(150, 2.3, 0.2), *flat(100, rises_to)]
+    stream = train(losses, constant=LN10, rate=0.01)
+    layered(stream, "activations", signal, lambda s: [first if s < 150 else later] * 8, LOOKS[:60])
+    assert (("dead-units" if signal == "dead_share" else "saturated-units") in stream.loud()) is told
+
+
 def test_saturated() -> None:
     assert units("saturated_share", lambda s: [0.7] * 8, falling(150)).loud() == ["saturated-units"]
     later = lambda s: [0.0 if s < 20 else 0.72] * 8  # noqa: E731

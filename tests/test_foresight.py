@@ -166,6 +166,15 @@ def test_attention_that_was_on_one_key_before_anything_was_learned(logits: tuple
     assert severity(stream, "attention-logit-growth") == told
 
 
+@pytest.mark.parametrize(("ends", "born", "told"), [(0.7, True, "warning"), (0.3, True, None), (0.7, False, "info")])
+def test_attention_born_on_one_key_whose_loss_rests_far_from_a_fit(ends: float, born: bool, told: str | None) -> None:
+    stream = train([*falling(60, LN10, ends), *flat(190, ends)], constant=LN10)
+    for step in (1, 4, 8, 16, *range(20, 250, 10)):
+        logit = 80.0 if born or step > 60 else 5.0
+        stream.row(step, "attention", {("attention_logit_max", "qkv"): logit, ("attention_entropy", "qkv"): 0.02})
+    assert severity(stream, "attention-logit-growth") == told
+
+
 def test_three_looks_are_enough_where_no_layer_moves_at_all() -> None:
     def silent(steps: tuple[int, ...]) -> Stream:
         stream = train(flat(100, 4.0, 0.2), constant=0.693)

@@ -130,6 +130,47 @@ def test_logits_that_drift_together_count_where_it_costs_something() -> None:
     assert severity(logits(lambda s: 0.0, lambda s: -9.0 if s < 20 else -40.0), "output-logit-divergence") != "warning"
 
 
+@pytest.mark.parametrize(
+    ("losses", "told"),
+    [
+        ([2.0 - 0.001 * s**2 for s in range(400)], "warning"),
+        ([2.0 - 0.001 * s for s in range(400)], "info"),
+        ([-100.0 - 0.1 * s for s in range(400)], "info"),  # far below zero, and hardly lower than before
+    ],
+)
+def test_logits_that_drift_for_a_term_without_an_end(losses: list[float], told: str) -> None:
+    stream = train(losses, rate=1e-3)
+    for step in (1, 2, 4, 8, *range(16, 400, 16)):
+        row = {"log_partition_mean": -float(step), "logit_shift": -float(step), "logit_rounding": 1e-6}
+        stream.row(step, "logits", {(signal, CE): value for signal, value in row.items()})
+    assert severity(stream, "output-logit-divergence") == told
+
+
+@pytest.mark.parametrize(
+    ("behind", "first", "last", "size", "told"),
+    [
+        (-80.0, 60.0, 1.8, 0.3, "warning"),
+        (-5.0, 60.0, 1.8, 0.3, None),
+        (-80.0, 60.0, 0.9, 0.3, None),  # half of what there is to learn has been learned
+        (-80.0, 6.0, 1.8, 0.3, None),  # few rows
+        (-80.0, 60.0, 1.8, 12.0, None),  # it is the weights that are large
+    ],
+)
+def test_a_softmax_that_was_certain_before_anything_was_learned(
+    behind: float, first: float, last: float, size: float, told: str | None
+) -> None:
+    stream = train([first, *flat(127, last)], constant=math.log(10))
+    stream.event(1, "initialisation", activation="relu", weight_variance={"a": size, "b": size})
+    at_looks(stream, "logits", CE, target_margin=lambda s: behind if s < 4 else -1.0)
+    assert severity(stream, "softmax-collapse") == told
+    if told is not None:
+        cure = stream.findings()["softmax-collapse"].remedies[0]
+        given = {"loss_fn": F.cross_entropy}
+        exec(cure.how, given)
+        x, y = 100 * torch.randn(64, 5), torch.arange(64) % 5
+        assert cure.apply == "temper" and given["loss_fn"](x, y) < 0.1 * F.cross_entropy(x, y)
+
+
 # -- adaptive optimisers and clipping ----------------------------------------------------------------------------------
 
 

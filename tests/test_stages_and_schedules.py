@@ -101,8 +101,8 @@ def dialled(
 
 @pytest.mark.parametrize(
     ("ends", "left", "severity"),
-    [(0.6, 0.02, "warning"), (0.95, 0.02, "info"), (0.6, 0.5, "info"), (60.0, 0.02, "info")],
-    ids=["unsolved", "solved", "it tries more than one", "no share of all"],
+    [(0.6, 0.02, "warning"), (0.85, 0.02, "warning"), (0.95, 0.02, "info"), (0.6, 0.5, "info"), (60.0, 0.02, "info")],
+    ids=["unsolved", "an eighth unsolved", "solved", "it tries more than one", "no share of all"],
 )
 def test_groups_without_variance_under_a_policy_that_has_decided(ends: float, left: float, severity: str) -> None:
     def learns(step: int) -> float:
@@ -158,6 +158,25 @@ def test_a_policy_that_decided_and_then_lost(entropy: Callable[[int], float], la
         assert found["softmax-collapse"].first_step == 40 and found["softmax-collapse"].severity == "warning"
         assert found["softmax-collapse"].remedies[0].apply == "entropy-bonus:coef=0.1"
     assert "divergence" not in found  # a profit may become smaller for other reasons
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "entropy", "told"),
+    [
+        (0.3, 0.2, 1e-3, True),
+        (0.3, 0.35, 1e-3, False),  # it has gained
+        (0.3, 0.2, 0.1, False),  # it tries other things still
+    ],
+)
+def test_a_policy_that_decided_for_nothing(first: float, later: float, entropy: float, told: bool) -> None:
+    stream = train([0.1 * math.sin(i) for i in range(200)])
+    for number in range(1, 21):
+        stream.row(10 * number, "printed", {("printed_number", "solved"): first if number < 4 else later})
+        stream.row(10 * number, "policy", {("policy_entropy", ""): 2.0 if number < 4 else entropy})
+    found = stream.findings()
+    assert ("softmax-collapse" in found) is told
+    if told:
+        assert found["softmax-collapse"].first_step == 40 and found["softmax-collapse"].detected_step <= 80
 
 
 @pytest.mark.parametrize("signal", ["policy_entropy", "weighted_choice_entropy"])

@@ -14,7 +14,8 @@ _LESS = frozenset((
 ))  # fmt: skip
 _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
-    "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "elbo",
+    "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "wins", "won",
+    "solved", "correct", "elbo",
 ))  # fmt: skip
 # What comes in, of which more is better; but how much there is to be had may change as well.
 _INCOME = frozenset(("earned", "earnings", "payoff", "profit", "revenue", "utility"))

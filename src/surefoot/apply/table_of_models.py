@@ -108,6 +108,13 @@ OF_MODELS = (
         "train_mode:TrainMode",
     ),
     Entry(
+        "temper",
+        "multiplies logits that go into cross_entropy by one factor, such that the first differ by no more than rms",
+        "a temperature is so low that answers are certain before anything was learned",
+        "temper:Temper",
+        (Key("rms", 2.0, "of the first logits about the mean of their row", number(0.0), _POSITIVE),),
+    ),
+    Entry(
         "z-loss",
         "adds coef · (log Z)² to cross_entropy, Z the sum of the exponentials of the logits",
         "output logits that drift or diverge",

@@ -291,7 +291,9 @@ EFFECTS: dict[str, frozenset[str]] = {
             "stalled",
         }
     ),
-    "output-logit-divergence": frozenset({"loss-spike", "divergence", "low-precision-overflow", "non-finite"}),
+    "output-logit-divergence": frozenset(
+        {"loss-spike", "divergence", "low-precision-overflow", "non-finite", "softmax-collapse"}
+    ),
     "low-precision-overflow": frozenset({"non-finite", "amp-step-skipping", "divergence", "stalled"}),
     "amp-step-skipping": frozenset({"divergence", "frozen-parameters", "learning-rate-too-low", "stalled"}),
     "divergence": frozenset(

@@ -15,13 +15,14 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
+from surefoot.findings.progress import resting
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LARGE, _LOST = 1e3, 1e4
 _FLAT = 104.0  # −ln of the smallest number of float32, 2⁻¹⁴⁹, to the next half
 _GROWN = 8.0
-_WAIT = 32  # steps in which a start may heal by itself
+_WAIT, _REST = 32, 128  # steps: in which a start may heal by itself; of which the newer half shows that a loss rests
 _ONE_KEY = 0.1  # of the entropy of an even choice
 _NOTED = 50.0
 _PAPER = "Wortsman et al. 2024, §3.1: models suffer from logits of about 1e3; all diverged beyond 1e4"
@@ -64,9 +65,9 @@ QK_CLIP = Remedy(
 def attention_logit_growth(history: History) -> Sign | None:
     """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
     is on one key (entropy ≤ 0.1 of an even choice) and eight times its first size, or from 50 on where it has been so
-    large at every look of the first 32 steps, before anything could choose the key, and the loss has risen from its
-    best or is still above half of a constant prediction's: no gradient tells such an attention where it should look
-    instead.
+    large at every look since the first, 32 steps at least, before anything could choose the key, and the loss has
+    risen from its best or is still above half of a constant prediction's: no gradient tells such an attention where it
+    should look instead. Of the latter a loss that rests above a fifth of where it began is enough.
 
     Critical from 10⁴ on, and where the loss has been lost meanwhile. Info: ≥ 50 and eight times its first size.
     """
@@ -88,7 +89,7 @@ def attention_logit_growth(history: History) -> Sign | None:
         severity: Severity = "critical" if held >= _LOST or harmed else "warning"
         threshold = _LOST if held >= _LOST else _LARGE
         where_all = tuple(n for n, v in zip(newest.names, newest.values, strict=True) if v >= _LARGE)
-    elif held >= _NOTED and entropy <= _ONE_KEY and (harmed or _early(history)) and _born_flat(history, where):
+    elif held >= _NOTED and entropy <= _ONE_KEY and _born_flat(history, where) and (harmed or _little(history)):
         severity, threshold, where_all = "warning", _NOTED, (where,)
     elif held >= _FLAT and entropy <= _ONE_KEY and grown >= _GROWN and (harmed or _early(history)):
         severity, threshold, where_all = "warning", _FLAT, (where,)
@@ -137,6 +138,11 @@ def _early(history: History) -> bool:
     """The choice of keys was made before half of what there is to learn was learned."""
     return any(level.known and level.count >= 8 and level.recent > 0.5 * level.constant
                for level in history.losses.values())  # fmt: skip
+
+
+def _little(history: History) -> bool:
+    """Or half of it was, and no more is, with a fifth left at least."""
+    return _early(history) or any(level.steps >= _REST and resting(level) for level in history.losses.values())
 
 
 def _worse(level: LossLevel) -> bool:

@@ -1,12 +1,12 @@
-"""A policy that has stopped to try anything, where what was best no longer is: a part of ``softmax-collapse``.
+"""A policy that has stopped to try anything, though there is more to be had: a part of ``softmax-collapse``.
 
 The gradient of a policy comes from what it samples. One that always takes the same action has advantages of that action
-alone, and its gradient is zero whatever the reward has become.
+alone, and its gradient is zero whatever the reward is, or has become.
 """
 
 from __future__ import annotations
 
-from surefoot.analysis.printed_numbers import of_a_reward
+from surefoot.analysis.printed_numbers import direction, of_a_reward
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of, lower_rate
 from surefoot.findings.rule import Sign
@@ -18,6 +18,7 @@ from surefoot.runs.schema import Evidence, Remedy
 _LOOKS = 3
 _DECIDED = 0.01
 _SOON, _LASTS = 16, 64  # steps
+_VALUES = 6  # printed: of noise three are no higher than the first once in four times, but that policies learn
 _SOURCE = "a hundredth of its highest: of two actions the other is tried once in 300 times"
 _TRUSTED = (
     "a hundredth of its first: to get there in 16 steps a policy changes by a tenth of a nat in each, five times what "
@@ -39,8 +40,9 @@ BASELINE = Remedy(
 
 
 def decided_policy(history: History) -> Sign | None:
-    """A policy that tries nothing else, for no good reason: see :func:`_lost` and :func:`_at_once`."""
-    return _at_once(history) or _lost(history)
+    """A policy that tries nothing else, for no good reason: it decided at once, or what it earned has been lost since,
+    or never was more."""
+    return _at_once(history) or _for_nothing(history)
 
 
 def _at_once(history: History) -> Sign | None:
@@ -73,26 +75,42 @@ def _cures(signal: str) -> tuple[Remedy, ...]:
     return (*best_of((lower_rate(10.0), EXPLORE)), BASELINE)
 
 
-def _lost(history: History) -> Sign | None:
+def _for_nothing(history: History) -> Sign | None:
     """The policy's entropy is a hundredth of its highest, has been for three looks, and half of what a printed reward
-    had gained is lost since. A policy that has found what is best may well be so sure: it loses nothing."""
+    had gained is lost since; or the reward, as it was printed before that, was no less than all of the newest half of
+    what is printed. A policy that has found what is best may well be so sure: it has gained, and loses nothing."""
     for name in history.wheres("policy_entropy"):
         steps, entropy = history.measured("policy_entropy", name)
         bound = _DECIDED * float(entropy.max()) if len(entropy) else 0.0
         if len(entropy) < _LOOKS or not entropy[-_LOOKS:].max() <= bound:
             continue
-        began, lost = int(steps[unbroken_from(entropy <= bound)]), given_back(history, of_a_reward)
-        if lost is None:
+        began = int(steps[unbroken_from(entropy <= bound)])
+        lost = given_back(history, of_a_reward)
+        if lost is not None:
+            reward, best, now, limit, source = lost.name, lost.best, lost.now, lost.bound, "half of it is lost"
+        elif (flat := _never_more(history, began)) is not None:
+            reward, best, now, limit, source = *flat, flat[1], "what it was before the policy had decided"
+        else:
             continue
         evidence = (
             Evidence("policy_entropy", name, int(steps[-1]), float(entropy[-1]), bound, _SOURCE),
-            Evidence(
-                "printed_number", lost.name, history.step, lost.now, lost.bound, "half of what was gained is lost"
-            ),
+            Evidence("printed_number", reward, history.step, now, limit, source),
         )
         cause = (
             f"the policy has decided: its entropy is {entropy[-1]:.2g} nats, of {entropy.max():.2g} once, so that it "
-            f"tries nothing else, while {lost.name} went from {lost.best:.3g} to {lost.now:.3g}."
+            f"tries nothing else, while {reward} went from {best:.3g} to {now:.3g}."
         )
-        return Sign("warning", cause, evidence, (name,) if name else (), began, (EXPLORE,))
+        # where the script prints what tells how good it is, --apply finds how much has to be made up for
+        more = ("entropy-bonus:coef=0.4", "lr-search:factor=0.1") if direction(reward) else ()
+        return Sign("warning", cause, evidence, (name,) if name else (), began, best_of((EXPLORE,), *more))
+    return None
+
+
+def _never_more(history: History, decided: int) -> tuple[str, float, float] | None:
+    """Name, first and best newest value of a printed reward that gained nothing by the policy's decision."""
+    for name in history.wheres("printed_number"):
+        steps, values = history.measured("printed_number", name)
+        newest = values[len(values) // 2 :]
+        if of_a_reward(name) == 1 and len(values) >= _VALUES and steps[0] < decided and newest.max() <= values[0]:
+            return name, float(values[0]), float(newest.max())
     return None

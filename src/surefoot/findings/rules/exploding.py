@@ -44,7 +44,8 @@ def exploding_gradient(history: History) -> Sign | None:
 
     At the first step, in weights as they were drawn: the signal leaves float32 on its way through the layers.
 
-    Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot.
+    Later: the gradient is a hundred times its own median, itself not zero, at two looks in a row, and steps overshoot,
+    or all that was learned is lost.
 
     Warning; critical where the loss is already lost. With a remedy in place (``--apply``) a start is not told of while
     the loss stays below its first value.
@@ -188,9 +189,12 @@ def _jump(history: History) -> Sign | None:
             continue
         last, past = strides[-2:], sorted(s.gradient_norm for s in strides[:-2])
         usual = past[len(past) // 2]
-        if not usual > 0 or min(s.gradient_norm for s in last) < _JUMP * usual or min(s.overshoot for s in last) < 1:
+        if not usual > 0 or min(s.gradient_norm for s in last) < _JUMP * usual:
             continue
         level = history.losses.get(name)
+        lost = level is not None and level.count >= EARLY and level.low > level.base
+        if not lost and not min(s.overshoot for s in last) >= 1:
+            continue
         if level is not None and not level.stuck and level.recent < 0.5 * level.first:
             continue  # near the end of a fit single batches dominate; the loss has not noticed
         source = "the run's own history: a hundred times the median of the looks before"

@@ -188,7 +188,9 @@ def _lengthened(history: History, factors: dict[str, list[float]]) -> Sign | Non
             f"{_growth(worst, rate, length)}; of the {lengths[0]:.0f} of the first sequences it was {now / usual:.3g} "
             "times as short, and the loss is above where it began."
         )
-        return Sign("warning", cause, evidence, (worst,), _grown_since(history, worst, _GROWN), _cures((worst,)))
+        # what lengthens is not the weights, which shorter sequences show to be sound: the bound comes first
+        cures = remedies.best_of((remedies.CLIP, orthogonal((worst,))), "agc", "lr-search:factor=0.1")
+        return Sign("warning", cause, evidence, (worst,), _grown_since(history, worst, _GROWN), cures)
     return None
 
 

@@ -24,6 +24,7 @@ from surefoot.findings.foresight import at_twice, at_twice_by_power, before
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.certain_start import certain_from_the_start
 from surefoot.findings.rules.decided_policy import decided_policy
 from surefoot.findings.rules.softmax_cures import (
     DOUBLE_SOFTMAX_PRECISION,
@@ -145,7 +146,7 @@ def softmax_collapse(history: History) -> Sign | None:
     * the logits have drifted together since, to 10 and four times what they were: rows of a gradient that no longer sum
       to 0 push them.
 
-    Of a policy: see ``decided_policy.py``.
+    Of one that begins so: see ``certain_start.py``; of a policy: ``decided_policy.py``.
     """
     for name in history.wheres("softmax_rounding_share"):
         found = _collapse(history, name)
@@ -169,7 +170,7 @@ def softmax_collapse(history: History) -> Sign | None:
             both = f"{FLOAT32_LOGITS.apply}+{decayed(history).apply}"
             cures = (*best_of((FLOAT32_LOGITS,), both), *cures)
         return Sign(found.severity, cause, evidence, (name,), found.began, cures)
-    return decided_policy(history)
+    return certain_from_the_start(history) or decided_policy(history)
 
 
 @rule("naive-loss-minimisation", needs=("logits", "printed"))
@@ -217,7 +218,7 @@ def naive_loss_minimisation(history: History) -> Sign | None:
     return None
 
 
-_GROWN, _LEVEL, _COARSE = 4.0, 10.0, 1 / 8
+_GROWN, _LEVEL, _COARSE, _TWICE = 4.0, 10.0, 1 / 8, 2.0
 _DRIFT = "|log Z| above 10 and drifting by more than 1 in a tenth of the run (after Wortsman et al. 2024, §3.2)"
 _ROUNDS = (
     "what a logit is off by, 1 − p of its row is off by relative to itself; an eighth is what float8 (E5M2) rounds by, "
@@ -251,7 +252,7 @@ def output_logit_divergence(history: History) -> Sign | None:
         rounding = history.value("logit_rounding", name)
         level = next(iter(history.losses.values()), None)
         ahead = min(_ahead(*history.measured(signal, name)) for signal in ("log_partition_mean", "logit_shift"))
-        coarse_ahead = rounding * ahead / shift[-1]
+        coarse_ahead = rounding * ahead / shift[-1] if shift[-1] > 0 else 0.0
         coming = (
             level is not None
             and level.recent <= level.base
@@ -267,20 +268,28 @@ def output_logit_divergence(history: History) -> Sign | None:
             and level.count >= 8
             and level.low > level.best + max(3 * level.best_noise, 0.1 * abs(level.best))
         )
+        unbounded = level is not None and len(history.losses) == 1 and level.recent < 0
+        unbounded = unbounded and level is not None and level.recent < _TWICE * level.at_half
         evidence: tuple[Evidence, ...] = (
             Evidence("log_partition_mean", name, int(steps[-1]), float(log_z[-1]),
                      float(np.copysign(_LEVEL, log_z[-1])), _DRIFT),
             Evidence("logit_rounding", name, int(steps[-1]), rounding, _COARSE, _ROUNDS),
         )  # fmt: skip
-        costs = "and the loss rises" if rising else f"where their dtype rounds by {rounding:.2g} nats"
-        if coming and not rising and rounding < _COARSE:
+        costs = (
+            "and the loss rises"
+            if rising
+            else "and the loss falls below 0"
+            if unbounded
+            else f"where their dtype rounds by {rounding:.2g} nats"
+        )
+        if coming and not rising and not unbounded and rounding < _COARSE:
             costs += f", and by {coarse_ahead:.2g} at step {2 * steps[-1]} if they go on so"
             signal = f"logit_rounding at step {2 * steps[-1]}"
             evidence = (*evidence, Evidence(signal, name, int(steps[-1]), coarse_ahead, _COARSE, _ROUNDS))
         cause = f"all logits drift together: log Z went from {log_z[0]:.3g} to {log_z[-1]:.3g}, {costs}."
         drifted = unbroken_from(shift >= _LEVEL)
         began = int(steps[drifted if drifted < len(steps) else 0])  # what is only coming has begun with the run
-        costly = (drifts and (rising or rounding >= _COARSE)) or coming
+        costly = (drifts and (rising or unbounded or rounding >= _COARSE)) or coming
         # at the level that counts as a drift the term weighs as much as what there is to learn
         coef = level.recent / _LEVEL**2 if level is not None and level.recent > 0 else 0.0
         return Sign(

@@ -33,7 +33,11 @@ _OPEN = 0.2
 _DEAD_AT_START = "symmetric weights leave at most ½ of a ReLU layer off for all inputs; ¾ allows for scatter"
 _DEAD_LATER = "the run's own start, and a loss that learns nothing: units off for all rows get no gradient"
 _HALF, _FEW = 0.5, 0.125  # of a layer
+_LOST, _NOISES = 0.25, 3.0  # of what a loss had gained, as for what scripts print; of its noise
 _DYING = "the run's own start, when one unit in eight at most was dead; units off for all rows get no gradient"
+_FLATTENING = (
+    "the run's own start, when one output in eight at most was flat; they pass on less than 2 % of the gradient"
+)
 _FLAT_AT_START = "at a critical start 0.8 % of the outputs are in the flat part (P(|z| > 2.65) for z ~ N(0, 1))"
 _FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs pass on less than 2 % of the gradient"
 
@@ -42,8 +46,8 @@ _FLAT_LATER = "the run's own start, and a loss that learns nothing: flat outputs
 def dead_units(history: History) -> Sign | None:
     """A layer with ≥ ¾ of its ReLUs off at three looks, from the start, or later on (eight steps apart) in a run that
     learns nothing. Critical from 90 % of a layer on where the loss learns nothing; info where such a run learns all the
-    same. A warning, too, where half of a layer has died since the start, and half of what had been learned is lost; or
-    where outputs of the model itself are dead, one in ten.
+    same. A warning, too, where half of a layer has died since the start, and a quarter of what had been learned is
+    lost; or where outputs of the model itself are dead, one in ten.
     """
     found = _judge(
         history,
@@ -57,7 +61,8 @@ def dead_units(history: History) -> Sign | None:
         later_on=remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0))),
     )
     if found is None or found.severity == "info":
-        found = _dying(history) or dead(history) or found
+        cures = remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0)))
+        found = _lost_since(history, "dead_share", "have died", _DYING, cures) or dead(history) or found
     return found
 
 
@@ -65,8 +70,9 @@ def dead_units(history: History) -> Sign | None:
 def saturated_units(history: History) -> Sign | None:
     """Layers with ≥ ½ of their outputs in the flat part from the start at three looks, which together leave a fifth of
     all paths open or less, or one with ≥ ¾ later on in a run that learns nothing. Critical from 90 % of a layer on
-    in such a run; info where it learns all the same. A warning, too, where outputs of the model itself are flat, and a
-    tenth of the targets' spread is error there.
+    in such a run; info where it learns all the same. A warning, too, where half of a layer has become flat since the
+    start, and a quarter of what had been learned is lost; or where outputs of the model itself are flat, and a tenth of
+    the targets' spread is error there.
     """
     found = _judge(
         history,
@@ -80,33 +86,36 @@ def saturated_units(history: History) -> Sign | None:
         most_open=_OPEN,
     )
     if found is None or found.severity == "info":
-        found = flat(history) or found
+        cures = remedies.best_of((remedies.lower_rate(10.0),), "saturation-cap")
+        found = _lost_since(history, "saturated_share", "have saturated", _FLATTENING, cures) or flat(history) or found
     return found
 
 
-def _dying(history: History) -> Sign | None:
-    """Units that were alive at the start die while the loss climbs back: more than half of it, and half of a layer."""
-    recent = history.recent_layers("dead_share", _LOOKS)
-    firsts = history.first_layers("dead_share")
+def _lost_since(history: History, signal: str, what: str, source: str, cures: tuple[Remedy, ...]) -> Sign | None:
+    """Units that let a gradient through at the start do so no more, half of a layer, while the loss climbs back: by a
+    quarter of what it had gained, beyond its noise."""
+    recent = history.recent_layers(signal, _LOOKS)
+    firsts = history.first_layers(signal)
     levels = history.losses.values()
     # a loss below zero has no floor that it could be said to have come near
     if len(recent) < _LOOKS or not levels or any(level.negative or not level.best > 0 for level in levels):
         return None
-    if not all(level.best < 0.5 * level.first and level.low > 0.5 * (level.first + level.best) for level in levels):
-        return None
+    for level in levels:
+        lost = max(_LOST * (level.first - level.best), _NOISES * level.best_noise)
+        if not (level.best < 0.5 * level.first and level.low > level.best + lost):
+            return None
     newest = recent[-1]
     shares = {n: float(np.min([r[n] for r in recent])) for n in newest.names}
     bad = [n for n, s in shares.items() if s >= _HALF and firsts and firsts[0][n] <= _FEW]
     if not bad:
         return None
     worst = max(bad, key=lambda n: shares[n])
-    evidence = tuple(Evidence("dead_share", n, newest.step, shares[n], _HALF, _DYING) for n in bad[:4])
+    evidence = tuple(Evidence(signal, n, newest.step, shares[n], _HALF, source) for n in bad[:4])
     cause = (
-        f"{100 * shares[worst]:.3g} % of the units of {worst} have died since the start (step {newest.step}), and more "
-        "than half of what the loss had gained is lost."
+        f"{100 * shares[worst]:.3g} % of the units of {worst} {what} since the start (step {newest.step}), and more "
+        "than a quarter of what the loss had gained is lost."
     )
-    cures = remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0)))
-    return Sign("warning", cause, evidence, tuple(bad), _since(history, "dead_share", worst, _HALF), cures)
+    return Sign("warning", cause, evidence, tuple(bad), _since(history, signal, worst, _HALF), cures)
 
 
 def _judge(

@@ -13,7 +13,7 @@ _LOOKS = 4
 _MOST = 0.75
 _SURE, _UNSURE = 0.25, 0.5  # of the entropy that the policy began with: two halvings apart, or one
 _DECIDED = 0.1  # of that entropy: nothing else is tried
-_SOLVED, _VALUES = 0.75, 9  # of all tasks; printed numbers, three a third
+_SOLVED, _VALUES = 0.9, 9  # of all tasks, but a tenth that may have no answer; printed numbers, three a third
 _GAINED = 0.1  # of what is left to 1: what still comes
 _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
@@ -70,7 +70,7 @@ def zero_variance_groups(history: History) -> Sign | None:
     policy that has solved its tasks ends so, too, but it does not become unsure again: warning where three quarters
     have been at the last eight looks, over 32 steps, in which the policy's entropy was above half of its first, after
     it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, while a
-    reward that the script prints, between 0 and 1, is below three quarters and has not come nearer to 1 by a tenth of
+    reward that the script prints, between 0 and 1, is below nine tenths and has not come nearer to 1 by a tenth of
     what is left since the middle third of its values.
     """
     for name in history.wheres("zero_advantage_share"):
