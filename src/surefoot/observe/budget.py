@@ -22,6 +22,9 @@ BETWEEN_SECONDS = 0.5
 FIRST_SHARE = 1 / 4
 SMALL_SHARE = 1 / 16  # a kind that has taken less than this of the rest is no dearer than a look, and done at each
 LASTING = 32  # steps from the end of a burst to one more look: rules that ask whether what it showed lasts ask for them
+CHANGED_SECONDS = (
+    0.2  # of looks on credit where the run is put together anew (a stage, an optimiser), all changes together
+)
 ODD_SHARE = 1 / 4  # of what the opening has left over: what the odd steps of one octave of steps may take of it
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.
@@ -83,6 +86,8 @@ class Budget:
         self.scalar_cost = DUE_STEP
         self.opening = True  # the scalars are read more often than the budget alone would have it
         self._burst = 0
+        self._changed = False  # whether the burst is for a change of how the run is put together
+        self._change = 0.0  # seconds of looks on credit for such changes
         self._lasting = False  # whether one more look is wanted after the burst, and from which step on
         self._again = 0
         self._dear_spent: dict[str, float] = {}  # by reading: each has an equal part, or cheap ones starve dear ones
@@ -91,7 +96,7 @@ class Budget:
         self._look_credit = 0.0  # looks only: a first flush, which loads the rules, must not end them
         self._between = 0.0  # the same of looks between and after those
         self._step = 0  # the last that was decided on
-        self._purse: Literal["opening", "between", "odd"] | None = None  # whose credit the look is on
+        self._purse: Literal["opening", "between", "odd", "changed"] | None = None  # whose credit the look is on
         self._octave = 0  # of steps
         self._kept = 0.0  # seconds of credit that this octave's odd steps leave for later ones
         self._dear_now: dict[str, float] = {}  # by reading: since the last look was accounted for
@@ -171,6 +176,8 @@ class Budget:
         if self.at_credit:  # what a look loads, or the new models it finds, are a part of starting as the first one's
             if self._purse == "between":
                 self._between += min(work, self.look_cost)
+            elif self._purse == "changed":
+                self._change += min(work, self.look_cost)
             else:
                 self._look_credit += min(work, self.look_cost)
 
@@ -181,10 +188,12 @@ class Budget:
             # a first flush loads and prepares much; a slow disk slows one: believe in a higher cost step by step
             self.scalar_cost = min(each, 2 * self.scalar_cost)
 
-    def burst(self, looks: int = 3, lasting: bool = False) -> None:
+    def burst(self, looks: int = 3, lasting: bool = False, changed: bool = False) -> None:
         """Something odd was seen: the next ``looks`` looks may draw on the whole budget at once; where it may be
-        ``lasting``, so may one more, 32 steps later."""
+        ``lasting``, so may one more, 32 steps later. Where it is how the run is put together that has ``changed``,
+        they have a credit of their own: what begins wrong is to be seen before it does harm."""
         self._burst = max(self._burst, looks)
+        self._changed |= changed
         self._lasting |= lasting
 
     def next_on_credit(self, step: int) -> int | None:
@@ -239,11 +248,13 @@ class Budget:
         if self._burst > 0:
             # what the opening has left over is for this, in a run that is too short to have earned a look
             enough = self._left() - self._kept >= self.look_cost > 0
+            begins = self._changed and self._change + self.look_cost <= CHANGED_SECONDS
             affordable = self.spent + self.look_time <= allowance
-            if enough and not affordable:
-                self._purse = "odd"
-            if enough or affordable:
+            if not affordable:
+                self._purse = "odd" if enough else "changed" if begins else None
+            if enough or affordable or begins:
                 self._burst -= 1
+                self._changed &= self._burst > 0 or self._lasting
                 if self._lasting and not self._burst:
                     self._lasting, self._again = False, step + LASTING
                 return True

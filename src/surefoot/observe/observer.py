@@ -309,10 +309,16 @@ class Observer:
         if not self._guard.on or not self._scene.follows(optimizer) or _task() != -1 or not self._home.here():
             return
         try:
-            state = self._scene.state_of(optimizer)
+            known = self.clock.known(optimizer)
+            state = known or self._scene.state_of(optimizer)
+            joins = known is None or not known.stepped_in
             if self.clock.tick(state):
                 self._pace.lead(optimizer, state)
                 self._pace.set_idle(self.clock.steps + 1 < self._pace.due)
+            else:
+                self._step.ended_after(optimizer, state)
+            if joins:
+                self._step.joined()
         except Exception as error:
             self._guard.failed("clock", error)
 

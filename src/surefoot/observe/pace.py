@@ -31,6 +31,7 @@ class Pace:
     looking : whether the step that is under way is looked at
     due : scalars are read, and accounts settled, at the end of this step
     idle : until then nothing else is done than to count steps
+    woke : after how many steps it was idle for the last time: no backward of the one that others now end was seen
     nested : some optimiser steps another: every begin and end must be seen to tell which counts, so never idle
     hearing : while idle, losses are read as well, to tell those that are odd
     deaf : they are not to be: a step asks for losses of its own, by a closure
@@ -48,6 +49,7 @@ class Pace:
     ) -> None:
         self.looking = self.idle = self.nested = self.hearing = self.deaf = False
         self.due = clock.steps + 1
+        self.woke = -1
         self.on_idle: Callable[[bool], None] | None = None
         self._budget, self._clock, self._gatherer, self._guard = budget, clock, gatherer, guard
         self._idle = Idle(lambda: self.set_idle(False), other)
@@ -68,8 +70,12 @@ class Pace:
         self._stride = self._budget.scalar_stride(step)
 
     def wake(self) -> None:
-        """A loss that was heard is odd: be idle no more, and read the steps after it one by one."""
+        """A loss that was heard is odd: read the steps after it one by one."""
         self._budget.woken()
+        self.attend()
+
+    def attend(self) -> None:
+        """Be idle no more, and read the next steps one by one."""
         self.due = self._clock.steps + 1
         self._attended = self.due + ATTENDED
         self.set_idle(False)
@@ -104,5 +110,6 @@ class Pace:
         """Step out of the script's way, or back in."""
         if idle != self.idle:
             self.idle = idle
+            self.woke = self._clock.steps
             if self.on_idle is not None:
                 self.on_idle(idle)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.observe.account import Account
+from surefoot.observe.clock import OptimizerState
 from surefoot.observe.gather import Gatherer
 from surefoot.observe.instrument import Tools
 from surefoot.observe.odd_losses import OddLosses
@@ -21,7 +22,7 @@ from surefoot.observe.rows import Sink
 from surefoot.observe.scalars import Scalars
 from surefoot.observe.signals.loss import loss_tensor
 from surefoot.observe.signals.ranks import RankWeights
-from surefoot.observe.structure import LOOKS, Structure
+from surefoot.observe.structure import LOOKS, OPENING, Structure
 from surefoot.observe.validation import Validation
 
 FLUSH_EVERY = 1.0  # seconds between commits; one costs a millisecond or two
@@ -69,6 +70,8 @@ class StepUnderWay:
         self._structure = Structure(tools.scene)
         self._probes = gatherer.probes
         self._changed = 0  # steps whose wiring is still to be read, after a change
+        self._read_step = 0  # the newest step of the run whose scalars were written
+        self._follows: set[str] = set()  # optimisers that step after another one on the same losses
         self._spent = False  # an optimiser has stepped on the scalars gathered; another may step on the same ones
         self._last_flush = _now()
 
@@ -94,6 +97,17 @@ class StepUnderWay:
         self.may_skip = self._spent = False
         self.scalars.resume()
         self._pace.wake()
+
+    def ended_after(self, optimizer: Optimizer, state: OptimizerState) -> None:
+        """An optimiser whose count is not the run's has stepped while idle. Where it does so on the run's own losses,
+        and those were read, it is a part of the step that was."""
+        if self._read_step == self._clock.steps and state.name in self._follows:
+            self.scalars.write(optimizer, state, self._gatherer.constant_loss)
+
+    def joined(self) -> None:
+        """An optimiser has stepped for the first time, while others had for long: its first steps are looked at."""
+        self._structure.joins()
+        self._pace.attend()
 
     def end_backward(self) -> None:
         """Gradients are complete."""
@@ -136,7 +150,7 @@ class StepUnderWay:
 
     def _seek_change(self, tensors: Any) -> None:
         if self._structure.changed(self._clock.steps + 1):
-            self._tools.budget.burst(LOOKS, lasting=True)
+            self._tools.budget.burst(LOOKS, lasting=True, changed=True)
             self._changed = LOOKS
         if self._changed and not self._pace.looking:
             self._changed -= 1
@@ -150,13 +164,21 @@ class StepUnderWay:
     def _count(self, optimizer: Optimizer) -> None:
         self.may_skip = self.closure_ran = False
         state = self._clock.known(optimizer) or self._scene.state_of(optimizer)
+        joins = not state.stepped_in and self._clock.steps > OPENING
         ticked = self._clock.tick(state)
         due = self._clock.steps >= self._pace.due
-        # another optimiser's step belongs to the step of the run that is under way
-        read = self._pace.looking or due or (not ticked and self._clock.steps + 1 >= self._pace.due)
+        # another optimiser's step belongs to the step of the run that is under way, or is the last part of one
+        begins = self._pace.woke != self._clock.steps and self._clock.steps + 1 >= self._pace.due
+        follows = self._spent and self._read_step == self._clock.steps
+        read = self._pace.looking or due or (not ticked and (begins or follows))
         if read and not self.left_out:
             self.scalars.write(optimizer, state, self._gatherer.constant_loss)
+            self._read_step = self._clock.steps
+            if not ticked:
+                (self._follows.add if follows else self._follows.discard)(state.name)
         self.left_out = False
+        if joins:
+            self._structure.joins()
         if self._probes:
             probe = self._probes.pop(id(optimizer), None)
             if probe is not None:

@@ -11,6 +11,7 @@ from torch import nn
 
 from surefoot.observe.scene import Scene
 
+OPENING = 8  # steps in which optimisers may begin one after the other, and are looked at anyhow
 LOOKS = 4
 """Looks that a change calls for, and steps of which the wiring is read where none is affordable: the first to compare
 with, and three that a rule asks for."""
@@ -25,17 +26,22 @@ class Structure:
         self._scene = scene
         self._met: set[int] = set()
         self._due = 0  # the step at which it is read again
+        self._joined = False  # whether an optimiser has begun to step since it was read
 
     def changed(self, step: int) -> bool:
         """Whether the run is put together at ``step`` as it never was before; never the first time."""
-        if step < self._due or not self._scene.discovered or len(self._met) > _MOST:
+        if (step < self._due and not self._joined) or not self._scene.discovered or len(self._met) > _MOST:
             return False
         self._due = step + (step >> _APART)
-        now = self._read()
-        if now in self._met:
+        now, joined, self._joined = self._read(), self._joined, False
+        if now in self._met and not joined:
             return False
         self._met.add(now)
-        return len(self._met) > 1
+        return joined or len(self._met) > 1
+
+    def joins(self) -> None:
+        """An optimiser steps for the first time: whatever else is as it was, the next step is another one."""
+        self._joined = True
 
     def _read(self) -> int:
         facts: list[int] = []

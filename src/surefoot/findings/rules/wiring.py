@@ -60,8 +60,8 @@ def missing_zero_grad(history: History) -> Sign | None:
 
 def _of_one_loss(history: History, name: str, others: list[str]) -> bool:
     """Whether the same backward serves another optimiser: no further one has left its gradients here."""
-    levels = [history.losses[one] for one in (name, *others) if one in history.losses]
-    return name in history.losses and any(levels[0].first == level.first for level in levels[1:])
+    _, losses = history.measured("loss", name)
+    return len(losses) > 0 and any(losses[-1] in history.measured("loss", other)[1] for other in others)
 
 
 def _moved_by_others(history: History) -> bool:
