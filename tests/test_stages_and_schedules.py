@@ -160,6 +160,17 @@ def test_a_policy_that_decided_and_then_lost(entropy: Callable[[int], float], la
     assert "divergence" not in found  # a profit may become smaller for other reasons
 
 
+@pytest.mark.parametrize(("name", "told"), [("basket", True), ("loss", False), ("temperature", False)])
+@pytest.mark.parametrize("way", [1, -1])
+def test_what_a_policy_is_for_is_known_by_the_way_it_went_at_first(name: str, told: bool, way: int) -> None:
+    stream = train([0.1 * math.sin(i) for i in range(400)])
+    for number in range(1, 41):
+        value = way * (min(1.0, 0.2 * number) if number <= 20 else 0.3) + 0.01 * (-1) ** number
+        stream.row(10 * number, "printed", {("printed_number", name): value})
+        stream.row(10 * number, "policy", {("policy_entropy", ""): 2.0 if number < 4 else 1e-3})
+    assert ("softmax-collapse" in stream.loud()) is told
+
+
 @pytest.mark.parametrize(
     ("first", "later", "entropy", "told"),
     [
@@ -186,7 +197,7 @@ def test_a_policy_that_decided_for_nothing(first: float, later: float, entropy: 
         (lambda s: 2.0 if s == 1 else 1e-3, 128, True),
         (lambda s: 2.0 if s == 1 else 1e-3, 48, False),  # it may come back from there
         (lambda s: 2.0 if s <= 16 else 1e-3, 128, False),  # it has tried for a while
-        (lambda s: 2.0 if s == 1 else 0.05, 128, False),  # it tries other things still
+        (lambda s: 2.0 if s == 1 else 0.1, 128, False),  # it tries other things still
         (lambda s: 1e-3, 128, False),  # it was sure before
         (lambda s: 2.0 if s == 1 else 1e-3 if s < 56 else 0.5, 128, False),  # it tries again
     ],

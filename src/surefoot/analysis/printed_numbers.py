@@ -18,7 +18,7 @@ _MORE = frozenset((
     "solved", "correct", "elbo",
 ))  # fmt: skip
 # What comes in, of which more is better; but how much there is to be had may change as well.
-_INCOME = frozenset(("earned", "earnings", "payoff", "profit", "revenue", "utility"))
+_INCOME = frozenset(("earned", "earnings", "income", "payoff", "profit", "revenue", "sales", "takings", "utility"))
 _HELD_OUT = frozenset(("val", "valid", "validation", "test", "eval", "dev", "held", "heldout", "holdout"))
 _TRAINING = frozenset(("train", "training", "trained", "batch", "fit"))
 _BESIDE = frozenset(("loss", "step", "epoch", "iter", "running", "avg", "average", "mean", "total", "the"))
