@@ -130,7 +130,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "of the sum in which the last time steps' terms are lost, and one look is enough for it where the loss was "
             "lost after that. Or 2^6 at the first look, with an elasticity ‖g‖‖θ‖/L of 300 or more. Or more than T at "
             "the first looks, and λ > 0 at each look since, where the loss is above a fifth of a constant's after 128 "
-            "steps."
+            "steps. Or 2^6 at the newest look where sequences have become twice as long since the first, gradients "
+            "2^6 times as long, and the loss higher than it began."
         ),
         source="Mikhaeil, Monfared, Durstewitz 2022 (arXiv 2110.07238); rounding of float32 for the threshold",
         not_this=(
@@ -186,7 +187,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "if all inputs pointed the same way, a unit would be off for all of them with probability ½ at most.\n"
             "Judged: dead_share, the share of a layer's units that gave 0 for every row of the last four looks.\n"
             "Threshold: ¾ at three looks, from the start, or later in a run that learns nothing; ½ where an eighth at "
-            "most was dead at the start and the loss has lost half of what it had gained."
+            "most was dead at the start and the loss has lost a quarter of what it had gained."
         ),
         source="symmetry of the initialisation (P(off for all) ≤ ½, with binomial scatter); the run's own start",
         not_this=(
@@ -214,7 +215,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "a standard deviation near 4.\n"
             "Judged: saturated_share, the share of a layer's outputs with a derivative below 2 % of its maximum.\n"
             "Threshold: ½ at three looks from the start, in layers that together, Π(1 − share), leave a fifth of all "
-            "paths open or less; ¾ later, in a run that learns nothing."
+            "paths open or less; ¾ later, in a run that learns nothing; ½ where an eighth at most was flat at the "
+            "start and the loss has lost a quarter of what it had gained."
         ),
         source=f"the normal distribution at criticality ({_PRINCIPLES}); the run's own start",
         not_this=(
