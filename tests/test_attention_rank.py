@@ -152,6 +152,19 @@ def test_multihead_attention_is_named_by_its_projection(weights: bool) -> None:
     assert read_attention(site) is not None
 
 
+@pytest.mark.parametrize("query", ["vector", "layer"])
+def test_an_attention_whose_keys_a_layer_scores_is_known_by_its_weights(query: str) -> None:
+    torch.manual_seed(0)
+    keys, mask = nn.Linear(6, 8), torch.rand(4, 5) < 0.8
+    x, scorer = torch.randn(4, 5, 6), nn.Linear(8, 1)
+    scores = keys(x) @ nn.Parameter(torch.randn(8)) if query == "vector" else scorer(keys(x).tanh()).squeeze(-1)
+    weights = (3 * scores).masked_fill(~mask, -1e9).softmax(-1)
+    (site,) = find_attentions(read_graph([torch.einsum("bk,bkd->bd", weights, keys(x)).sum()]).nodes)
+    values = read_attention(site)
+    assert values is not None and values[0].isnan()
+    assert values[1].item() == pytest.approx(entropy_of_weights(weights).item(), rel=1e-5)
+
+
 def test_what_is_no_attention() -> None:
     scores = nn.Linear(8, 3)(torch.randn(2, 5, 8)).softmax(-1)  # a router's choice
     experts = torch.randn(2, 3, 4, requires_grad=True)

@@ -175,6 +175,17 @@ def test_attention_born_on_one_key_whose_loss_rests_far_from_a_fit(ends: float, 
     assert severity(stream, "attention-logit-growth") == told
 
 
+@pytest.mark.parametrize(("entropy", "last", "told"), [(0.05, 2.0, "warning"), (0.3, 2.0, None), (0.05, 0.2, None)])
+def test_an_attention_that_a_layer_scores_and_that_was_born_on_one_key(
+    entropy: float, last: float, told: str | None
+) -> None:
+    stream = train(falling(150, LN10, last), constant=LN10)
+    for step in (1, 2, 4, 8, *range(16, 150, 16)):
+        row = {("attention_logit_max", "score"): math.nan, ("attention_entropy", "score"): entropy}
+        stream.row(step, "attention", row)
+    assert severity(stream, "attention-logit-growth") == told
+
+
 def test_three_looks_are_enough_where_no_layer_moves_at_all() -> None:
     def silent(steps: tuple[int, ...]) -> Stream:
         stream = train(flat(100, 4.0, 0.2), constant=0.693)

@@ -100,14 +100,17 @@ def _summed(node: Node) -> Node | None:
 
 
 def _written(softmax: Node) -> Attention | None:
-    """The attention of a softmax over the last dimension, if a product of two batches of matrices made its input."""
+    """The attention of a softmax over the last dimension, if a product of two batches of matrices made its input, or
+    a layer that gives each key one score (of what a layer gives several, it is a router's choice)."""
     weights = saved(softmax, "result")
     dim = _plain(softmax, "dim")
     if weights is None or dim is None or weights.dim() < 2 or dim % 2**64 not in (2**64 - 1, weights.dim() - 1):
         return None
-    path = _to_product(softmax.next_functions[0][0])
+    source = softmax.next_functions[0][0]
+    path = _to_product(source)
     if path is None:
-        return None
+        scored = _one_score(source)
+        return None if scored is None else Attention(feeder(scored), None, None, weights=weights)
     *between, product = path
     scale: float | Tensor = float(_plain(product, "alpha") or 1.0)  # of torch.baddbmm
     known = True
@@ -152,6 +155,18 @@ def _to_product(node: Node | None) -> list[Node] | None:
             return [*path, summed]
         if kind in _TO_LOGITS:
             stack += [(child, [*path, node]) for child, _ in node.next_functions]
+    return None
+
+
+def _one_score(node: Node | None) -> Node | None:
+    """The layer that gave one number a key, if nothing but a shape, a mask and a factor lies behind it."""
+    for _ in range(_FAR):
+        if node is None or node.name() == "MvBackward0":
+            return node
+        if node.name() in ("AddmmBackward0", "MmBackward0"):
+            return node if node._input_metadata[0].shape[-1] == 1 else None
+        below = [child for child, _ in node.next_functions if child is not None]
+        node = below[0] if node.name() in _TO_LOGITS and len(below) == 1 else None
     return None
 
 

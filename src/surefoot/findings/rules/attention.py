@@ -25,6 +25,7 @@ _GROWN = 8.0
 _WAIT, _REST = 32, 128  # steps: in which a start may heal by itself; of which the newer half shows that a loss rests
 _ONE_KEY = 0.1  # of the entropy of an even choice
 _NOTED = 50.0
+_CHOICE = "1 for an even choice among the visible keys; on one key softmax passes no gradient"
 _PAPER = "Wortsman et al. 2024, §3.1: models suffer from logits of about 1e3; all diverged beyond 1e4"
 
 QK_NORM = Remedy(
@@ -61,6 +62,17 @@ QK_CLIP = Remedy(
 )
 
 
+SOFTER = Remedy(
+    name="smaller scores",
+    why="scores that differ by about 1 at first let every key be heard, and the gradient tells which should be",
+    how=(
+        "# after: model\n"
+        "def softer(scores):  # in the place of scores.softmax(-1)\n"
+        "    return (scores / scores.detach().std().clamp_min(1.0)).softmax(-1)\n"
+    ),
+)
+
+
 @rule("attention-logit-growth", needs=("attention",))
 def attention_logit_growth(history: History) -> Sign | None:
     """The largest logit of a layer is ≥ 10³ at two looks in a row: warning. The same from 104 on where the attention
@@ -77,7 +89,7 @@ def attention_logit_growth(history: History) -> Sign | None:
     newest, before = recent[-1], recent[-2]
     with np.errstate(invalid="ignore"):
         if not np.nanmax(newest.values, initial=0.0) >= _NOTED:
-            return None
+            return _unscored(history)
     worst = int(np.nanargmax(newest.values))
     where, value = newest.names[worst], float(newest.values[worst])
     held = min(value, before[where])
@@ -109,7 +121,7 @@ def attention_logit_growth(history: History) -> Sign | None:
                 history.step,
                 entropy,
                 _ONE_KEY,
-                "1 for an even choice among the visible keys; on one key softmax passes no gradient",
+                _CHOICE,
             )
         )
     steps, values = history.series("attention_logit_max", where)
@@ -132,6 +144,27 @@ def _born_flat(history: History, where: str) -> bool:
     """The attention has given most keys no weight since the first step, and 32 steps have not changed that."""
     steps, logits = history.series("attention_logit_max", where)
     return bool(steps[0] <= 2 and steps[-1] >= _WAIT and (logits >= _NOTED).all())
+
+
+def _unscored(history: History) -> Sign | None:
+    """An attention whose scores a layer makes, so that no logits are known: on one key by its weights, since the first
+    look."""
+    rows = history.layers("attention_entropy")
+    for where in rows.names if rows is not None else ():
+        steps, entropy = history.measured("attention_entropy", where)
+        known = np.isfinite(history.series("attention_logit_max", where)[1]).any()
+        if known or not len(steps) or steps[0] > 2 or steps[-1] < _WAIT or not entropy.max() <= _ONE_KEY:
+            continue
+        if not (_little(history) or any(_worse(level) for level in history.losses.values())):
+            continue
+        value = float(entropy[-1])
+        evidence = (Evidence("attention_entropy", where, int(steps[-1]), value, _ONE_KEY, _CHOICE),)
+        cause = (
+            f"the attention that {where} scores has had {100 * value:.2g} % of the entropy of an even choice or less "
+            "from the start: its softmax is a maximum and passes next to no gradient."
+        )
+        return Sign("warning", cause, evidence, (where,), int(steps[0]), (SOFTER,))
+    return None
 
 
 def _early(history: History) -> bool:
