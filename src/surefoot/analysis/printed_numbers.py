@@ -10,7 +10,8 @@ import re
 
 _LESS = frozenset((
     "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "mape", "error", "err", "wer", "cer", "perplexity", "ppl", "bpc",
-    "bpd", "fid", "regret", "nats", "logloss", "deviance", "surprisal", "surprise",
+    "bpd", "fid", "regret", "nats", "logloss", "deviance", "surprisal", "surprise", "cost", "costs",
+    "misfit", "miss", "misses", "mistakes", "residual", "wrong",
 ))  # fmt: skip
 _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
