@@ -163,13 +163,25 @@ def test_the_best_of_several_remedies_is_taken() -> None:
 
 @pytest.mark.parametrize(
     ("name", "way"),
-    [("val_loss", -1), ("log_loss", -1), ("shapeNLL", -1), ("validation accuracy", 1), ("test/F1", 1), ("reward", 1)],
+    [
+        ("val_loss", -1),
+        ("log_loss", -1),
+        ("shapeNLL", -1),
+        ("validation accuracy", 1),
+        ("test/F1", 1),
+        ("reward", 1),
+        ("val_miss", -1),
+        ("letter_errors", -1),
+        ("val_ndcg", 1),
+    ],
 )
 def test_names_of_the_field_have_a_direction(name: str, way: int) -> None:
     assert direction(name) == way
 
 
-@pytest.mark.parametrize("name", ["loss", "train_loss", "epoch loss", "step", "off_by", "accuracy_loss", "temperature"])
+@pytest.mark.parametrize(
+    "name", ["agreement", "loss", "train_loss", "epoch loss", "step", "off_by", "accuracy_loss", "temperature"]
+)
 def test_other_names_have_none(name: str) -> None:
     assert direction(name) == 0
 

@@ -22,6 +22,7 @@ _UNDONE = 1.5  # times what the error was at its best: the highest of its three 
 _FELL = 0.5  # of its first value: it had been learned
 _AS_LOUD = 0.5  # of the error's gradient
 _TWICE, _HEARD = 2.0, 0.1
+_LATELY = 3 / 4  # of the steps
 _LOOKS = 6
 _HOW = """\
 # after: model
@@ -75,9 +76,9 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
         before = np.flatnonzero(steps <= lost.step)
         if not len(before) or 2 * steps[-1] < history.step or not weights[before[-1]] > 0:
             continue
-        # between two looks it has grown evenly, or later than that
-        then = float(np.interp(lost.step, steps, weights))
-        grows = weights[-1] > weights[:-1].max() and weights[-1] >= _TWICE * then
+        # between two looks it has grown evenly, or later than that; or in steps, some looks apart
+        then, lately = (float(w) for w in np.interp((lost.step, _LATELY * steps[-1]), steps, weights))
+        grows = weights[-1] >= weights.max() and weights[-1] > lately and weights[-1] >= _TWICE * then
         if not (grows and history.value("term_gradient_norm", name) >= _HEARD * loudest):
             continue
         evidence = (
