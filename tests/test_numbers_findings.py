@@ -334,6 +334,27 @@ def test_data_that_are_infinite_in_float16_were_made_so(value: str, dtype: str, 
     assert not {"low-precision-overflow", "bad-batch"} - {cause} & set(found)
 
 
+@pytest.mark.parametrize(
+    ("operation", "value", "dtype", "told"),
+    [
+        ("sum", "inf", "float16", True),
+        ("sum", "nan", "float16", False),
+        ("sum", "inf", "float32", False),
+        ("div", "inf", "float16", False),  # of nothing
+    ],
+)
+def test_an_activation_that_is_infinite_in_float16_has_overflowed(
+    operation: str, value: str, dtype: str, told: bool
+) -> None:
+    stream = train([2.3, 2.2, math.nan, math.nan], constant=2.3)
+    stream.event(3, "nonfinite", kind="activation", where="mix", operation=operation, value=value, dtype=dtype)
+    found = stream.findings()
+    assert ("low-precision-overflow" in found) is told
+    if told:
+        assert found["non-finite"].because_of == "low-precision-overflow"
+        assert found["low-precision-overflow"].severity == "critical"
+
+
 def test_a_scaler_may_skip_but_not_at_any_scale() -> None:
     def skipping(total: int, row: int, bound: float) -> Stream:
         stream = train(falling(100), looks=LOOKS)

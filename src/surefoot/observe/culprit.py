@@ -23,7 +23,7 @@ class Culprit:
     where: str
     operation: str
     value: str  # nan, inf, -inf
-    dtype: str = ""  # of what holds it, where it is data
+    dtype: str = ""  # of the tensor that holds it, where it was kept
 
 
 def what_is(tensor: Tensor) -> str | None:
@@ -63,11 +63,11 @@ def find_culprit(view: GraphView, models: Models, loss_value: str, read_saved: b
                 continue
             name, value, dtype = found
             if name in _OWN_OUTPUT:
-                return Culprit("activation", layer_of.get(node, ""), _operation(node), value)
+                return Culprit("activation", layer_of.get(node, ""), _operation(node), value, dtype)
             source = _source(node, name)
             if source is None:
                 return Culprit("input", layer_of.get(node, ""), _operation(node), value, dtype)
-            return Culprit("activation", layer_of.get(source, ""), _operation(source), value)
+            return Culprit("activation", layer_of.get(source, ""), _operation(source), value, dtype)
     return Culprit("loss", "", "", loss_value)
 
 

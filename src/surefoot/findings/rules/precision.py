@@ -16,7 +16,7 @@ from surefoot.findings.history import EventLike, History, Layers
 from surefoot.findings.progress import fit, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.non_finite import OFF_THE_EDGE, answers, whole_range
-from surefoot.findings.rules.overflow import overflowed_between
+from surefoot.findings.rules.overflow import overflowed_at_last, overflowed_between
 from surefoot.findings.rules.swallowed import swallowed
 from surefoot.findings.rules.term_cures import UNIT_TARGETS, far_targets
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -186,7 +186,8 @@ def low_precision_overflow(history: History) -> Sign | None:
     gradients where no loss scaler is there to skip the step; or some sum or product of the forward has given infinities
     of finite numbers at two looks. Warning; critical where the loss is no longer finite, and
     where what the loss was computed from was infinite in float16 before the model or the loss had met it: a conversion
-    has made it so of any number beyond 65504.
+    has made it so of any number beyond 65504; and where the first number that was not finite is an infinity in float16
+    that no pole has made.
 
     With a scaler gradients are meant to come near: it raises the scale until they do.
     """
@@ -196,7 +197,8 @@ def low_precision_overflow(history: History) -> Sign | None:
         evidence = (Evidence("nonfinite data in float16", layer, data[0].step, math.inf, _LARGEST, _CONVERTED),)
         cause = f"float16 overflows: data of step {data[0].step} are infinite, as any number beyond 65504 is in it."
         return Sign("critical", cause, evidence, (layer,) if layer else (), data[0].step, _in_range(history))
-    if (sign := overflowed_between(history, _in_range(history))) is not None:
+    cures = _in_range(history)
+    if (sign := overflowed_between(history, cures) or overflowed_at_last(history, cures)) is not None:
         return sign
     scaled = any(history.value("loss_scale", where) > 0 for where in history.wheres("loss_scale"))
     for signal in ("activation_peak",) if scaled else ("activation_peak", "gradient_peak"):
