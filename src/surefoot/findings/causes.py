@@ -168,6 +168,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "loss-spike",
             "non-finite",
             "stalled",
+            "softmax-collapse",
         }
     ),
     "rank-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
@@ -187,6 +188,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "loss-spike",
             "stalled",
             "unsafe-step",
+            "softmax-collapse",
         }
     ),
     # what is off, or flat, for every input answers all inputs alike
