@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, CosineAnnealingWarmResta
 from histories import Stream, falling, first_cure, flat, layered, train
 from surefoot.findings import Engine, catalogue
 from surefoot.findings.remedies import weight_decay
-from surefoot.findings.rules import adaptive, precision, schedule_cures, softmax
+from surefoot.findings.rules import adaptive, clipping, precision, schedule_cures, softmax
 from surefoot.runs import Event, Finding, Remedy
 from watching import watching
 
@@ -216,8 +216,8 @@ def test_epsilon_counts_where_the_run_ends_before_the_weights_have_moved() -> No
     assert ended(factor=0.9) == "info"  # it is what was learned that made the gradients small
 
 
-def clipped(losses: list[float], ratio: float, rate: float, overshoot: float = 0.01) -> Stream:
-    stream = train(losses, rate=rate, overshoot=overshoot, looks=LOOKS)
+def clipped(losses: list[float], ratio: float, rate: float, overshoot: float = 0.01, **how: Any) -> Stream:
+    stream = train(losses, rate=rate, overshoot=overshoot, looks=LOOKS, **how)
     stream.event(1, "optimizers", optimizers=[{"name": "", "type": "SGD", "defaults": {"lr": 0.1}}])
     return at_looks(stream, "gradients", "", clip_ratio=lambda s: ratio)
 
@@ -232,6 +232,24 @@ def test_clipping_counts_where_it_is_why_nothing_moves() -> None:
     assert severity(clipped(flat(300), 3e-3, 5e-5, 2e-3), id) == "info"
     assert severity(clipped(falling(300), 1e-2, 1e-3), id) == "info"
     assert severity(clipped(flat(300), 0.5, 1e-6), id) is None
+
+
+def test_clipping_counts_where_it_makes_a_learning_run_slower_by_a_decade() -> None:
+    def told(ratio: float = 0.05, overshoot: float = 2e-3, last: float = 1.6, curved: float = 0.02, **how: Any) -> Any:
+        stream = clipped(falling(300, last=last), ratio, 1e-3, overshoot, **how)
+        at_looks(stream, "curvature", "", stability_coefficient=lambda s: curved)
+        return stream.findings().get("always-clipping")
+
+    found = told()
+    assert found.severity == "warning" and found.detected_step == 48
+    assert told(overshoot=2e-2).severity == "info"  # without clipping each step would promise four fifths of the loss
+    assert told(ratio=1e-3).severity == "info"  # a thousand times as long it would overshoot
+    assert told(curved=1.0).severity == "info"  # the rate is at its bound: it was chosen for gradients of length one
+    assert told(overshoot=6e-3).severity == "info"  # 48 such steps promise more than half of the loss
+    assert (
+        severity(clipped(falling(100, last=0.05), 0.05, 1e-3, 2e-3), "always-clipping") == "info"
+    )  # half of it is gone
+    assert told(lr=lambda s: 1e-3 * s).severity == "info"  # a warm-up
 
 
 @pytest.mark.parametrize(("norm", "bound"), [(3.0, 30), (math.nan, 1)])
@@ -606,7 +624,7 @@ def test_repaired_twins_are_clean(name: str, seed: int) -> None:
 def own_remedies() -> list[Remedy]:
     modules: tuple[ModuleType, ...] = (adaptive, precision, schedule_cures, softmax)
     fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
-    made = [adaptive.wider_clip(0.3), adaptive.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
+    made = [clipping.wider_clip(0.3), clipping.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
     made += [schedule_cures.schedule_for(100), schedule_cures.step_every(20), weight_decay(0.3)]
     return [*fixed, *made, adaptive.smaller_eps(math.nan)]
 

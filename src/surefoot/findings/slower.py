@@ -11,7 +11,7 @@ from surefoot.findings.history import History
 from surefoot.findings.rates import JUMP
 from surefoot.runs.schema import Remedy
 
-_MUCH, _GOOD = 0.5, 0.2  # overshoot of a first step
+_MUCH, GOOD_STEP = 0.5, 0.2  # overshoot of a first step
 _ROOM = 0.1  # of the curvature that a rate can stand: it grows in training until it is there (Cohen et al. 2021)
 
 
@@ -57,7 +57,7 @@ def of_descent(history: History, name: str) -> float | None:
     first = pace.first[0]
     if first.step > level.first_step + 1 or not first.overshoot >= _MUCH:
         return None
-    by_promise = first.overshoot / (_GOOD * max(0.01, 1 - float(defaults["momentum"])))
+    by_promise = first.overshoot / (GOOD_STEP * max(0.01, 1 - float(defaults["momentum"])))
     losses = dict(zip(*history.series("loss", name), strict=True))
     steps, curved = history.series("stability_coefficient", name)
     known = np.flatnonzero(np.isfinite(curved) & (curved > 0))
