@@ -17,6 +17,7 @@ from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import STIRRED, Pace
 from surefoot.findings.progress import growing
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.quasi_newton import unsettled
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _STEPS, _LONG = 200, 1000
@@ -41,7 +42,8 @@ def stalled(history: History) -> Sign | None:
     elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
     size, if the gradient is not growing; and at the end of a run whose loss has not gone down, or not in the newest
     half of the run (what it came down by before was the constant), nor 1 % below a constant's, where it is not falling
-    below it just now. Warning after 64 steps where all rows of all batches that were looked at are the same, and
+    below it just now. Warning after 32 steps of L-BFGS on batches that change, without a line search, where the loss
+    rests far from a fit. Warning after 64 steps where all rows of all batches that were looked at are the same, and
     targets are not.
     """
     if len(history.losses) != 1:
@@ -49,9 +51,9 @@ def stalled(history: History) -> Sign | None:
     for name, level in history.losses.items():
         pace = history.paces.get(name)
         told = level.refreshed or bool(history.events("exit"))
-        alike = _all_alike(history, name, level) if told else None
-        if alike is not None:
-            return alike
+        sign = (_all_alike(history, name, level) or unsettled(history, name, level)) if told else None
+        if sign is not None:
+            return sign
         least = _BRIEF if history.events("exit") else _STEPS
         if pace is None or not told or level.steps < least or level.count < 32 or not level.known:
             continue

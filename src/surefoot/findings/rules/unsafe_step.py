@@ -16,6 +16,7 @@ from surefoot.findings.levels import LossLevel
 from surefoot.findings.rate_ahead import rise_ahead
 from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.quasi_newton import unsearched
 from surefoot.findings.slower import shortened
 from surefoot.runs.schema import Evidence, Severity
 
@@ -31,7 +32,7 @@ _SOURCE = (
 )
 
 
-@rule("unsafe-step", needs=("safe_step", "curvature", "step"))
+@rule("unsafe-step", needs=("safe_step", "curvature", "step", "samples"))
 def unsafe_step(history: History) -> Sign | None:
     """Info at r ≥ 1. Warning at r ≥ 4 and four times the running median, out of nothing: either the learning rate is
     four times what it ever was in the older half of the rows, or the readings of the steps right before (eight or more,
@@ -44,9 +45,10 @@ def unsafe_step(history: History) -> Sign | None:
     learned, too: near the end of a fit a loss that is a quarter higher is next to nothing.
 
     Ahead of it: a scheduler that is to multiply the rate fourfold or more says so itself; warning where the curvature
-    that was measured is then twice what the optimiser can stand.
+    that was measured is then twice what the optimiser can stand. And where L-BFGS takes whole steps on batches that
+    change, without a line search: warning at the fourth look.
     """
-    sign = _leap(history) or _ahead(history)
+    sign = _leap(history) or _ahead(history) or unsearched(history, _harmed)
     if sign is not None:
         return sign
     for name in history.wheres("safe_ratio"):
