@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -43,6 +44,26 @@ def test_a_schedule_that_is_spent_by_the_batch(lr: Callable[[int], float], told:
 def test_a_spent_schedule_is_no_fault_of_a_run_that_has_fit() -> None:
     stream = scheduled(lambda s: 0.92**s, losses=falling(130, last=0.01, noise=0.001))
     assert stream.findings()["scheduler-misuse"].severity == "info"
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "told"),
+    [
+        ({}, 0, True),
+        ({}, None, False),  # it may yet end
+        ({}, 1, False),
+        ({"lr": lambda s: 1e-6 * min(s, 150)}, 0, False),
+        ({"lr": lambda s: 1e-6 * (300 + s)}, 0, False),  # it began with half
+        ({"lr": lambda s: 1e-6 * (s % 260)}, 0, False),  # a cycle
+        ({"overshoot": 0.06}, 0, False),  # steps four times as long would be too long
+        ({"losses": falling(300, last=0.01)}, 0, False),  # it is fit
+    ],
+)
+def test_a_warm_up_as_long_as_the_run(how: dict[str, Any], code: int | None, told: bool) -> None:
+    stream = train(**({"losses": falling(300, last=1.5), "lr": lambda s: 1e-6 * s} | how))
+    if code is not None:
+        stream.event(300, "exit", code=code)
+    assert ("scheduler-misuse" in stream.loud()) == told
 
 
 @pytest.mark.parametrize(

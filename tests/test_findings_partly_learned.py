@@ -71,6 +71,31 @@ def test_a_loss_at_rest_where_the_curvature_would_allow_far_longer_steps(curved:
     assert (LOW in stream.loud()) == told
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({}, True),
+        ({"curved": 0.05}, False),  # a rate ten times as high would come to the bound of the curvature
+        ({"overshoot": 3e-3}, False),  # 128 such steps promise more than half
+        ({"last": 0.3}, False),  # most of it is gone
+        ({"first": 1.5, "last": 1.3}, False),  # a fine-tune begins low, and may step as it likes
+        ({"ratio": 0.05}, False),  # that is clipping's doing
+    ],
+    ids=str,
+)
+def test_a_run_that_learns_under_steps_that_could_be_ten_times_as_long(how: dict[str, float], told: bool) -> None:
+    def stream(first=2.3, last=1.6, overshoot=4e-4, curved=5e-4, ratio=1.0) -> Stream:
+        found = train(falling(250, first, last, 0.01), overshoot=overshoot, rate=6e-5, constant=LN10)
+        for step in (20, 60, 120):
+            found.row(step, "curvature", {("stability_coefficient", ""): curved})
+        for step in LOOKS:
+            found.row(step, "gradients", {("clip_ratio", ""): ratio})
+        return found
+
+    found = stream(**how).findings().get(LOW)
+    assert (found is not None and found.detected_step) == (told and 128)
+
+
 @pytest.mark.parametrize(("first", "share", "ratio", "told"), [
     (12.0, 0.9, 6.0, True),
     (12.0, 0.2, 6.0, False),  # no unit was lost, and it is fit

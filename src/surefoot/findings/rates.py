@@ -20,14 +20,16 @@ class RateLevel:
     well : the largest until the loss was at its best level: no step at it has undone what was learned.
     faded_step : first step of the unbroken stretch in which the rate is at most 1e-4 of ``peak``, else None.
     fallen_step : the same of 1e-2.
+    fell : it was once lower than in the row before.
     """
 
-    __slots__ = ("_peaks", "_step", "_sum", "faded_step", "fallen_step", "newest", "peak", "well")
+    __slots__ = ("_peaks", "_step", "_sum", "faded_step", "fallen_step", "fell", "newest", "peak", "well")
 
     def __init__(self) -> None:
         self.newest = self.peak = self.well = self._sum = 0.0
         self.faded_step: int | None = None
         self.fallen_step: int | None = None
+        self.fell = False
         self._step = 0
         self._peaks: deque[float] = deque(maxlen=_LAG)
 
@@ -35,6 +37,7 @@ class RateLevel:
         """Take in the rate of one step; steps between two rows count like the later one."""
         self._sum += rate * (step - self._step)
         self._step = step
+        self.fell |= rate < self.newest
         self.newest = rate
         if rate > self.peak:
             self.peak = rate

@@ -16,6 +16,7 @@ from surefoot.findings.progress import fit
 from surefoot.findings.rates import FADED, FALLEN, RateLevel
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.endless_warmup import endless_warmup
 from surefoot.findings.rules.plateau import told_backwards
 from surefoot.findings.rules.schedule_cures import SCHEDULER_LAST, STEP_THE_SCHEDULER, schedule_for, step_every
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -39,7 +40,7 @@ _COMPOUNDS = "MultiplicativeLR multiplies what it finds: a factor that falls by 
 
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
 def scheduler_misuse(history: History) -> Sign | None:
-    """Seven ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
+    """Eight ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
     first, and to half of a constant's; unless the rate is below 2⁻²⁴ of its highest and falls on, which no schedule
     that has ended does, or its scheduler was called twice as often as the optimiser steps) or a plateau scheduler
     lives (info).
@@ -54,6 +55,7 @@ def scheduler_misuse(history: History) -> Sign | None:
       of what another has of its own;
     * a ``ReduceLROnPlateau`` was given a number that gets better the other way than its ``mode`` says;
     * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
+    * the run is over, without an error and far from a fit, and its rate rose from the first step to the last;
     * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
     * the run is over, and a scheduler whose horizon is the number of steps that the optimiser took was stepped less
       than a quarter as often (or not at all, if it went with the function that had made it: whether it was stepped
@@ -71,7 +73,7 @@ def scheduler_misuse(history: History) -> Sign | None:
             sign = _never_stepped(history, found) or _too_rarely(history, found) if final else _gone(history, found)
             if sign is not None:
                 return sign
-    return _one_player_over(history, facts) or _faded(history, facts)
+    return _one_player_over(history, facts) or _faded(history, facts) or endless_warmup(history)
 
 
 def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from surefoot.findings import remedies
 from surefoot.findings.history import History
-from surefoot.findings.levels import LossLevel
+from surefoot.findings.levels import EARLY, LossLevel
 from surefoot.findings.pace import SMALL_PROMISE, STIRRED, Pace
 from surefoot.findings.progress import one_loss, resting
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.clipping import clipped
+from surefoot.findings.slower import GOOD_STEP
 from surefoot.runs.schema import Evidence
 
 _MIN_ROWS = 4
@@ -29,6 +33,11 @@ _STAGE = 100.0  # times its rate had the one before: no stage of a schedule is t
 _NEVER_SOURCE = (
     "for a convex loss no step takes away more than it promised to first order; a tenth is what counts as learned: all "
     "steps of the run promised less than twice that, or so far less than one 2,000th of it a step"
+)
+_HALF, _TIMES, _BEGUN = 0.5, 10.0, 0.8
+_TIMID_SOURCE = (
+    "curvature over what the optimizer can stand (2/λ): ten times as long, a step would be far below it and below "
+    "Polyak's bound, and all steps so far promised less than half of the loss"
 )
 _BENDS_SOURCE = "curvature over what the optimizer can stand (2/λ): at a five-hundredth no step has come to its valley"
 _WARMED_SOURCE = (
@@ -45,7 +54,7 @@ _LOW_SOURCE = (
 def learning_rate_too_low(history: History) -> Sign | None:
     """Steps so short that nothing moves, although there is a gradient: elasticity ≥ 0.05 (else it is the gradient that
     is missing), which has not doubled (a plateau about to end), and a rate that does not rise (warm-up) unless the run
-    is over. A stage that keeps what the one before has learned may step as it likes. Four ways:
+    is over. A stage that keeps what the one before has learned may step as it likes. Five ways:
 
     * after 48 steps, 4 losses and 3 looks the median step moves the weights by less than 2·10⁻⁵ of their size and every
       one promises less than a thousandth of the loss; the loss is not 5 % (nor twice its noise) below its first level,
@@ -58,6 +67,8 @@ def learning_rate_too_low(history: History) -> Sign | None:
     * the weights moved by less than a tenth of their size, nothing was learned, and could not be: all steps together
       promised less than a fifth of the loss, and the run is over, or after 128 steps a tenth would take over 2,000;
     * they moved no more, the run is over while its rate was still rising, and its loss never came below a constant's;
+    * they moved no more, and after 128 steps more than half of the loss is left, of which all steps promised less than
+      half, where steps ten times as long would be good ones and the steepest direction allows a rate 500 times higher;
     * they moved no more, and after 256 steps the loss rests above a fifth of where it began, under steps that promise
       less than a thousandth of it, where its steepest direction would allow a rate 500 times higher.
     """
@@ -79,6 +90,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
             found = _still_warm(history, level, pace) if ended else None
         elif found is None and judged:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
+            found = found or _timid(history, name, level, pace)
         if found is None:
             continue
         rate = f" ({newest.learning_rate:.3g})" if newest.learning_rate == newest.learning_rate else ""
@@ -153,6 +165,33 @@ def _never(
     if not 0 < promised < bound or not (ended or level.steps >= _WARM):
         return None
     return "Σ predicted_decrease / loss", promised, bound, _NEVER_SOURCE
+
+
+def _timid(history: History, name: str, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
+    """It learns, and could ten times as fast: by now all steps promised less than half of the loss, more than that is
+    left, and neither curvature nor promise bounds them."""
+    steps, curved = history.measured("stability_coefficient", name)
+    curved = curved[steps > EARLY]  # those of an optimiser that does not know its scale yet are too high
+    if len(curved) < 2 or not curved.max() < _BENDS or level.steps < _WARM or not one_loss(history):
+        return None
+    if _shortened(history, name):
+        return None
+    if level.learned and (not level.known or level.first < _BEGUN * level.constant):
+        return None  # it may have begun from what was learned before
+    began = min(level.first, level.constant) if level.known else level.first
+    longest = max(s.overshoot for s in pace.last(4))
+    promised = pace.promised_by(history.step)
+    if level.recent <= _HALF * began or not 0 < promised < _HALF or not _TIMES * longest <= GOOD_STEP:
+        return None
+    return "stability_coefficient", float(curved.max()), _BENDS, _TIMID_SOURCE
+
+
+def _shortened(history: History, name: str) -> bool:
+    """It is ε that decides how long most steps are, or clipping where nothing divides it out again."""
+    factor = history.layers("epsilon_factor")
+    if factor is not None and np.isfinite(factor.values).any():
+        return bool(np.nanmedian(factor.values) < 0.5)
+    return len(clipped(history, name)[0]) > 0
 
 
 def _still_warm(history: History, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
