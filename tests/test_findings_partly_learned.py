@@ -75,6 +75,27 @@ def test_a_loss_at_rest_where_the_curvature_would_allow_far_longer_steps(curved:
     ("how", "told"),
     [
         ({}, True),
+        ({"overshoot": 0.5}, False),  # a batch of its own did that, or another loss
+        ({"overshoot": 1.2}, False),  # one look: there a convex loss may still have come nearer
+        ({"peak": 4.0}, False),  # not twice a constant's
+        ({"last": 2.0}, False),  # it had not come down
+        ({"at": 8}, False),  # such a jump may be over soon
+    ],
+    ids=str,
+)
+def test_what_was_learned_is_thrown_up_above_all_that_it_began_with(how: dict[str, float], told: bool) -> None:
+    def thrown(overshoot: float = 2.5, peak: float = 9.0, last: float = 0.2, at: int = 150) -> Stream:
+        losses = falling(200, 2.3, last, 0.01)
+        losses[at : at + 4] = [peak] * 4
+        return train(losses, overshoot=lambda s: overshoot if at < s <= at + 10 else 1e-3, constant=LN10)
+
+    assert (HIGH in thrown(**how).loud()) == told
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({}, True),
         ({"curved": 0.05}, False),  # a rate ten times as high would come to the bound of the curvature
         ({"overshoot": 3e-3}, False),  # 128 such steps promise more than half
         ({"last": 0.3}, False),  # most of it is gone

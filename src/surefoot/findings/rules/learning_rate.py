@@ -44,7 +44,7 @@ _RAISED = 1.5  # times the highest rate that did well: another rate, though no j
 
 @rule("learning-rate-too-high", needs=("step", "weights", "events"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Nine ways to see it, all but NaN from the
+    """Steps longer than the loss can repay, and a loss that pays for it. Ten ways to see it, all but NaN from the
     16th loss on (or at the end of the run), for a jump at the very start may heal by itself:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
@@ -69,6 +69,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
       from 64 steps on a loss that moves by less than a thousandth in half of the run, however low: warning;
     * undone: the loss was better than a constant's and has not been for 64 steps, in which the rate rose to 1.5 times
       the highest that the loss did well under, and it is at its highest: warning;
+    * thrown: the loss had come down to half, and rose to twice where it began, within 16 steps of a look with overshoot
+      ≥ 2, or of two with 1: warning;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
     for name, level in history.losses.items():
@@ -86,9 +88,10 @@ def learning_rate_too_high(history: History) -> Sign | None:
 
 def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
     known = level.known and len(history.losses) == 1
-    scarred = _scarred(history, name, level, pace) or _undone(history, name, level, pace)
-    if scarred is not None:
-        return scarred
+    told = _scarred(history, name, level, pace) or _undone(history, name, level, pace)
+    told = told or _thrown(history, name, level, pace)
+    if told is not None:
+        return told
     if level.nonfinite_step is None and level.recent <= level.first and level.count > 3 and not level.stuck:
         return None  # learning: the common case, and cheap
     strength = 1.0 if known else 4.0
@@ -188,6 +191,20 @@ def _undone(history: History, name: str, level: LossLevel, pace: Pace) -> Sign |
         f"is back at {level.recent:.3g} from {level.best:.3g}"
     )
     return _high(name, history, level, pace.last(_FEW_LOOKS), "warning", told)
+
+
+def _thrown(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
+    """What it had learned did not hold: its steps threw it up above all that it began with, whether or not it is on its
+    way down again. A batch can do that, too, but promises no more than its own loss."""
+    if not level.known or not one_loss(history) or level.peak_step <= level.first_step + 2 * EARLY:
+        return None
+    if not (level.peak > 2 * level.base and level.best < 0.5 * level.base):
+        return None
+    near = [s for s in pace.overshot if abs(s.step - level.peak_step) <= EARLY]
+    if not near or (len(near) < 2 and near[0].overshoot < 2):
+        return None
+    outcome = f"and the loss, which had come down to {level.best:.3g}, was thrown up to {level.peak:.3g}"
+    return _high(name, history, level, near, "warning", outcome)
 
 
 def _before(level: LossLevel, step: int) -> list[float]:
