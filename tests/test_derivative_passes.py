@@ -111,7 +111,7 @@ def test_the_edge_of_each_optimizer():
     second = optimizer.state[first]["exp_avg_sq"] / (1 - 0.999)
     expected = 1 / (380 * (second.sqrt() + 1e-8)).reshape(-1)
     assert torch.allclose(scale[: first.numel()], expected)
-    assert edge_scale(torch.optim.Adagrad(parameters), parameters) is None
+    assert edge_scale(torch.optim.Adadelta(parameters), parameters) is None
 
 
 def test_the_principal_flow_turns_at_two():

@@ -174,8 +174,8 @@ def test_a_softmax_that_was_certain_before_anything_was_learned(
 # -- adaptive optimisers and clipping ----------------------------------------------------------------------------------
 
 
-def adaptive_run(losses: list[float], factor: list[float], rate: float = 1e-3, layer_rates: Any = None) -> Stream:
-    stream = train(losses, rate=rate, looks=LOOKS)
+def adaptive_run(losses: list[float], factor: list[float], layer_rates: Any = None, **how: Any) -> Stream:
+    stream = train(losses, looks=LOOKS, **how)
     stream.event(1, "optimizers", optimizers=[{"name": "", "type": "Adam", "defaults": {"lr": 1e-3, "eps": 1e-8}}])
     layered(stream, "adaptivity", "epsilon_share", lambda s: [float(f < 0.5) for f in factor], LOOKS)
     layered(stream, "adaptivity", "epsilon_factor", lambda s: factor, LOOKS)
@@ -187,7 +187,7 @@ def adaptive_run(losses: list[float], factor: list[float], rate: float = 1e-3, l
 def test_epsilon_counts_where_something_stands_still() -> None:
     id = "epsilon-dominated-update"
     assert severity(adaptive_run(flat(300), [0.01] * 8), id) == "warning"
-    assert severity(adaptive_run(falling(300), [0.01] * 8), id) == "info"
+    assert severity(adaptive_run(falling(300), [0.01] * 8, overshoot=6e-3), id) == "info"
     assert severity(adaptive_run(flat(300), [0.3] * 8), id) == "info"
     assert severity(adaptive_run(flat(300), [0.9] * 8), id) is None
     # two layers stand still, the others learn
@@ -201,7 +201,7 @@ def test_epsilon_counts_where_the_run_ends_before_the_weights_have_moved() -> No
     def ended(
         factor: float = 0.1, last: float = 1.0, code: int | None = 0, late: float = 0.1, **how: Any
     ) -> str | None:
-        stream = train(falling(300, last=last), looks=LOOKS, constant=2.3, **how)
+        stream = train(falling(300, last=last), looks=LOOKS, constant=2.3, **({"overshoot": 6e-3} | how))
         layered(stream, "adaptivity", "epsilon_share", lambda s: [float((factor if s < 8 else late) < 0.5)] * 8, LOOKS)
         layered(stream, "adaptivity", "epsilon_factor", lambda s: [factor if s < 8 else late] * 8, LOOKS)
         if code is not None:
@@ -214,6 +214,20 @@ def test_epsilon_counts_where_the_run_ends_before_the_weights_have_moved() -> No
     assert ended(overshoot=0.2) == "info"  # ten times as long they would be too long
     assert ended(last=0.1) == "info" and ended(late=0.2) == "info"
     assert ended(factor=0.9) == "info"  # it is what was learned that made the gradients small
+
+
+def test_epsilon_counts_where_it_makes_a_learning_run_slower_by_a_decade() -> None:
+    def told(factor: float = 0.1, curved: float = 0.01, **how: Any) -> Any:
+        stream = adaptive_run(falling(300, last=1.6), [factor] * 8, **how)
+        at_looks(stream, "curvature", "", stability_coefficient=lambda s: curved)
+        return stream.findings().get("epsilon-dominated-update")
+
+    found = told()
+    assert found.severity == "warning" and found.detected_step == 48
+    assert told(curved=0.1).severity == "info"  # a whole step would be at the bound of the curvature
+    assert told(overshoot=6e-3).severity == "info"  # 48 such steps promise more than half of the loss
+    assert told(factor=0.2).severity == "info"  # more than an eighth is left
+    assert told(lr=lambda s: 1e-3 * s).severity == "info"  # a warm-up
 
 
 def clipped(losses: list[float], ratio: float, rate: float, overshoot: float = 0.01, **how: Any) -> Stream:

@@ -131,6 +131,7 @@ def test_limits_in_closed_form():
         limit = stability_limit(adam)
         assert limit.preconditioned and limit.value == pytest.approx(38 / 1e-3)
     assert stability_limit(torch.optim.RMSprop(w, lr=0.01, momentum=0.5)).value == pytest.approx(300)
+    assert stability_limit(torch.optim.Adagrad(w, lr=0.01)).value == pytest.approx(200)
     groups = torch.optim.SGD([{"params": w, "lr": 0.1}, {"params": [nn.Parameter(torch.ones(1))], "lr": 0.0}])
     assert stability_limit(groups).groups == (20, math.inf)
 
@@ -158,8 +159,21 @@ def test_adams_limit_is_met_with_its_preconditioner_frozen(share):
     assert (float(w.detach().abs()) > 1e-12) == (share > 1)
 
 
+@pytest.mark.parametrize("share", [0.97, 1.03])
+def test_adagrads_limit_is_met_where_its_sum_is_all_but_fixed(share):
+    w = nn.Parameter(torch.full((1,), 1e-6, dtype=torch.float64))
+    optimizer = torch.optim.Adagrad([w], lr=0.1, initial_accumulator_value=4.0)
+    curvature = share * stability_limit(optimizer).value * 2  # √4
+    for _ in range(30):
+        w.grad = curvature * w.detach()
+        optimizer.step()
+    assert curvature / float(preconditioner(optimizer)[0]) == pytest.approx(share * 20, rel=0.01)
+    assert (float(w.detach().abs()) > 1e-6) == (share > 1)
+
+
 def test_the_preconditioner_is_what_adam_divides_by():
-    for kind, options in ((torch.optim.Adam, {"amsgrad": True}), (torch.optim.AdamW, {}), (torch.optim.RMSprop, {})):
+    for kind, options in ((torch.optim.Adam, {"amsgrad": True}), (torch.optim.AdamW, {}), (torch.optim.RMSprop, {}),
+                          (torch.optim.Adagrad, {"lr_decay": 0.5})):  # fmt: skip
         model = network()
         optimizer = kind(model.parameters(), lr=1e-2, **options)
         assert torch.equal(preconditioner(optimizer), torch.ones(58))
@@ -196,7 +210,7 @@ def test_the_share_of_a_direction_in_itself_is_one():
         (lambda w: SplitSGD([w], threshold=-1e-3), ValueError, "threshold"),
         (lambda w: SplitSGD([w], weight_decay=-1), ValueError, "weight_decay"),
         (lambda w: SplitSGD([{"params": [w], "lr": -1}]), ValueError, "lr"),
-        (lambda w: stability_limit(torch.optim.Adagrad([w])), TypeError, "Adagrad"),
+        (lambda w: stability_limit(torch.optim.Adadelta([w])), TypeError, "Adadelta"),
         (lambda w: preconditioner(torch.optim.SGD([w], lr=1)), TypeError, "SGD"),
         (lambda w: update_share(torch.ones(2), torch.ones(3)), ValueError, "direction"),
         (lambda w: update_share(torch.zeros(2), torch.ones(2)), ValueError, "zero"),

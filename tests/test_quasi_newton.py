@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from histories import LOOKS, falling, train
+from histories import LOOKS, falling, flat, train
 from surefoot.findings import Engine
 from surefoot.findings.rules.quasi_newton import FIRST_ORDER
 from surefoot.runs import Event, Finding
@@ -19,7 +19,7 @@ from watching import watching
 def told(
     type: str = "LBFGS", rows: float = 50.0, lr: float = 1.0, batches: Any = float, last: float = 1.0, **defaults: Any
 ) -> dict[str, Finding]:
-    stream = train(falling(100, last=last), lr=lambda s: lr)
+    stream = train([*falling(60, last=last), *flat(60, last)], lr=lambda s: lr)
     stream.event(1, "optimizers", optimizers=[{"name": "", "type": type, "parameters": 700, "defaults": defaults}])
     for look in LOOKS:
         stream.row(look, "samples", {("distinct_batches", ""): batches(look), ("batch_rows", ""): rows})
@@ -88,7 +88,7 @@ def test_the_cure_makes_as_many_steps_of_adam_as_there_were_iterations() -> None
         loss.backward()
         return loss
 
-    assert math.isclose(float(where["optimizer"].step(closure)), 9.0) and calls == 5
+    assert math.isclose(where["optimizer"].step(closure).item(), 9.0) and calls == 5
     assert math.isclose(weight.item(), 3.0 - 5 * 2e-3, abs_tol=1e-4)  # Adam steps by its rate
     adam = torch.optim.Adam([weight])
     exec(FIRST_ORDER.how, where := {"optimizer": adam})

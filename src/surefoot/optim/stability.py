@@ -41,7 +41,7 @@ def stability_limit(optimizer: Optimizer) -> StabilityLimit:
 
     Parameters
     ----------
-    optimizer : SGD, SplitSGD (for the coordinates below its threshold), Adam, AdamW or RMSprop
+    optimizer : SGD, SplitSGD (for the coordinates below its threshold), Adam, AdamW, RMSprop or Adagrad
 
     Raises
     ------
@@ -61,19 +61,24 @@ def stability_limit(optimizer: Optimizer) -> StabilityLimit:
 def preconditioner(optimizer: Optimizer) -> Float[Tensor, " parameters"]:
     """The diagonal P by which an adaptive optimiser divides its step now: √v̂ + ε, in one vector.
 
-    In the order of the parameter groups; parameters that had no step yet count as 1. Adam's is bias-corrected.
+    In the order of the parameter groups; parameters that had no step yet count as 1. Adam's is bias-corrected, that of
+    Adagrad the root of the sum.
 
     Raises
     ------
     TypeError
         For an optimiser that keeps no second moment.
     """
-    if not isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW | torch.optim.RMSprop):
-        raise TypeError(f"optimizer: got {type(optimizer).__name__}; must be Adam, AdamW or RMSprop")
+    if not isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW | torch.optim.RMSprop | torch.optim.Adagrad):
+        raise TypeError(f"optimizer: got {type(optimizer).__name__}; must be Adam, AdamW, RMSprop or Adagrad")
     pieces = []
     for group in optimizer.param_groups:
         for parameter in group["params"]:
             state = optimizer.state.get(parameter, {})
+            if "sum" in state and float(state["step"]) > 0:  # Adagrad, whose rate decays with its steps
+                decay = 1 + (float(state["step"]) - 1) * float(group["lr_decay"])
+                pieces.append(decay * (state["sum"].sqrt() + group["eps"]).reshape(-1))
+                continue
             name = "exp_avg_sq" if "exp_avg_sq" in state else "square_avg"
             if name not in state:
                 pieces.append(torch.ones_like(parameter).reshape(-1))
@@ -116,7 +121,9 @@ def _rule(optimizer: Optimizer) -> tuple[Callable[[dict[str, Any]], float], bool
         return lambda group: _averaged(float(group["betas"][0])), True
     if isinstance(optimizer, torch.optim.RMSprop):
         return lambda group: 2 * (1 + float(group["momentum"])), True
-    known = "SGD, SplitSGD, Adam, AdamW, RMSprop"
+    if isinstance(optimizer, torch.optim.Adagrad):
+        return lambda group: 2.0, True  # gradient descent, preconditioned
+    known = "SGD, SplitSGD, Adam, AdamW, RMSprop, Adagrad"
     raise TypeError(f"optimizer: got {type(optimizer).__name__}; the limit is known for {known}")
 
 
