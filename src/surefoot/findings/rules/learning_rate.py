@@ -88,10 +88,10 @@ def learning_rate_too_high(history: History) -> Sign | None:
 
 def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
     known = level.known and len(history.losses) == 1
-    told = _scarred(history, name, level, pace) or _undone(history, name, level, pace)
-    told = told or _thrown(history, name, level, pace)
-    if told is not None:
-        return told
+    undone = _scarred(history, name, level, pace) or _undone(history, name, level, pace)
+    undone = undone or _thrown(history, name, level, pace)
+    if undone is not None:
+        return undone
     if level.nonfinite_step is None and level.recent <= level.first and level.count > 3 and not level.stuck:
         return None  # learning: the common case, and cheap
     strength = 1.0 if known else 4.0
