@@ -204,7 +204,8 @@ def test_a_loss_that_climbs_back_without_an_end() -> None:
 
 @pytest.mark.parametrize(("ratio", "overshoot", "lr", "told"), [
     (0.005, 4e-3, 0.01, True),
-    (0.05, 4e-3, 0.01, False),  # normalised steps, of a rate that was chosen for it
+    (0.05, 4e-3, 0.01, True),  # a decade slower than it could be
+    (0.05, 2e-2, 0.01, False),  # normalised steps, of a rate that was chosen for it
     (0.005, 2e-2, 0.01, False),  # the same, of a sum over many rows: four times what Polyak's bound allows unclipped
     (0.005, 4e-3, lambda s: 0.01 * (1 - s / 301), False),  # it was meant to end here
 ])  # fmt: skip

@@ -126,6 +126,7 @@ def _nowhere(history: History) -> bool:
 
 
 def rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> Evidence | None:
+    """What shows that SGD gets nowhere since clipping leaves ``ratio`` of its steps, and would without."""
     if pace is None or not pace.newest:
         return None
     strides = pace.last(_FEW)
@@ -143,6 +144,7 @@ def rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> E
 
 
 def adaptive_harm(history: History, ratio: float) -> Evidence | None:
+    """What shows that ε stops an adaptive optimiser since clipping leaves ``ratio`` of the gradient."""
     factor = history.layers("epsilon_factor")
     if factor is None or not np.isfinite(factor.values).any():
         return None
