@@ -109,6 +109,9 @@ def test_the_validation_loss_decides_where_there_is_one() -> None:
     assert scores(printed) == [2.0, 1.0] and scores(printed, by_losses=True) == [0.0, 2.0]
     blown = Course(learns.losses, ((1, 3.0), (4, math.inf)))
     assert ranked([blown, memorises]) == [1, 0]
+    # one that is not heard does not have the others judged by what they learn by heart
+    assert scores([memorises, once, learns]) == [2.0, math.inf, 1.0]
+    assert scores([memorises, once, Course(learns.losses)]) == [0.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize(("lr", "given"), [(300.0, "lr-search:factor=0.1"), (1e-4, "lr-search:factor=5")])

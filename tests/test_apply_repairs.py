@@ -117,6 +117,44 @@ def test_qk_clip_of_torchs_layer_and_of_one_projection_for_both() -> None:
     assert float(max_attention_logit(q, k)) == pytest.approx(4, rel=1e-3)
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_logits_of_any_size_come_in_at_the_bound(by_hand: bool) -> None:
+    model, x, tau = Attention(30.0, by_hand), tokens(), 5.0
+    q, k, v = model.heads(x)
+    scores = q @ k.mT / math.sqrt(q.shape[-1])
+    largest = float(scores.detach().max())
+    expected = model.out(((scores * (tau / largest)).softmax(-1) @ v).transpose(1, 2).flatten(2))
+    optimizer = SGD(model.parameters(), 0.0)
+    with curing(f"attention-cap:tau={tau}") as told:
+        assert largest > 10 * tau and torch.allclose(model(x), expected, atol=1e-5)
+        assert told.summaries["attention-cap"].endswith("5 in 1 calls")
+        step(model, optimizer, x)
+        assert float(model.qkv.weight.grad[: 2 * WIDTH].norm()) > 0  # type: ignore[index]
+        assert torch.equal(torch.softmax(scores, -1), scores.detach().softmax(-1))  # outside of a module: as it is
+    with curing(f"attention-cap:tau={2 * largest}") as told:
+        assert torch.equal(model(x), Attention.forward(model, x))
+    assert told.notes
+
+
+def test_a_cap_leaves_hidden_keys_hidden_and_evaluates_as_it_trains() -> None:
+    hidden = torch.ones(LENGTH, LENGTH, dtype=torch.bool).triu(1)
+    model, x = Attention(30.0), tokens()
+    with curing("attention-cap") as told:
+        first = model(x, hidden)[:, 0]  # which sees itself alone
+    values = model.heads(x)[2].transpose(1, 2).flatten(2)
+    assert torch.allclose(first, model.out(values[:, 0]), atol=1e-6) and not told.notes
+    layer = nn.TransformerEncoderLayer(WIDTH, HEADS, 8, dropout=0.0, batch_first=True)
+    with torch.no_grad():
+        layer.self_attn.in_proj_weight.mul_(30.0)
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with curing("attention-cap"):
+        SGD(layer.parameters(), 0.0)
+        trained = layer(x)
+        with torch.no_grad():
+            assert torch.allclose(layer.eval()(x), trained, atol=1e-4)
+    assert torch.backends.mha.get_fastpath_enabled() == fast
+
+
 # -- masks -------------------------------------------------------------------------------------------------------------
 
 

@@ -445,12 +445,20 @@ def test_a_player_whose_rate_is_over_alone_is_told() -> None:
 def test_a_player_whose_schedule_is_called_more_often_than_the_others_gets_it_as_often() -> None:
     stream = train([1.0] * 400, name="d", lr=lambda s: 1e-3 * 0.3 ** (s // 40), looks=LOOKS)
     train([1.0] * 400, name="g", looks=LOOKS, stream=stream)
-    alike = {"type": "ExponentialLR", "horizon": None, "optimizer_steps": 200, "inner": False, "orphan": False}
-    of_d = alike | {"name": "D", "optimizer": "d", "steps": 200}
+    alike = {
+        "type": "ExponentialLR",
+        "horizon": None,
+        "optimizer_steps": 1,
+        "steps": 0,
+        "inner": False,
+        "orphan": False,
+    }
+    schedulers = [alike | {"name": "D", "optimizer": "d"}, alike | {"name": "G", "optimizer": None}]
+    stream.event(1, "schedulers", final=False, schedulers=schedulers)
     for step in LOOKS:
         stream.row(step, "game", {("generated_spread", "G"): 0.9})
-        for_g = [alike | {"name": "G", "optimizer": "g", "steps": 8}]
-        stream.event(step, "schedulers", final=False, schedulers=[of_d, *for_g])
+        calls = {"D": step, "G": step / 25}
+        stream.row(step, "schedule", {("scheduler_steps", name): float(count) for name, count in calls.items()})
     cures = [str(remedy.apply) for remedy in stream.findings()["scheduler-misuse"].remedies]
     assert cures[0] == "schedule:every=25" and cures[1].startswith("anneal")
 

@@ -161,6 +161,13 @@ OF_MODELS = (
         (Key("tau", 20.0, "largest attention logit", number(0.0), _POSITIVE),),
     ),
     Entry(
+        "attention-cap",
+        "scales what enters an attention's softmax down to a size at which it passes a gradient",
+        "attention logits grow by inputs, or by a factor in front, that no clip of weights keeps up with",
+        "attention_cap:AttentionCap",
+        (Key("tau", 20.0, "largest attention logit", number(0.0), _POSITIVE),),
+    ),
+    Entry(
         "safe-softmax",
         "gives zeros, not NaN, for rows of a softmax that are masked throughout",
         "a query that may look at no key makes the loss or the gradient NaN",

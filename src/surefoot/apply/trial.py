@@ -146,10 +146,10 @@ class Trial:
 def scores(courses: Sequence[Course], by_losses: bool = False) -> list[float] | None:
     """What each came to, over as many steps as all have taken: the lower the better.
 
-    The mean over the last quarter of the evaluations, where each took two; else of the printed numbers, where there are
-    two; else, or ``by_losses``, of the steps' losses. Infinite where a fourth of the steps' losses in their last
-    quarter was not finite, or the branch broke off before the others. None where there is nothing to compare, or where
-    nothing came below the highest first value.
+    The mean over the last quarter of the evaluations, where most took two; else of the printed numbers, where most
+    printed two; else, or ``by_losses``, of the steps' losses. Infinite for one that did not as most did, where a fourth
+    of the steps' losses in their last quarter was not finite, or where the branch broke off before the others. None
+    where there is nothing to compare, or where nothing came below the highest first value.
     """
     compared = _compared(courses, by_losses)
     if compared is None:
@@ -193,8 +193,9 @@ def _compared(courses: Sequence[Course], by_losses: bool) -> tuple[list[float], 
     share = 0.75
     for told in () if by_losses or not any(sound) else ("evaluations", "printed"):
         there = [[value for step, value in getattr(c, told) if step <= common] for c in courses]
-        if all(len(numbers) >= _EVALUATIONS for numbers, well in zip(there, sound, strict=True) if well):
-            values, share = there, 1.0
+        compared = [len(numbers) >= _EVALUATIONS and well for numbers, well in zip(there, sound, strict=True)]
+        if 2 * sum(compared) > sum(sound):
+            values, share, sound = there, 1.0, compared
             break
     means = [_mean(_last(told), share) if well else math.inf for told, well in zip(values, sound, strict=True)]
     return means, [told[0] for told in values if told and math.isfinite(told[0])]

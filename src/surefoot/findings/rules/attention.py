@@ -136,7 +136,8 @@ def attention_logit_growth(history: History) -> Sign | None:
         + ": its softmax is a maximum and passes next to no gradient."
     )
     slower = (remedies.lower_rate(10.0), remedies.WARM_UP)
-    cures = remedies.best_of((QK_CLIP, QK_NORM, *slower), "qk-clip:tau=5")  # a softer look at keys, too
+    # a softer look at keys, too; and a bound that holds whatever it is that grows
+    cures = remedies.best_of((QK_CLIP, QK_NORM, *slower), "qk-clip:tau=5", "attention-cap")
     return Sign(severity, cause, tuple(evidence), where_all, since, cures)
 
 

@@ -178,15 +178,19 @@ def _one_player_over(history: History, facts: list[Mapping[str, Any]]) -> Sign |
             f"not: since step {began} one player stands still, and the other plays against what it was then."
         )
         # no loss of a game tells which is better: first the one that is meant by how often the other's is called
-        cures = (*_as_often(facts, name, other), schedule_for(history.step))
+        cures = (*_as_often(history, facts, name), schedule_for(history.step))
         return Sign("warning", cause, evidence, (name,), began, cures)
     return None
 
 
-def _as_often(facts: list[Mapping[str, Any]], name: str, other: str) -> tuple[Remedy, ...]:
-    """The scheduler of ``name`` moves as often as that of ``other``, if it is called twice as often at least."""
-    often = {f["optimizer"]: f["steps"] / max(1, f["optimizer_steps"]) for f in facts if not f["inner"]}
-    mine, theirs = often.get(name, 0.0), often.get(other, 0.0)
+def _as_often(history: History, facts: list[Mapping[str, Any]], name: str) -> tuple[Remedy, ...]:
+    """The scheduler of ``name`` moves as often as the others', if it is called twice as often at least."""
+    mine = theirs = 0.0
+    for found in facts:
+        steps, counts = history.measured("scheduler_steps", found["name"])
+        often = float(counts[-1]) / float(steps[-1]) if len(steps) and not found["inner"] else 0.0
+        # whose one is that was made before its optimizer stepped is not known at first
+        mine, theirs = (max(mine, often), theirs) if found["optimizer"] == name else (mine, max(theirs, often))
     return (step_every(max(1, round(1 / theirs))),) if mine >= _OFTENER * theirs > 0 else ()
 
 
