@@ -518,6 +518,24 @@ def test_weight_cap_keeps_a_growing_weight_to_its_bound() -> None:
     assert told.summaries["weight-cap"] == "bounded 1 weights of terms by 2 or their first"
 
 
+@pytest.mark.parametrize(("of", "left"), [("mse_loss*4", 12 - 8), ("mse_loss.2*0.25", 3 - 2)])
+def test_term_weight_multiplies_that_of_one_term(of: str, left: float) -> None:
+    def gradient() -> float:
+        model = nn.Linear(1, 1, bias=False)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+        out = model(torch.ones(3, 1))
+        (F.mse_loss(out, out.detach() + 1) + 6 * F.mse_loss(out, out.detach() - 1)).backward()
+        optimizer.step()
+        assert model.weight.grad is not None
+        return model.weight.grad.item()
+
+    assert gradient() == pytest.approx(12 - 2)
+    with curing(f"term-weight:of={of}") as told:
+        assert gradient() == pytest.approx(left)
+    name, factor = of.replace(".2", " 2").split("*")
+    assert told.summaries["term-weight"] == f"gave {name} {factor} times its weight in 1 losses"
+
+
 class Variational(nn.Module):
     def __init__(self) -> None:
         super().__init__()

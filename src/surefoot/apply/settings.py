@@ -108,6 +108,14 @@ def yes_or_no(text: str) -> bool:
     return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[text.lower()]
 
 
+def term_and_factor(text: str) -> str:
+    """A name, an asterisk, and a positive number."""
+    name, _, factor = text.rpartition("*")
+    if not name or not 0 < float(factor) < math.inf:
+        raise ValueError(text)
+    return text
+
+
 def size_or_auto(text: str) -> float | None:
     """A positive number, or None for ``auto``."""
     return None if text == "auto" else number(0.0)(text)

@@ -30,7 +30,8 @@ class Standardize(FirstLayers):
         """One for a layer whose pre-activations are off."""
         scale = input_scale(site.data, site.feature_dim)
         size = float(preactivation_scale(scale.second_moments, site.weight.detach()))
-        if size == 0 or (1 / self.factor < size < self.factor and not float(scale.spread) >= _UNEVEN):
+        far = float(scale.spread) >= _UNEVEN or 0 < float(scale.variation) <= 1 / _UNEVEN
+        if size == 0 or (1 / self.factor < size < self.factor and not far):
             return None
         features = site.data.shape[site.feature_dim]
         norm = RunningStandardize(features, site.feature_dim, site.data.device, torch.float32)

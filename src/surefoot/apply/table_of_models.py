@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from surefoot.apply.settings import Entry, Key, number, one_of, size_or_auto
+from surefoot.apply.settings import Entry, Key, number, one_of, size_or_auto, term_and_factor
 
 _POSITIVE = "a positive number"
 ACTIVATIONS = (
@@ -34,6 +34,13 @@ OF_MODELS = (
         "a weight that is multiplied again and again outgrows all that was learned",
         "weight_cap:WeightCap",
         (Key("max", 1.0, "highest weight of a term, but for one that began higher", number(0.0), _POSITIVE),),
+    ),
+    Entry(
+        "term-weight",
+        "multiplies the weight of one term of a loss",
+        "one term of the loss drowns another, and both have weights of the script's own",
+        "term_weight:TermWeight",
+        (Key("of", "squared_error*1", "term, and by how much", term_and_factor, "a name, *, and a positive number"),),
     ),
     Entry(
         "dropout",

@@ -133,7 +133,15 @@ EFFECTS: dict[str, frozenset[str]] = {
     # one term's size sets the size of all gradients: what is too long a step, or too far a weight, is so for it; where
     # its weight grows, the sum rises
     "loss-term-imbalance": frozenset(
-        {"stalled", "learning-rate-too-low", "learning-rate-too-high", "saturated-units", "dead-units", "divergence"}
+        {
+            "stalled",
+            "learning-rate-too-low",
+            "learning-rate-too-high",
+            "saturated-units",
+            "dead-units",
+            "divergence",
+            "always-clipping",
+        }
     ),
     "off-critical-initialisation": frozenset(
         {

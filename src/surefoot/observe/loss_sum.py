@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from surefoot.observe.loss_site import LOSSES
-from surefoot.observe.nodes import Node, saved
+from surefoot.observe.nodes import ACCUMULATE, Node, saved
 
 MAX_TERMS = 6  # a longer sum is one over time or over samples, not over aims
 
@@ -144,22 +145,51 @@ def _describe(node: Node) -> tuple[str, Tensor | None]:
         if name == "NllLossBackward0" and source is not None and source.name() == "LogSoftmaxBackward0":
             return "cross_entropy", value
         return LOSSES[name], value
-    if name in _REDUCTIONS and node.next_functions[0][0] is not None:
-        inner = node.next_functions[0][0]
-        kind = inner.name()
-        reduce = torch.mean if name.startswith("Mean") else torch.sum
-        if kind == "PowBackward0" and getattr(inner, "_saved_exponent", None) == 2:
-            residual = saved(inner, "self")
-            return "squared_error", None if residual is None else reduce(residual.square())
-        if kind == "MulBackward0":
-            left, right = saved(inner, "self"), saved(inner, "other")
-            if left is not None and right is not None and left.data_ptr() == right.data_ptr():
-                return "squared_error", reduce(left * right)
-        if kind == "AbsBackward0":
-            residual = saved(inner, "self")
-            return "absolute_error", None if residual is None else reduce(residual.abs())
-        return f"{'mean' if name.startswith('Mean') else 'sum'}_{_plain(kind)}", None
-    return _plain(name), None
+    inner = _reduced(node)
+    if inner is None:
+        return _plain(name), None
+    if (
+        inner.name() == "StackBackward0"
+        and (first := inner.next_functions[0][0]) is not None
+        and first.name() in LOSSES
+    ):
+        return LOSSES[first.name()], None  # a loop over time
+    # errors may be added up over a row first, and averaged over rows then
+    base = _reduced(inner)
+    errors = _errors(inner if base is None else base)
+    if errors is None:
+        return f"{'mean' if name.startswith('Mean') else 'sum'}_{_plain(inner.name())}", None
+    kind, numbers = errors
+    value = numbers.sum()
+    made = 1 if base is None else math.prod(int(size) for size in inner._input_metadata[0].shape)
+    if name.startswith("Mean"):
+        value = value / (numbers.numel() if base is None else made)
+    if base is not None and inner.name().startswith("Mean"):
+        value = value * made / numbers.numel()
+    return kind, value
+
+
+def _reduced(node: Node) -> Node | None:
+    """The node of what a mean or a sum is taken of."""
+    return node.next_functions[0][0] if node.name() in _REDUCTIONS else None
+
+
+def _errors(node: Node) -> tuple[str, Tensor] | None:
+    """Squares or sizes of numbers, as hand-written distances are made of; those of parameters are a penalty."""
+    kind = node.name()
+    if any(child is not None and child.name() == ACCUMULATE for child, _ in node.next_functions):
+        return None
+    if kind == "PowBackward0" and getattr(node, "_saved_exponent", None) == 2:
+        residual = saved(node, "self")
+        return None if residual is None else ("squared_error", residual.square())
+    if kind == "MulBackward0":
+        left, right = saved(node, "self"), saved(node, "other")
+        if left is not None and right is not None and left.data_ptr() == right.data_ptr():
+            return "squared_error", left * right
+    if kind == "AbsBackward0":
+        residual = saved(node, "self")
+        return None if residual is None else ("absolute_error", residual.abs())
+    return None
 
 
 def _loss_value(name: str, node: Node) -> Tensor | None:

@@ -254,6 +254,8 @@ _DATA = (
     Signal("preactivation_scale", "inputs", "layer", "1", "size of the pre-activations",
            "Root mean square of Wx for weights that know nothing of x: √(meanᵤ Σᵢ wᵤᵢ² E[xᵢ²]); none where a "
            "normalization follows."),
+    Signal("input_variation", "inputs", "layer", "1", "what differs in the inputs",
+           "Root mean square of what features have beside their own means over the batch, over that of all of it."),
     Signal("batch_rows", "samples", "optimizer", "rows", "rows of the batch", "Rows of the model's first input."),
     Signal("distinct_batches", "samples", "optimizer", "batches", "different batches",
            "How many different sets of rows were seen at looks so far (4,096 at most)."),
@@ -272,6 +274,9 @@ _DATA = (
            "From what the loss function saved."),
     Signal("top_loss_share", "samples", "optimizer", "1", "share of the top 5 % of rows",
            "Share of the batch's loss that its 5 % highest rows carry (one row at least)."),
+    Signal("far_row_share", "samples", "optimizer", "1", "share of rows with far inputs",
+           "Rows of a batch whose inputs are four times as large as its median row's, as root mean squares."),
+    Signal("far_loss_share", "samples", "optimizer", "1", "their share of the loss", "Of all rows of the batch."),
     Signal("target_rms", "samples", "optimizer", "target", "target RMS", "Root mean square of real-valued targets."),
     Signal("target_mean", "samples", "optimizer", "target", "mean target", "Of real-valued targets, one a row."),
     Signal("target_deviation", "samples", "optimizer", "target", "deviation of targets",
@@ -291,6 +296,9 @@ _DATA = (
     Signal("stale_tested", "samples", "optimizer", "1", "tested on other rows",
            "While one batch alone is seen and kept: 1 where the model is run, outside of training, on rows that are "
            "not in the data set that the batch is a part of."),
+    Signal("stale_seeded", "samples", "optimizer", "1", "drawn by one seed again",
+           "While one batch alone is seen: 1 where it is made anew, of nothing that was there before, and the script's "
+           "text has its training loop seed a generator."),
     Signal("label_runs", "samples", "optimizer", "1", "neighbours with the same label",
            "Share of neighbouring rows with the same label; of real targets, the lag-1 autocorrelation."),
     Signal("label_runs_expected", "samples", "optimizer", "1", "the same if shuffled",
@@ -315,6 +323,8 @@ _DATA = (
            "L2 norm over all parameters of this term's own gradient; before clipping, a scaler's factor included."),
     Signal("term_alignment", "terms", "term", "1", "cosine with the whole gradient",
            "Between this term's gradient and the sum of all terms'."),
+    Signal("term_shared_norm", "terms", "term", "loss / weight", "the same where terms meet",
+           "L2 norm of this term's own gradient over the parameters that another term reaches, too."),
 )  # fmt: skip
 
 _PHASES = (

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 MAX_ELEMENTS = 1 << 18
@@ -28,6 +28,8 @@ class InputScale:
     spread : largest over median amplitude of the features, an amplitude being the root mean square of a feature's
         numbers that are not zero: a rare one-hot column is as large as a frequent one
     second_moments : ``(features,)``, mean square of each feature
+    variation : root mean square of what features have beside their own means, over ``rms``: next to 0 where all rows
+        are alike but for a little
     """
 
     mean: Float[Tensor, ""]
@@ -35,6 +37,7 @@ class InputScale:
     largest: Float[Tensor, ""]
     spread: Float[Tensor, ""]
     second_moments: Float[Tensor, " features"]
+    variation: Float[Tensor, ""]
 
 
 def input_scale(inputs: Tensor, feature_dim: int = -1) -> InputScale:
@@ -62,7 +65,8 @@ def input_scale(inputs: Tensor, feature_dim: int = -1) -> InputScale:
     amplitude = (squares / rows.count_nonzero(dim=0)).sqrt()  # NaN for a feature that is always zero
     moments = squares / rows.shape[0]
     spread = torch.nan_to_num(amplitude, nan=0.0).max() / amplitude.nanmedian()
-    return InputScale(rows.mean(), moments.mean().sqrt(), rows.abs().max(), spread, moments)
+    variation = (rows.var(dim=0, correction=0).mean() / moments.mean()).sqrt()
+    return InputScale(rows.mean(), moments.mean().sqrt(), rows.abs().max(), spread, moments, variation)
 
 
 def preactivation_scale(second_moments: Float[Tensor, " features"], weight: Float[Tensor, "units ..."]) -> Tensor:
@@ -81,3 +85,15 @@ def preactivation_scale(second_moments: Float[Tensor, " features"], weight: Floa
     if power.shape[1] != second_moments.shape[0]:
         return (power.sum(dim=1).mean() * second_moments.mean()).sqrt()
     return (power @ second_moments).mean().sqrt()
+
+
+def far_rows(inputs: Float[Tensor, "n ..."], factor: float = 4.0) -> Bool[Tensor, " n"]:
+    """Rows whose root mean square is more than ``factor`` times the median row's.
+
+    Sizes of rows of d independent normal numbers scatter by 1/√(2d) of themselves; of one such number, seven in a
+    thousand are four times the median size.
+    """
+    if not factor > 1:
+        raise ValueError(f"factor: got {factor}; must be above 1")
+    sizes = inputs.detach().float().reshape(len(inputs), -1).square().mean(dim=1).sqrt()
+    return sizes > factor * sizes.median()

@@ -16,6 +16,9 @@ _PURE = 0.8
 _FEW_LABELS = 0.5
 # Fisher's F of batch means: with six batches, shuffled data pass 10 once in 10⁹ times.
 _GROUP_LOOKS, _BETWEEN, _FORGOTTEN = 6, 10.0, 1.5
+# Two rows of a shuffled batch have the same label as often as any two, but for 4 standard deviations once in 30,000
+# looks; what of the labels' variance is between batches is an nth of it then, and a fifth is some in each batch.
+_DEVIATIONS, _OF_THE_LABELS = 4.0, 0.2
 # A loop that makes several steps of each batch, 32 say, may look as if it asked each time (its batch is made anew from
 # the same rows). So it takes twice as many steps; or those 32, where its asking was followed at so many looks that even
 # of batches drawn at random the same one would have come each time once in a million.
@@ -48,6 +51,16 @@ LOOP_OVER_LOADER = Remedy(
     ),
     apply="fresh-batches",
 )
+SEEDED_ONCE = Remedy(
+    name="a generator that is seeded once",
+    why="what is drawn goes on from where it was; a seed begins the same numbers again",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "GENERATOR = torch.Generator().manual_seed(0)  # made once: torch.rand(…, generator=GENERATOR) in the loop\n"
+    ),
+    apply="fresh-batches",
+)
 
 
 @rule("unshuffled-data", needs=("samples",))
@@ -55,9 +68,10 @@ def unshuffled_data(history: History) -> Sign | None:
     """Classes come one after the other (nearly pure batches, of different classes; or labels that rise within each of
     four batches, over few of the classes), or real-valued targets are sorted: warning. The same batches come again in
     a later epoch: info; warning where real-valued targets differ from batch to batch ten times more than chance has it,
-    and the model, twice as long after, still meets batches on which their own mean does much better."""
+    or a fifth of the labels' variance is between batches, and the model, twice as long after, still meets batches on
+    which their own mean (mix of labels) does much better."""
     for name in history.wheres("batch_rows"):
-        sign = _pure(history, name) or _rising(history, name) or _grouped(history, name)
+        sign = _pure(history, name) or _rising(history, name) or _grouped(history, name) or _composed(history, name)
         if sign is not None:
             return sign
     return _returned(history)
@@ -106,6 +120,8 @@ def _rising(history: History, name: str) -> Sign | None:
     steps, rising, runs, expected = steps[moved], rising[moved], runs[moved], expected[moved]
     if len(steps) < _LOOKS or rising.mean() < 0.75 or len(history.wheres("batch_rows")) > 1:
         return None
+    if history.value("distinct_batches", name) <= 1:
+        return None  # the order within all of the data is nothing to a sum over them
     _, classes = history.series("label_classes", name)
     counted = np.isfinite(classes)
     if counted.any():
@@ -129,19 +145,14 @@ def _grouped(history: History, name: str) -> Sign | None:
     if len(history.wheres("batch_rows")) > 1:
         return None
     steps, (means, deviations, returned) = _measured(history, name, "target_mean", "target_deviation", "batch_returned")
-    again = steps[returned == 1]
-    late = steps >= max(2 * again[0], history.step / 2) if len(again) else steps < 0
+    late = _late(history, steps, returned)
     if late.sum() < _GROUP_LOOKS:
         return None
     rows = dict(zip(*history.measured("batch_rows", name), strict=True))
     # medians: a single odd batch is another finding's
     between = 1.4826 * float(np.median(np.abs(means[late] - np.median(means[late]))))
     within = float(np.median(deviations[late])) / float(np.sqrt(np.median([rows[step] for step in steps[late]])))
-    at, losses = history.series("loss", name)
-    constants = history.series("constant_loss", name)[1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = (losses / constants)[np.isin(at, steps[late])] if len(losses) == len(constants) else losses[:0]
-    worse = shares[shares >= _FORGOTTEN]
+    shares, worse = _forgotten(history, name, steps[late])
     if not (between**2 >= _BETWEEN * within**2 > 0 and len(worse) >= 2):
         return None
     ratio = (between / within) ** 2
@@ -156,6 +167,57 @@ def _grouped(history: History, name: str) -> Sign | None:
         f"batch as it would in shuffled data, and of {len(shares)} batches {len(worse)} were as good as forgotten."
     )
     return Sign("warning", cause, evidence, (name,) if name else (), int(steps[0]), (SHUFFLE,))
+
+
+def _composed(history: History, name: str) -> Sign | None:
+    """The same of labels: each batch has its own few of them, and comes again as it was. Batches that are put together
+    by their labels, and drawn anew each time, never do."""
+    if len(history.wheres("batch_rows")) > 1:
+        return None
+    steps, (purity, expected, returned) = _measured(
+        history, name, "label_purity", "label_runs_expected", "batch_returned"
+    )
+    late = _late(history, steps, returned)
+    if late.sum() < _GROUP_LOOKS or not 0 < expected[-1] < 1:
+        return None
+    chance = float(expected[-1])
+    rows = dict(zip(*history.measured("batch_rows", name), strict=True))
+    pairs = np.array([rows[step] * (rows[step] - 1) / 2 for step in steps[late]])
+    beyond = purity[late] >= chance + _DEVIATIONS * np.sqrt(chance * (1 - chance) / pairs)
+    share = (float(np.median(purity[late])) - chance) / (1 - chance)
+    shares, worse = _forgotten(history, name, steps[late])
+    if not (beyond.mean() >= 0.75 and share >= _OF_THE_LABELS and len(worse) >= 2):
+        return None
+    evidence = (
+        Evidence("label_purity", name, int(steps[-1]), float(np.median(purity[late])),
+                 chance + _OF_THE_LABELS * (1 - chance),
+                 f"a fifth of the labels' variance is between batches; {chance:.2g} if shuffled"),
+        Evidence("loss / constant_loss", name, int(steps[-1]), float(worse.max()), _FORGOTTEN,
+                 "the batch's own mix of labels would do better, though these data were seen before"),
+    )  # fmt: skip
+    cause = (
+        f"rows with the same label come together: {100 * share:.2g} % of the labels' variance is between batches, "
+        f"which come again as they were, and of {len(shares)} batches {len(worse)} were as good as forgotten."
+    )
+    return Sign("warning", cause, evidence, (name,) if name else (), int(steps[0]), (SHUFFLE,))
+
+
+def _late(history: History, steps: np.ndarray, returned: np.ndarray) -> np.ndarray:
+    """Looks of the newest half, once twice as many steps were taken as to the first batch that had come before."""
+    again = steps[returned == 1]
+    return steps >= max(2 * again[0], history.step / 2) if len(again) else steps < 0
+
+
+def _forgotten(history: History, name: str, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses at these steps, in units of what a constant scores on that very batch: all, and those far above."""
+    at, losses = history.series("loss", name)
+    constants = history.series("constant_loss", name)[1]
+    if len(losses) != len(constants):
+        return losses[:0], losses[:0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = np.where(constants > 0, losses / constants, np.nan)[np.isin(at, steps)]
+    shares = shares[np.isfinite(shares)]
+    return shares, shares[shares >= _FORGOTTEN]
 
 
 def _returned(history: History) -> Sign | None:
@@ -178,7 +240,8 @@ def stale_batch(history: History) -> Sign | None:
     looks' steps is shorter than a round of those would be; after 32 steps, and at as many looks as chance would do that
     at once in a million, where each step had had another batch (seen at neighbouring steps, three times at least). Else
     an info: that is how a model is tried on one batch, or
-    trained on all that it is to be trained on."""
+    trained on all that it is to be trained on. Warning, without any other batch, where it is drawn anew at each of six
+    looks over 32 steps, of a generator that the training loop seeds: who wants the same numbers draws them once."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
         steps, distinct = history.series("distinct_batches", name)
@@ -220,6 +283,22 @@ def stale_batch(history: History) -> Sign | None:
         )
         severity: Severity = "warning" if again or before or tested else "info"
         return Sign(severity, cause, (evidence,), (name,) if name else (), int(steps[0]), (LOOP_OVER_LOADER,))
+    return _drawn_again(history)
+
+
+def _drawn_again(history: History) -> Sign | None:
+    for name in history.wheres("stale_seeded"):
+        steps, distinct = history.measured("distinct_batches", name)
+        _, seeded = history.measured("stale_seeded", name)
+        enough = len(steps) >= _STALE_LOOKS and steps[-1] - steps[0] >= _FEWER_STEPS
+        if not enough or distinct[-1] != 1 or not len(seeded) or not seeded.all():
+            continue
+        evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, float(len(steps)), "so many were looked at")
+        cause = (
+            f"every step draws the same numbers: at {len(steps)} looks over {steps[-1] - steps[0]} steps the batch was "
+            "made anew and was the same, for the loop seeds its generator each time."
+        )
+        return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[0]), (SEEDED_ONCE,))
     return None
 
 

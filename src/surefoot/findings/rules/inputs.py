@@ -34,9 +34,9 @@ _CRITICAL = "weights of critical initialisation make pre-activations of order on
 def unscaled_inputs(history: History) -> Sign | None:
     """The first layer's pre-activations are ten times too large at the start: info; warning where a loss of the first
     16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64 rows;
-    critical where it is lost. A hundred times too small, or features a hundred times apart, and nothing learned:
-    warning. So it is where inputs became ten times as large on the way, and most of what was learned is lost, or half
-    of the layer has become flat."""
+    critical where it is lost. A hundred times too small, or features a hundred times apart, or a hundred times as far
+    from zero as they vary, and nothing learned: warning. So it is where inputs became ten times as large on the way,
+    and most of what was learned is lost, or half of the layer has become flat."""
     if history.looks("preactivation_scale") > 4 and not any(v.refreshed for v in history.losses.values()):
         return None
     judged: set[str] = set()
@@ -47,11 +47,28 @@ def unscaled_inputs(history: History) -> Sign | None:
                 continue
             judged.add(layer)  # by its first row: later the weights know of the inputs
             sign = _judge(history, layer, rows.step, float(size) / _of_weights(history, layer), spreads[layer])
+            sign = sign or _offset(history, layer)
             if sign is None:
                 sign = _changed(history, layer)
             if sign is not None:
                 return sign
     return None
+
+
+def _offset(history: History, layer: str) -> Sign | None:
+    """What the rows have in common is a hundred times what they differ by, at each look, and nothing is learned: the
+    direction that all share is 10⁴ times as curved as those that tell rows apart."""
+    steps, varies = history.measured("input_variation", layer)
+    known = len(steps) >= _LOOKS and 0 < varies.max() <= 1 / _UNEVEN
+    if not known or not any(_stuck(level) for level in history.losses.values()):
+        return None
+    source = "a hundredth: curvature goes with the mean squared (LeCun et al. 1998)"
+    evidence = Evidence("input_variation", layer, int(steps[-1]), float(varies[-1]), 1 / _UNEVEN, source)
+    cause = (
+        f"the inputs of {layer} are far from zero: what rows differ by is {varies[-1]:.2g} of their size, and the loss "
+        "learns nothing."
+    )
+    return Sign("warning", cause, (evidence,), (layer,), int(steps[0]), (STANDARDISE,))
 
 
 def _changed(history: History, layer: str) -> Sign | None:

@@ -16,7 +16,8 @@ from surefoot.findings.progress import HOLDS
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.growing_weight import outgrown
 from surefoot.findings.rules.joined_term import joined
-from surefoot.findings.rules.term_cures import BALANCE, drowned_by, kind_of
+from surefoot.findings.rules.policy_terms import policy_drowned
+from surefoot.findings.rules.term_cures import BALANCE, drowned_by, kind_of, weighed
 from surefoot.runs.schema import Evidence
 
 _DROWNED = 0.01
@@ -46,7 +47,8 @@ def loss_term_imbalance(history: History) -> Sign | None:
     pulls against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at
     terms were too dear to go on, they are good for four times their steps as long as the loss is a hundred times the
     other: warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
-    weight of another that grows, or another joins late: see ``growing_weight.py`` and ``joined_term.py``."""
+    weight of another that grows, or another joins late, or it is a policy's: see ``growing_weight.py``,
+    ``joined_term.py`` and ``policy_terms.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
@@ -56,6 +58,7 @@ def loss_term_imbalance(history: History) -> Sign | None:
         if len(own) < 2:
             continue
         sign = _drowned(history, own) or joined(history, own, errors) or outgrown(history, own, errors, (BALANCE,))
+        sign = sign or policy_drowned(history, own, errors)
         if sign is not None:
             return sign
     return None
@@ -188,7 +191,8 @@ def _held_back(
 ) -> Sign | None:
     """A term that stays where the louder one has put it. As long as that falls, it drowns the other. Then no hundredth
     is left to be seen: the two pull as hard against each other, and neither moves; or the model knows nothing, and has
-    not learned in as many steps again as the louder one took."""
+    not learned in as many steps again as the louder one took; or it is nearly all of the loss, and has been for three
+    quarters of the steps."""
     if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS or steps[-1] < _DOUBLINGS * steps[0]:
         return None
     first = np.median(gradients[:, :3], axis=1)
@@ -199,12 +203,16 @@ def _held_back(
     for i, name in enumerate(names):
         began, least, now = (float(v) for v in (np.median(values[i, :3]), values[i].min(), np.median(values[i, -3:])))
         drowned = 0 < first[i] <= _DROWNED * first[loud] and 0 < _STAYED * began <= least
-        if not drowned or not _aims(history, {kind_of(name)}) or not _meant(history, name, names[loud]):
+        # by a small weight it is meant to be little, but not to be nearly all that is left
+        most = np.flatnonzero(values[i] < _GIVEN_UP * sizes)
+        since = int(steps[most[-1]]) if len(most) else int(steps[0])
+        left = since < steps[-1] and steps[-1] >= _EARLY * since
+        if not drowned or not _aims(history, {kind_of(name)}) or not (left or _meant(history, name, names[loud])):
             continue
         against = float(np.median([_pull(history, names, i, step) for step in steps[-3:]]))
         heard = np.flatnonzero(gradients[loud] * _FAINT <= gradients[i])
         waited = len(heard) > 0 and steps[-1] >= 2 * steps[heard[0]] and _knows_nothing(history, name, now)
-        if not (against <= _AGAINST or waited):
+        if not (against <= _AGAINST or waited or left):
             continue
         stays = Evidence("term_value", name, int(steps[-1]), now, float(_STAYED * began),
                          f"nine tenths of what it was: at none of {len(steps)} looks was it lower")  # fmt: skip
@@ -221,7 +229,10 @@ def _held_back(
             f"the gradient of {names[loud]} drowned that of {name}, which was {first[loud] / first[i]:.3g} times "
             f"smaller, {how}: {name} is at {now:.3g} after {values[i, 0]:.3g}."
         )
-        return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud]))
+        cures = drowned_by(history, names[loud])
+        if not _meant(history, name, names[loud]):  # whose small weight is what drowns it
+            cures = (weighed(name, float(first[loud] / first[i])), *cures)
+        return Sign("warning", cause, evidence, (), int(steps[0]), cures)
     return None
 
 

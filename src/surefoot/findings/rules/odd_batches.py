@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.far_inputs import far_inputs
 from surefoot.findings.rules.far_rows import far_rows
 from surefoot.findings.rules.input_cures import BOUND_INPUTS, EVEN_OUT, SKIP_OUTLIERS
 from surefoot.findings.rules.precision import overflowed_data
@@ -49,6 +50,7 @@ def bad_batch(history: History) -> Sign | None:
     unless they are infinities of float16 (see ``low-precision-overflow``)."""
     skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
     broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
+    broken = [e for e in broken if e.data.get("value") != "-inf"]  # the logarithm of a 0 on the way: no file holds it
     if broken and not overflowed_data(history):  # then it is their format that is at fault
         return _broken(broken[0])
     for event in reversed(history.events("odd_batch")[-3:]):
@@ -232,7 +234,7 @@ def opposing_outliers(history: History) -> Sign | None:
         severity: Severity = "warning" if harmful else "info"
         cures = _of_few(history)
         return Sign(severity, cause, evidence, (name,) if name else (), _window_began(history), cures)
-    return None
+    return far_inputs(history, remedies.best_of((SKIP_OUTLIERS, BOUND_INPUTS, EVEN_OUT)))
 
 
 def _rise_of_few(values: dict[str, float]) -> dict[str, float]:

@@ -37,6 +37,20 @@ UNIT_TARGETS = Remedy(
 )
 
 
+def weighed(term: str, factor: float) -> Remedy:
+    """Another weight for one term, by which it and what it drowns are as loud as each other."""
+    name = term.rpartition(": ")[2]
+    return Remedy(
+        name="another weight for the term",
+        why=f"{name} then moves the weights that it shares with others as much as they do",
+        how=(
+            "# after: model\n"
+            f"FACTOR = {factor:.3g}  # of the weight that {name} has now: loss = … + FACTOR * weight * term\n"
+        ),
+        apply=f"term-weight:of={name.replace(' ', '.')}*{factor:.3g}",
+    )
+
+
 def kind_of(term: str) -> str:
     """The function or operation that makes a term, of its name: without its optimiser, and its number among others."""
     return term.rpartition(": ")[2].split(" ")[0]

@@ -105,7 +105,12 @@ def over_depth(history: History) -> Sign | None:
     began = recent[0].step
     firsts = history.first_layers("gradient_rms")
     at_start = profile(history, firsts[0]) if firsts else None
-    if at_start is not None and at_start.bits <= bound and at_start.geometric and not had_learned(history):
+    if (
+        at_start is not None
+        and at_start.bits <= bound
+        and at_start.geometric
+        and not (had_learned(history) or _had_a_code(history))
+    ):
         began = firsts[0].step
     quiet = newest.log2 <= newest.log2[-1] + bound
     where = tuple(n for n, q in zip(newest.names, quiet, strict=True) if q) or (first,)
@@ -115,6 +120,11 @@ def over_depth(history: History) -> Sign | None:
     )
     severity: Severity = "critical" if worst <= _ALL and not learned else "warning"
     return Sign(severity, cause, tuple(evidence), where, began, cures_of_start(history, newest))
+
+
+def _had_a_code(history: History) -> bool:
+    """A variational encoder once told its decoder something: what it gets no gradient by came later."""
+    return any(history.measured("active_units_share", n)[1].any() for n in history.wheres("active_units_share"))
 
 
 def _enough(history: History) -> float:

@@ -15,7 +15,7 @@ from surefoot.observe.data_sites import DataSite, find_data, find_mixed
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 
-SIGNALS = ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale")
+SIGNALS = ("input_mean", "input_rms", "input_max", "feature_spread", "preactivation_scale", "input_variation")
 
 
 class Inputs(Instrument):
@@ -74,4 +74,4 @@ def _numbers(site: DataSite) -> list[Tensor]:
         made = scale.rms.new_full((), float("nan"))
     else:
         made = preactivation_scale(scale.second_moments, weight)
-    return [scale.mean, scale.rms, scale.largest, scale.spread, made]
+    return [scale.mean, scale.rms, scale.largest, scale.spread, made, scale.variation]

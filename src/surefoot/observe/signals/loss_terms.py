@@ -17,7 +17,7 @@ from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.listeners import somebody_listens
 from surefoot.observe.loss_sum import ones_like_edge, split
 
-SIGNALS = ("term_value", "term_weight", "term_gradient_norm", "term_alignment")
+SIGNALS = ("term_value", "term_weight", "term_gradient_norm", "term_alignment", "term_shared_norm")
 MAX_ELEMENTS = 1 << 23  # of all terms' gradients together
 
 
@@ -76,9 +76,10 @@ class LossTerms(Instrument):
                 gram = flat @ flat.T
                 norms = gram.diagonal().sqrt()
                 alignment = gram.sum(dim=1) / (norms * gram.sum().sqrt())
+                shared = _shared(gradients, norms)
             for i, term in enumerate(terms):
                 known = [None if t is None else t.detach().float().to(norms.device) for t in (term.value, term.weight)]
-                self._read[term.name] = (*known, norms[i], alignment[i])
+                self._read[term.name] = (*known, norms[i], alignment[i], shared[i])
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Write what was read."""
@@ -92,6 +93,14 @@ class LossTerms(Instrument):
                 self.tools.rows.put(step, "terms", where, **dict(zip(names, map(float, found), strict=True)))
 
             self.tools.ask(step, list(asked.values()), write)
+
+
+def _shared(gradients: Sequence[Sequence[Tensor | None]], like: Tensor) -> Tensor:
+    """The norm of each term's gradient over the parameters that another term reaches, too."""
+    both = [sum(g is not None for g in of) > 1 for of in zip(*gradients, strict=True)]
+    squares = [[g.float().square().sum() for g, b in zip(of, both, strict=True) if b and g is not None]
+               for of in gradients]  # fmt: skip
+    return torch.stack([torch.stack(own).sum().sqrt() if own else like.new_zeros(()) for own in squares])
 
 
 def _flat(gradients: Sequence[Tensor | None], parameters: Sequence[Tensor]) -> Tensor:

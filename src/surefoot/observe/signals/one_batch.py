@@ -8,6 +8,8 @@ tested on what is no part of that. Nothing of a data loader's is touched to find
   another variable than the one that it is given;
 * an iterator that is begun draws one seed from the loader's generator: where that stands still, none was begun;
 * a batch that the script made once is the same object at every look, one that it was given anew is not;
+* what is made anew at every look, of nothing that was there before, and is the same, was drawn from a generator that
+  the loop seeds each time, as the script's text says;
 * a model that is tried on other rows is called with them: once one batch alone was seen, a hook on the models waits for
   that, and goes when it has come.
 """
@@ -15,6 +17,8 @@ tested on what is no part of that. Nothing of a data loader's is touched to find
 from __future__ import annotations
 
 import gc
+import linecache
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -30,6 +34,7 @@ from surefoot.analysis.samples import row_hashes
 from surefoot.observe.compiled import anything_compiled
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Tools
+from surefoot.observe.seeded_loops import seeds_each_step
 from surefoot.observe.signals.activations import first_tensor
 
 NAME = "one batch"
@@ -109,6 +114,7 @@ class OneBatch:
     def forget(self) -> None:
         """It is another batch now, or the run is over."""
         self._source: _Source | None = None
+        self._seeded = False
         self._sought = self._tested = False
         self._tries = _MOST_TRIES
         self._leave()
@@ -123,6 +129,7 @@ class OneBatch:
             self._sought = True
             with torch.no_grad():
                 self._source = self._source_of(rows, hashes, loaders)
+                self._seeded = self._source is None and not known and self._drawn(hashes)
         if waiting:
             begun = [self._begun(loader) for loader in loaders]  # all: each remembers where its generator stands
             asked = any(begun) if self._made_anew or self._input is None else any(map(self._advanced, loaders))
@@ -135,7 +142,10 @@ class OneBatch:
             if not (loaders or self._made_anew or self._tested):
                 waiting = 0  # rows that were chosen once
         values = {"stale_loader_batches": float(waiting), "stale_loader_asked": float(asked)}
-        return values | {"stale_tested": float(self._tested)}
+        return values | {
+            "stale_tested": float(self._tested),
+            "stale_seeded": float(self._seeded and self._made_anew),
+        }
 
     # -- what the batch is a part of ---------------------------------------------------------------------------------
 
@@ -168,6 +178,16 @@ class OneBatch:
         # another tensor holds all of it and more, or none of it and a batch at least
         split = any((n == len(held) < size) or (n == 0 and size >= rows) for n, size in shared)
         return _Source(held, copied, split)
+
+    def _drawn(self, hashes: np.ndarray) -> bool:
+        """Whether nothing that was there before holds these rows, and the training loop seeds a generator."""
+        kind, given = self._kind, None if self._input is None else self._input()
+        file = getattr(sys.modules.get("__main__"), "__file__", None)
+        if kind is None or not file or seeds_each_step("".join(linecache.getlines(file))) is None:
+            return False
+        known = [tensor for ref in self._tools.scene.tensors if (tensor := ref()) is not None and tensor is not given]
+        wanted = np.unique(hashes)
+        return not any(np.isin(wanted, _hashes(tensor)).all() for tensor in known if _alike(tensor, kind))
 
     # -- whether the model is tested ---------------------------------------------------------------------------------
 

@@ -1,0 +1,93 @@
+"""Batches that a loop draws anew, by the same seed: what the script's text says, what is seen, what is told."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from histories import Stream
+from surefoot.observe.seeded_loops import seeds_each_step
+from surefoot.observe.signals import one_batch
+from watching import watching
+
+SAMPLER = """
+class Points:
+    def draw(self):
+        g = torch.Generator().manual_seed(self.seed)
+        return torch.rand(8, 1, generator=g)
+"""
+LOOP = """
+torch.manual_seed(0)
+for step in range(100):
+    {draws}
+    loss = f(x)
+    loss.backward()
+"""
+
+
+@pytest.mark.parametrize(
+    ("draws", "seeds"),
+    [
+        ("x = points.draw()", True),
+        ("x = torch.rand(8, generator=torch.Generator().manual_seed(7))", True),
+        ("np.random.seed(args.seed); x = np.random.rand(8)", True),
+        ("x = np.random.default_rng(seed).random(8)", True),
+        ("x = torch.rand(8)", False),
+        ("torch.manual_seed(step); x = torch.rand(8)", False),  # another seed at each step
+        ("x = np.random.default_rng().random(8)", False),  # no seed
+        ("s = seeds.pop(); torch.manual_seed(s)", False),
+    ],
+)
+def test_the_text_tells_what_seeds_in_a_step(draws, seeds):
+    assert (seeds_each_step(SAMPLER + LOOP.format(draws=draws)) is not None) == seeds
+
+
+def test_seeding_around_the_innermost_loop_is_that_of_a_run_or_of_an_epoch():
+    body = "        loss = f(x)\n        loss.backward()\n"
+    assert seeds_each_step("for fold in range(3):\n    torch.manual_seed(0)\n    for x in data:\n" + body) is None
+    assert seeds_each_step("for fold in range(3):\n    for x in data:\n        torch.manual_seed(0)\n" + body) == 3
+    assert (
+        seeds_each_step("def step(x):\n    f(x).backward()\nfor x in data:\n    torch.manual_seed(0)\n    step(x)") == 4
+    )
+    assert seeds_each_step("for x in data:\n    torch.manual_seed(0)\n    f(x)\n") is None  # nothing is trained there
+    assert seeds_each_step("for x in data: (") is None
+
+
+@pytest.mark.parametrize(
+    ("draw", "seeded"),
+    [
+        (lambda g, kept: torch.rand(12, 27, generator=g.manual_seed(3)), 1.0),
+        (lambda g, kept: kept.clone(), 0.0),  # chosen once
+        (lambda g, kept: kept, 0.0),
+    ],
+)
+def test_a_batch_of_nothing_that_was_there_before_was_drawn(monkeypatch, draw, seeded):
+    monkeypatch.setattr(one_batch, "seeds_each_step", lambda source: 4)
+    generator, kept = torch.Generator(), torch.rand(12, 27)  # a width that no tensor of another test has
+    model = nn.Sequential(nn.Linear(27, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with watching(1) as seen:
+        for _ in range(40):
+            loss = F.mse_loss(model(draw(generator, kept)), torch.zeros(12, 1))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert seen.signal("stale_seeded")[8] == seeded
+    assert ("stale-batch" in seen.findings()) == bool(seeded)
+
+
+def test_six_looks_over_32_steps():
+    def drawn(looks: int, apart: int, seeded: float = 1.0, distinct: float = 1.0) -> list[str]:
+        stream = Stream()
+        for i in range(looks):
+            row = {"batch_rows": 64.0, "distinct_batches": distinct}
+            row |= {"stale_loader_batches": 0.0 if i > 2 else math.nan, "stale_seeded": seeded if i > 2 else math.nan}
+            stream.row(1 + apart * i, "samples", {(signal, ""): value for signal, value in row.items()})
+        return stream.loud()
+
+    assert drawn(7, 6) == ["stale-batch"]
+    assert drawn(5, 20) == drawn(9, 3) == drawn(7, 6, seeded=0.0) == drawn(7, 6, distinct=2.0) == []
