@@ -250,6 +250,24 @@ def test_a_term_that_is_held_where_a_louder_one_has_put_it() -> None:
     assert held(cosine=0.0, constant=0.43) == ["loss-term-imbalance"]  # it knows nothing
 
 
+@pytest.mark.parametrize(("left", "late", "told"), [(1e-3, 24, True), (0.02, 24, False), (1e-3, 96, False)])
+def test_a_term_of_small_weight_is_not_meant_to_be_nearly_all_that_is_left(left: float, late: int, told: bool) -> None:
+    """The residual falls to ``left`` by step ``late``, the ends that weigh a tenth stay: its noise is loud."""
+    stream = train(falling(128, first=10.0, last=0.05))
+    for step in (4, 8, 12, 16, 24, 32, 64, 96, 128):
+        row = {("term_gradient_norm", "squared_error"): 500.0 if step < late else 10.0}
+        row |= {("term_gradient_norm", "squared_error 2"): 0.25}
+        row |= {("term_alignment", "squared_error"): 1.0, ("term_alignment", "squared_error 2"): 0.0}
+        row |= {("term_value", "squared_error"): 10.0 if step < late else left}
+        row |= {("term_value", "squared_error 2"): 0.05}
+        row |= {("term_weight", "squared_error"): 1.0, ("term_weight", "squared_error 2"): 0.1}
+        stream.row(step, "terms", row)
+    found = stream.findings().get("loss-term-imbalance")
+    assert (found is not None) == told
+    if found is not None:
+        assert found.remedies[0].apply == "term-weight:of=squared_error.2*2e+03"
+
+
 def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth() -> None:
     def boxes(score: Callable[[int], float], error: Callable[[int], float] = lambda s: 5e4 / s) -> list[str]:
         stream = Stream()
@@ -319,6 +337,13 @@ def test_weights_that_are_overwritten_between_backwards_are_no_step() -> None:
         return stream.loud()
 
     assert wired(False) == ["missing-zero-grad"] and wired(True) == []
+
+
+@pytest.mark.parametrize(("value", "id"), [("nan", "bad-batch"), ("-inf", "non-finite")])
+def test_minus_infinity_is_the_logarithm_of_a_zero_on_the_way_and_no_data(value: str, id: str) -> None:
+    stream = train([*falling(60), NAN, NAN], constant=LN10)
+    stream.event(61, "nonfinite", kind="input", where="fc", operation="addmm", value=value, dtype="float32")
+    assert stream.loud()[0] == id
 
 
 def odd(after: float, rows_median: float = 4.0, loss: float = 5.0, sizes: float = 0.5) -> Stream:

@@ -45,6 +45,8 @@ def policy_drowned(history: History, names: list[str], errors: list[str]) -> Sig
     its highest (0.97 of it where no reward is printed)."""
     told = [name for signal in ("zero_advantage_share", "policy_entropy") for name in history.wheres(signal)]
     policies = [name for name in names if name not in errors and _of_the_policy(history, name)]
+    products = [name for name in policies if not kind_of(name).endswith("stack")]
+    policies = products or policies  # what is stacked beside them is what a loop kept of entropies
     if not told or len(policies) != 1:
         return None
     [policy], reward = policies, _reward(history)
@@ -82,9 +84,9 @@ def _by_the_value(history: History, policy: str, errors: list[str], reward: _Rew
 def _by_the_bonus(history: History, policy: str, others: list[str], reward: _Reward | None) -> Sign | None:
     for name in history.wheres("policy_entropy"):
         steps, entropy = history.measured("policy_entropy", name)
+        least = (_UNDECIDED if reward is not None else _UNIFORM) * float(entropy.max(initial=0))
         entropy = entropy[4 * steps >= history.step]
-        least = _UNDECIDED if reward is not None else _UNIFORM
-        if len(entropy) < _LOOKS or not entropy.min() >= least * entropy.max() > 0:
+        if len(entropy) < _LOOKS or not entropy.min() >= least > 0:
             continue
         for bonus in others:
             at, own, others_ = _norms(history, "term_gradient_norm", policy, bonus)
@@ -93,7 +95,7 @@ def _by_the_bonus(history: History, policy: str, others: list[str], reward: _Rew
             evidence = (
                 Evidence("term_gradient_norm", bonus, int(at[-1]), float(others_[-1]), float(_AS_LOUD * own[-1]),
                          f"half of that of the policy's term {policy}, though a bonus is nothing at its own best"),
-                Evidence("policy_entropy", name, int(steps[-1]), float(entropy[-1]), least * float(entropy.max()),
+                Evidence("policy_entropy", name, int(steps[-1]), float(entropy[-1]), least,
                          "a share of its highest: the policy prefers next to nothing"),
             )  # fmt: skip
             cause = (
