@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from histories import LOOKS, Stream, falling, flat, train
 from surefoot.findings import Engine
-from surefoot.findings.rules import batches, input_cures, inputs, loss_shape, loss_terms, odd_batches
+from surefoot.findings.rules import batches, input_cures, inputs, loss_shape, loss_terms, odd_batches, stale
 from surefoot.runs import Event, Finding, Remedy
 from watching import watching
 
@@ -448,7 +448,7 @@ def test_what_the_snippets_do() -> None:
     assert seen[0].mean(0).abs().max() < 0.1 and seen[0].std(0).max() == pytest.approx(1, rel=0.2)
     a, b = world(batches.SHUFFLE)["shuffled"](torch.arange(50), torch.arange(50))
     assert torch.equal(a, b) and not torch.equal(a, torch.arange(50))
-    stream = world(batches.LOOP_OVER_LOADER)["batches"]([1, 2, 3])
+    stream = world(stale.LOOP_OVER_LOADER)["batches"]([1, 2, 3])
     assert [next(stream) for _ in range(5)] == [1, 2, 3, 1, 2]
     names = {"loss_fn": F.mse_loss}
     exec(loss_shape.SAME_SHAPE.how, names)

@@ -42,7 +42,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: preactivation_scale at the first look, feature_spread, and what comes of it.\n"
             "Threshold: 10, with a loss of the first 16 ten times a constant prediction's (or the mean square of real "
             "targets), a saturated or dead first layer, or a loss that has learned nothing in 64 rows. 0.01, or a "
-            "spread of 100, with a loss that has learned nothing."
+            "spread of 100, or 0.01 as the share of what rows differ by (input_variation), with a loss that has "
+            "learned nothing."
         ),
         source="LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, §4.3; Roberts, Yaida, Hanin 2022 "
         "(arXiv 2106.10165) for criticality; the factor of ten is a bare constant: pixels 0 … 16 make 4 and train well",
@@ -101,12 +102,15 @@ ENTRIES: tuple[Explanation, ...] = (
             "data.\n"
             "Or, without a swing so far, a loss as far above its best, with nine tenths of all change one pattern and "
             "six tenths of it carried by the top 5 %; or with half of it one pattern, half carried by them, and a "
-            "correlation ≤ −½ between the groups."
+            "correlation ≤ −½ between the groups.\n"
+            "Or, of batches drawn anew: rows with inputs four times the median row's in root mean square, a quarter of "
+            "all at most, that carry half of the loss (far_loss_share) at three of four looks of the newest half of "
+            "the run and score worse than a constant."
         ),
         source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
         not_this=(
             "Ordinary learning has lag-1 near +1, noise −½. Ranking samples by change alone finds hard ones in every "
-            "run. Needs the same samples at consecutive steps: full-batch training."
+            "run. A swing needs the same samples at consecutive steps: full-batch training."
         ),
         remedies=("standardised inputs", "lower learning rate", "torch.nn.utils.clip_grad_norm_"),
         severities="warning while the loss is far above its best, or where half of all change is theirs; else info",
@@ -125,7 +129,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "shuffled data would show 0.75 or less; or labels that only go one way within three quarters of the "
             "batches, over half of the classes at most.\n"
             "Real-valued targets: n Var(batch means)/Var(within) ≥ 10 over at least six batches, by medians, once "
-            "batches have come again, and two of them with a loss 1.5 times that of their own mean."
+            "batches have come again, and two of them with a loss 1.5 times that of their own mean. Labels: the same "
+            "where (purity − Σ p_c²)/(1 − Σ p_c²) ≥ 0.2 in the median, and 4 standard deviations beyond chance."
         ),
         source="arithmetic: shuffled labels of 8 rows or more do this once in thousands of batches",
         not_this=(
@@ -175,14 +180,18 @@ ENTRIES: tuple[Explanation, ...] = (
             "over four looks and three doublings of the steps. Or 0.01 or less at the first looks, for an error or "
             "score that never fell by a tenth, though the other did to a tenth; and gᵢ·r/‖r‖² ≤ −½ now, r being the "
             "gradient of all other terms (−1 where they cancel), or as long again at what a constant scores. Or a "
-            "weight four times what it was at half of the steps, while an error is back at 1.5 times its best."
+            "weight four times what it was at half of the steps, while an error is back at 1.5 times its best.\n"
+            "Of small weight by design, too, where at the end the term is ten times the other, and has been for three "
+            "quarters of the steps. A policy's term: 0.01 or less of an error's in the layers that both share "
+            "(term_shared_norm), or a bonus half as loud with an entropy of nine tenths of its highest, while a "
+            "printed reward gains nothing."
         ),
         source="Wang, Teng, Perdikaris 2021, SIAM J. Sci. Comput. 43 (A3055)",
         not_this=(
             "Regularisers, entropy bonuses and auxiliary losses have a small weight: small by design. A penalty that "
             "starts at nothing and rises is doing its work."
         ),
-        remedies=("terms weighted by their gradients",),
+        remedies=("terms weighted by their gradients", "another weight for the term"),
         severities="warning between errors or scores of predictions, or for one that was never learned, else info",
     ),
     Explanation(

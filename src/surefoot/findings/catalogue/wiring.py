@@ -158,7 +158,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: one batch at six looks over 64 steps, while there are b ≥ 2; over 32 steps where it was asked "
             "for at k looks with b^−k ≤ 10⁻⁶, the chance that batches drawn at random were all the same. After other "
             "batches, if the steps of these looks have no common period: batches that come round are not the same one; "
-            "and over 32 steps, at k looks with b^−(k−1) ≤ 10⁻⁶, where each step was seen to have had another."
+            "and over 32 steps, at k looks with b^−(k−1) ≤ 10⁻⁶, where each step was seen to have had another. Without "
+            "any other batch: stale_seeded at six looks over 32 steps, where it was made anew of nothing that was "
+            "there before, and the text of the script seeds a generator in its training loop."
         ),
         source="identity of rows; no matter of degree",
         not_this=(
@@ -167,7 +169,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "such a model is tested on nothing else; so are a few rows of the one tensor that holds the others "
             "for testing."
         ),
-        remedies=("one iterator over the loader",),
+        remedies=("one iterator over the loader", "a generator that is seeded once"),
         severities="warning where the loop asks for batches, had others, or tests on others; info where it keeps one",
     ),
     Explanation(

@@ -231,7 +231,7 @@ def _held_back(
         )
         cures = drowned_by(history, names[loud])
         if not _meant(history, name, names[loud]):  # whose small weight is what drowns it
-            cures = (weighed(name, float(first[loud] / first[i])), *cures)
+            cures = (weighed(float(first[loud] / first[i]), name), *cures)
         return Sign("warning", cause, evidence, (), int(steps[0]), cures)
     return None
 

@@ -77,7 +77,7 @@ def _by_the_value(history: History, policy: str, errors: list[str], reward: _Rew
             f"the gradient of {error} drowns that of the policy's term {policy}, which is {1 / middle:.3g} times "
             f"smaller in the layers that both share: what they compute is the value's, and {reward.shown.where} stays."
         )
-        return Sign("warning", cause, (evidence, reward.shown), (), int(steps[0]), (weighed(error, middle),))
+        return Sign("warning", cause, (evidence, reward.shown), (), int(steps[0]), (weighed(middle, error),))
     return None
 
 
@@ -104,7 +104,7 @@ def _by_the_bonus(history: History, policy: str, others: list[str], reward: _Rew
                 f"nats{'' if reward is None else f', and {reward.shown.where} does not rise'}."
             )
             shown = () if reward is None else (reward.shown,)
-            return Sign("warning", cause, (*evidence, *shown), (), int(at[0]), (weighed(bonus, _USUAL),))
+            return Sign("warning", cause, (*evidence, *shown), (), int(at[0]), (weighed(_USUAL, bonus),))
     return None
 
 

@@ -37,7 +37,7 @@ UNIT_TARGETS = Remedy(
 )
 
 
-def weighed(term: str, factor: float) -> Remedy:
+def weighed(factor: float, term: str = "squared_error") -> Remedy:
     """Another weight for one term, by which it and what it drowns are as loud as each other."""
     name = term.rpartition(": ")[2]
     return Remedy(
