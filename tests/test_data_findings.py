@@ -385,12 +385,23 @@ def test_targets_that_are_codes_among_numbers(most: Callable[[int], float], clea
         hit = look % 4 != 0
         row = {("batch_rows", ""): 100.0, ("row_loss_median", ""): 0.3}
         row |= {("row_loss_max", ""): most(look) if hit else 5.0}
-        row |= {("target_deviation", ""): 9.5 if hit else clean_deviation}
+        row |= {("target_deviation", ""): 9.5 if hit else clean_deviation, ("target_mean", ""): 0.9 if hit else 0.0}
         stream.row(step, "samples", row)
     found = stream.findings().get("bad-batch")
     assert (found is not None) == told
     if found is not None:
         assert found.severity == "warning" and "about 94.7 off" in found.cause
+
+
+@pytest.mark.parametrize(("side", "id"), [(1, "bad-batch"), (-1, "opposing-outliers")])
+def test_far_targets_on_both_sides_oppose_each_other(side: int, id: str) -> None:
+    stream = train([80.0 + 20 * (step % 5) for step in range(1, 301)], constant=100.0)
+    for look, step in enumerate(s for s in LOOKS if s <= 300):
+        hit = look % 4 != 0
+        row = {("batch_rows", ""): 100.0, ("row_loss_median", ""): 0.3, ("row_loss_max", ""): 9000.0 if hit else 5.0}
+        row |= {("target_deviation", ""): 9.5 if hit else 0.8, ("target_mean", ""): 0.9 * side**look if hit else 0.0}
+        stream.row(step, "samples", row)
+    assert [found for found in stream.loud() if found in MINE] == [id]
 
 
 @pytest.mark.parametrize(

@@ -80,20 +80,6 @@ def test_labels_that_come_together_and_are_forgotten() -> None:
     assert "unshuffled-data" not in together(0.5, share=1.2)  # nothing is forgotten
 
 
-@pytest.mark.parametrize(("targets", "rising"), [(3, 1.0), (65, None)])
-def test_rows_in_the_order_of_one_of_several_targets(targets: int, rising: float | None) -> None:
-    torch.manual_seed(0)
-    model = nn.Linear(4, targets)
-    optimizer = torch.optim.SGD(model.parameters(), 0.01)
-    y = torch.randn(32, targets)
-    y[:, 1] = y[:, 1].sort().values
-    with watching(1) as seen:
-        optimizer.zero_grad()
-        F.mse_loss(model(torch.randn(32, 4)), y).backward()
-        optimizer.step()
-    assert seen.signal("label_rising").get(1) == rising
-
-
 @pytest.mark.parametrize(("variation", "losses", "told"), [
     (0.003, [LN2] * 200, True),
     (0.1, [LN2] * 200, False),

@@ -1,4 +1,5 @@
-"""``bad-batch`` by a few rows in most batches whose targets are far from all others, and are never learned.
+"""``bad-batch`` by a few rows in most batches whose targets are far from all others, and are never learned; or
+``opposing-outliers``, where they lie on both sides.
 
 A code for "no answer" among numbers, a unit that was mixed up, a sensor that hangs: a squared error of a hundred times
 the usual residual outweighs ten thousand rows, and what the rest could teach is lost in it. Rare events are not meant:
@@ -21,15 +22,22 @@ _FAR = 30.0  # deviations of the other targets: beyond what e^z reaches of a nor
 _OWN = 0.5  # of the usual residual: the spread of the targets without such rows
 _STAYS = 0.5  # of the largest row's loss
 _LOOKS, _HITS, _STEPS = 2, 4, 64
+_BOTH, _SIDES = 0.25, 8  # of the batches pulled to each side; of eight by chance one side has all but one in 28 times
+
+_WHY = {
+    True: ", for they pull to both sides.",
+    False: ". Look at these targets: a code for what is missing, another unit?",
+}
 
 
-def far_rows(history: History) -> Sign | None:
+def far_rows(history: History, opposing: bool = False) -> Sign | None:
     """Of all looks over 64 steps, four batches or more have a row whose loss is 10,000 times the median one, and no
     lower at the last of them than half of the first; two or more have no row of even a hundred times, and next to none
     is between; and what the deviation of targets in the former says of the distance of one such row is 30 times that in
-    the latter."""
+    the latter. They are ``opposing`` if in a quarter of eight such batches or more the targets' mean is above its
+    middle in the others, and in a quarter below."""
     for name in history.wheres("row_loss_max"):
-        steps, (most, median, deviation, rows) = _looks(history, name)
+        steps, (most, median, deviation, rows, mean) = _looks(history, name)
         clean, hit = most <= _CLEAN * median, most >= _HIT * median
         apart = bool(len(steps)) and float((clean | hit).mean()) >= _APART
         if not apart or clean.sum() < _LOOKS or hit.sum() < _HITS or np.ptp(steps[hit]) < _STEPS:
@@ -39,6 +47,9 @@ def far_rows(history: History) -> Sign | None:
         usual = float(np.median(median)) ** 0.5
         stays = np.median(most[hit][-_LOOKS:]) >= _STAYS * np.median(most[hit][:_LOOKS])
         if not (stays and own >= _OWN * usual and distance >= _FAR * own):
+            continue
+        above = float((mean[hit] > np.median(mean[clean])).mean())
+        if opposing != (hit.sum() >= _SIDES and _BOTH <= above <= 1 - _BOTH):
             continue
         last = int(np.flatnonzero(hit)[-1])
         share = float(hit.mean())
@@ -51,7 +62,7 @@ def far_rows(history: History) -> Sign | None:
         cause = (
             f"{100 * share:.0f} % of the batches hold rows whose targets are about {distance:.3g} off; the others "
             f"spread by {own:.3g}: their loss, {most[last]:.3g} after a median of {median[last]:.3g} a row, outweighs "
-            "all the rest and is never learned. Look at these targets: a code for what is missing, another unit?"
+            f"all the rest and is never learned{_WHY[opposing]}"
         )
         cures = best_of((_robust(3 * usual), remedies.CLIP))
         return Sign("warning", cause, evidence, (name,) if name else (), int(steps[np.argmax(hit)]), cures)
@@ -60,7 +71,7 @@ def far_rows(history: History) -> Sign | None:
 
 def _looks(history: History, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """The looks at which all of it was read."""
-    signals = ("row_loss_max", "row_loss_median", "target_deviation", "batch_rows")
+    signals = ("row_loss_max", "row_loss_median", "target_deviation", "batch_rows", "target_mean")
     series = [dict(zip(*history.series(signal, name), strict=True)) for signal in signals]
     steps = [step for step in series[0] if all(np.isfinite(one.get(step, np.nan)) for one in series)]
     return np.array(steps), [np.array([one[step] for step in steps]) for one in series]

@@ -234,7 +234,9 @@ def opposing_outliers(history: History) -> Sign | None:
         severity: Severity = "warning" if harmful else "info"
         cures = _of_few(history)
         return Sign(severity, cause, evidence, (name,) if name else (), _window_began(history), cures)
-    return far_inputs(history, remedies.best_of((SKIP_OUTLIERS, BOUND_INPUTS, EVEN_OUT)))
+    return far_rows(history, opposing=True) or far_inputs(
+        history, remedies.best_of((SKIP_OUTLIERS, BOUND_INPUTS, EVEN_OUT))
+    )
 
 
 def _rise_of_few(values: dict[str, float]) -> dict[str, float]:

@@ -26,7 +26,6 @@ _ROUNDING = 1e-3  # of probabilities that are to sum to one
 _DISTANCES = ("mse_loss", "smooth_l1_loss", "huber_loss")  # what an activation stands in front of, passes through it
 _LAST = {"ReluBackward0": "relu", "TanhBackward0": "tanh", "SigmoidBackward0": "sigmoid"}
 MAX_ELEMENTS = 1 << 18  # outputs whose errors are read
-MAX_COLUMNS = 64  # numbers that a row's target has, of which the rows may be in order; a picture's are none of these
 
 
 @dataclass(slots=True)
@@ -104,8 +103,6 @@ def _read_losses(batch: Batch, loss: LossSite) -> None:
             batch.numbers["target_deviation"], batch.numbers["target_mean"] = torch.std_mean(flat.float())
     elif targets.is_floating_point() and targets.dim() == 2:
         batch.labels = _favoured(targets)
-        if targets.is_cpu and targets.shape[1] <= MAX_COLUMNS and bool((batch.labels < 0).all()):
-            batch.labels, batch.whole_labels = _most_ordered(targets[:KEPT_SAMPLES].float()), False
     if expanded > 1:
         return
     _read_unanswered(batch, loss, inputs, targets)
@@ -161,12 +158,6 @@ def _thin(batch: Batch) -> None:
         batch.losses = batch.losses[order]
     if batch.inputs is not None:
         batch.inputs = batch.inputs[order]
-
-
-def _most_ordered(targets: Tensor) -> Tensor:
-    """Of several numbers a row, the one that changes least from row to row, for its variance."""
-    changes = targets.diff(dim=0).square().mean(dim=0) / targets.var(dim=0, correction=0)
-    return targets[:, int(changes.nan_to_num(nan=torch.inf).argmin())]
 
 
 def _favoured(targets: Tensor) -> Tensor:
