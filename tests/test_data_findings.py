@@ -265,7 +265,7 @@ def test_a_term_of_small_weight_is_not_meant_to_be_nearly_all_that_is_left(left:
     found = stream.findings().get("loss-term-imbalance")
     assert (found is not None) == told
     if found is not None:
-        assert found.remedies[0].apply == "term-weight:of=squared_error.2*2e+03"
+        assert found.remedies[0].apply == "term-weight:term=squared_error.2*2e03"
 
 
 def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth() -> None:

@@ -40,7 +40,7 @@ OF_MODELS = (
         "multiplies the weight of one term of a loss",
         "one term of the loss drowns another, and both have weights of the script's own",
         "term_weight:TermWeight",
-        (Key("of", "squared_error*1", "term, and by how much", term_and_factor, "a name, *, and a positive number"),),
+        (Key("term", "squared_error*1", "term, and by how much", term_and_factor, "a name, *, and a positive number"),),
     ),
     Entry(
         "dropout",

@@ -20,9 +20,9 @@ class TermWeight(Cure):
 
     id = "term-weight"
 
-    def __init__(self, desk: Desk, of: str) -> None:
+    def __init__(self, desk: Desk, term: str) -> None:
         super().__init__(desk)
-        name, _, factor = of.rpartition("*")
+        name, _, factor = term.rpartition("*")
         self.term, self.factor = name.replace(".", " "), float(factor)
 
     def at_backward(self, tensors: Any) -> None:

@@ -39,7 +39,7 @@ UNIT_TARGETS = Remedy(
 
 def weighed(factor: float, term: str = "squared_error") -> Remedy:
     """Another weight for one term, by which it and what it drowns are as loud as each other."""
-    name = term.rpartition(": ")[2]
+    name, times = term.rpartition(": ")[2], f"{factor:.3g}".replace("e+", "e")  # a + stands between remedies
     return Remedy(
         name="another weight for the term",
         why=f"{name} then moves the weights that it shares with others as much as they do",
@@ -47,7 +47,7 @@ def weighed(factor: float, term: str = "squared_error") -> Remedy:
             "# after: model\n"
             f"FACTOR = {factor:.3g}  # of the weight that {name} has now: loss = … + FACTOR * weight * term\n"
         ),
-        apply=f"term-weight:of={name.replace(' ', '.')}*{factor:.3g}",
+        apply=f"term-weight:term={name.replace(' ', '.')}*{times}",
     )
 
 
