@@ -16,13 +16,13 @@ from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
 from surefoot.runs.schema import Evidence, Remedy
 
-_CLEAN, _HIT = 1e2, 1e4  # largest loss of a row over the median one: ten times the usual residual, and a hundred
+_CLEAN, _HIT = 1e3, 1e4  # largest loss of a row over the median one: thirty times the usual residual, and a hundred
 _APART = 0.9  # of the looks: a heavy tail has all sizes between the two
 _FAR = 30.0  # deviations of the other targets: beyond what e^z reaches of a normal z in 2000 rows
 _OWN = 0.5  # of the usual residual: the spread of the targets without such rows
 _STAYS = 0.5  # of the largest row's loss
-_LOOKS, _HITS, _STEPS = 2, 4, 64
-_BOTH, _SIDES = 0.25, 8  # of the batches pulled to each side; of eight by chance one side has all but one in 28 times
+_LOOKS, _HITS, _STEPS = 2, 6, 64
+_BOTH = 0.25  # of the batches pulled to each side; all of six by chance one in 32 times
 
 _WHY = {
     True: ", for they pull to both sides.",
@@ -31,10 +31,10 @@ _WHY = {
 
 
 def far_rows(history: History, opposing: bool = False) -> Sign | None:
-    """Of all looks over 64 steps, four batches or more have a row whose loss is 10,000 times the median one, and no
-    lower at the last of them than half of the first; two or more have no row of even a hundred times, and next to none
+    """Of all looks over 64 steps, six batches or more have a row whose loss is 10,000 times the median one, and no
+    lower at the last of them than half of the first; two or more have no row of even a thousand times, and next to none
     is between; and what the deviation of targets in the former says of the distance of one such row is 30 times that in
-    the latter. They are ``opposing`` if in a quarter of eight such batches or more the targets' mean is above its
+    the latter. They are ``opposing`` if in a quarter of such batches or more the targets' mean is above its
     middle in the others, and in a quarter below."""
     for name in history.wheres("row_loss_max"):
         steps, (most, median, deviation, rows, mean) = _looks(history, name)
@@ -49,7 +49,7 @@ def far_rows(history: History, opposing: bool = False) -> Sign | None:
         if not (stays and own >= _OWN * usual and distance >= _FAR * own):
             continue
         above = float((mean[hit] > np.median(mean[clean])).mean())
-        if opposing != (hit.sum() >= _SIDES and _BOTH <= above <= 1 - _BOTH):
+        if opposing != (_BOTH <= above <= 1 - _BOTH):
             continue
         last = int(np.flatnonzero(hit)[-1])
         share = float(hit.mean())

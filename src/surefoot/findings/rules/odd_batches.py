@@ -235,7 +235,7 @@ def opposing_outliers(history: History) -> Sign | None:
         cures = _of_few(history)
         return Sign(severity, cause, evidence, (name,) if name else (), _window_began(history), cures)
     return far_rows(history, opposing=True) or far_inputs(
-        history, remedies.best_of((SKIP_OUTLIERS, BOUND_INPUTS, EVEN_OUT))
+        history, remedies.best_of((BOUND_INPUTS, SKIP_OUTLIERS, EVEN_OUT))
     )
 
 
