@@ -113,6 +113,29 @@ def test_an_accuracy_turns_the_other_way() -> None:
     assert "overfitting" not in printing(TURNS, "accuracy").findings()
 
 
+@pytest.mark.parametrize(
+    ("last", "accuracy", "name", "decay", "told"),
+    [
+        (0.05, lambda i: 0.2, "accuracy", 0.0, True),  # 1 − 0.05/ln 2 = 0.93 of the training rows are right at least
+        (0.05, lambda i: 0.5, "accuracy", 0.0, False),
+        (0.35, lambda i: 0.2, "accuracy", 0.0, False),  # half of them may be wrong, too
+        (0.05, lambda i: 0.2 + 0.02 * i, "accuracy", 0.0, False),  # it still gains
+        (0.05, lambda i: 0.2, "train accuracy", 0.0, False),
+        (0.05, lambda i: 0.2, "accuracy", 0.01, False),  # weights move on: it may come yet
+    ],
+)
+def test_an_accuracy_far_below_what_the_training_loss_says(
+    last: float, accuracy: Callable[[int], float], name: str, decay: float, told: bool
+) -> None:
+    stream = train([max(last, 2.3 - step / 20) for step in range(200)], constant=2.3)
+    stream.event(1, "optimizers", optimizers=[{"name": "", "kind": "Adam", "lr": 1e-3, "weight_decay": decay}])
+    for step in (1, 2, 4, 8, 16, 32, 64, 128):
+        stream.row(step, "logits", {("num_classes", "loss"): 10.0})
+    for i in range(20):
+        stream.row(10 * i + 10, "printed", {("printed_number", name): accuracy(i)})
+    assert ("overfitting" in stream.findings()) == told
+
+
 def test_a_name_that_says_nothing_is_no_overfitting() -> None:
     assert "overfitting" not in printing(TURNS, "tilt").findings()
 

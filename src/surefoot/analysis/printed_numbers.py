@@ -58,6 +58,12 @@ def of_a_reward(name: str) -> int:
     return direction(name) or int(bool(words & _INCOME) and not words & (_LESS | _TRAINING))
 
 
+def of_an_accuracy(name: str) -> bool:
+    """Whether the number is the share of rows that are told right, of data that are not trained on."""
+    words = _words(name)
+    return bool(words & {"acc", "accuracy"}) and not words & _TRAINING
+
+
 def held_out(name: str) -> bool:
     """Whether the name says that the number is of data that are not trained on."""
     return bool(_words(name) & _HELD_OUT)

@@ -211,7 +211,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: six evaluations after the best or more, above b by 5 % and four times the noise, and still "
             "rising, with the training loss at its best. Or, without weight decay, a training loss of v_i/100 beside "
             "v_i that are above C/2 and have not fallen in half of the evaluations. A printed number: a quarter of "
-            "what it had gained is lost, steadily, twelve values after its best."
+            "what it had gained is lost, steadily, twelve values after its best; or an accuracy is half below "
+            "1 − L/ln 2, L being the training cross-entropy, which is what the training data's is at least, and stays."
         ),
         source="the run's own history",
         not_this=(

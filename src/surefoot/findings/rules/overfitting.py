@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from surefoot.analysis.printed_numbers import direction, held_out
+from surefoot.analysis.printed_numbers import direction, held_out, of_an_accuracy
 from surefoot.findings.decay import halved_each
 from surefoot.findings.history import History
 from surefoot.findings.levels import ORDERS
@@ -26,6 +26,7 @@ _FEW, _MANY = 6, 12  # evaluations since the best
 _HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not hold up
 _DROPPED = (0.2, 0.5)  # of what enters a layer: as usual in front of small and of large ones
 _LOST = 0.1  # of the loss of a constant prediction
+_HALF, _SLACK = 0.5, 0.1  # of all rows; of what was left to be gained
 _SOURCE = (
     "the run's own best evaluation, its evaluation-to-evaluation noise, and a tenth of what a constant prediction loses"
 )
@@ -74,7 +75,8 @@ def overfitting(history: History) -> Sign | None:
     half of what there is, and has not got better in half of the evaluations, twelve at least; no weight decays.
 
     Where no such loss is seen, a number that the script prints serves: one of held-out data by its name, or an accuracy
-    or an error, that has turned (see ``turned.py``): warning.
+    or an error, that has turned (see ``turned.py``): warning. So does an accuracy that is half below what the training
+    loss says of the training data's, and no better in the newest half of twelve values or more than before.
     """
     for where in history.wheres("validation_loss"):
         sign = _overfits(history, where)
@@ -82,8 +84,10 @@ def overfitting(history: History) -> Sign | None:
             sign = _by_heart(history, where) or sign
         if sign is not None:
             return sign
-    found = None if history.looks("validation_loss") else turned(history, _of_quality)
-    return None if found is None else _turned(history, found)
+    if history.looks("validation_loss"):
+        return None
+    found = turned(history, _of_quality)
+    return _gap(history) if found is None else _turned(history, found)
 
 
 def _by_heart(history: History, where: str) -> Sign | None:
@@ -111,6 +115,36 @@ def _by_heart(history: History, where: str) -> Sign | None:
         f"{recent:.3g} since step {steps[half]}, where a constant prediction has {level.constant:.3g}."
     )
     return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
+
+
+def _gap(history: History) -> Sign | None:
+    """A row whose right class is not the likeliest has a cross-entropy of ln 2 or more, so that no more than L/ln 2 of
+    the rows are wrong where the mean is L: an accuracy far below is of other data."""
+    level = next((level for level in history.losses.values() if level.count), None)
+    if level is None or len(history.losses) != 1 or not history.wheres("num_classes") or _decays(history):
+        return None
+    known = 1 - level.recent / math.log(2)
+    for name in history.wheres("printed_number"):
+        steps, values = history.measured("printed_number", name)
+        if not of_an_accuracy(name) or len(values) < _MANY or not 0 <= values.min() <= values.max() <= 1:
+            continue
+        half = len(values) // 2
+        now, before = float(np.median(values[half:])), float(values[:half].max())
+        if not (known - now >= _HALF and values[half:].max() <= before + _SLACK * (1 - before)):
+            continue
+        evidence = (
+            Evidence("printed_number", name, int(steps[-1]), now, known - _HALF,
+                     f"half below 1 − L/ln 2 = {known:.3g}, which the training data's is by their loss L at least"),
+            Evidence("loss", "", level.newest_step, level.recent, (1 - _HALF) * math.log(2),
+                     "a cross-entropy: what is not likeliest costs ln 2 or more"),
+        )  # fmt: skip
+        cause = (
+            f"the training data are learned by heart: of their loss of {level.recent:.3g} follows an accuracy of "
+            f"{known:.3g} or more, and what the script prints as {name} is {now:.3g}, no better since step "
+            f"{steps[half]}."
+        )
+        return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
+    return None
 
 
 def _of_quality(name: str) -> bool:
