@@ -532,7 +532,7 @@ def test_term_weight_multiplies_that_of_one_term(of: str, left: float) -> None:
     assert gradient() == pytest.approx(12 - 2)
     with curing(f"term-weight:term={of}") as told:
         assert gradient() == pytest.approx(left)
-    name, factor = of.replace(".2", " 2").split("*")
+    name, factor = of.replace(".2", " 2", 1).split("*")
     assert told.summaries["term-weight"] == f"gave {name} {factor} times its weight in 1 losses"
 
 
