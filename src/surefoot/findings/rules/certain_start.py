@@ -17,7 +17,7 @@ from surefoot.runs.schema import Evidence, Remedy
 
 _CERTAIN = 16.6  # nats: ln(2/eps) of float32
 _SEEN, _FAR, _ABSURD = 64, 0.5, 3.0  # steps; of a constant's loss, now and at first
-_LARGE = 4.0  # of the critical variance of the weights, as for off-critical-initialisation
+_LARGE = 4.0  # of the weights' critical variance, as for off-critical-initialisation; and of growth through all layers
 _SOURCE = (
     "ln(2/eps) of float32: in the middle of the first batch the right class has a probability that is rounded to 0, "
     "before anything could tell which it is"
@@ -70,4 +70,6 @@ def certain_from_the_start(history: History) -> Sign | None:
 def _drawn_large(history: History) -> bool:
     told = history.events("initialisation")
     sizes = [v for v in told[0].data.get("weight_variance", {}).values() if v and v > 0] if told else []
-    return bool(sizes) and float(np.median(sizes)) >= _LARGE * CRITICAL.get(activation_of(history), 1.0)
+    shares = np.array(sizes) / CRITICAL.get(activation_of(history), 1.0)
+    # by each layer the signal grows by the root of it
+    return bool(sizes) and (float(np.median(shares)) >= _LARGE or float(np.sqrt(shares).prod()) >= _LARGE)
