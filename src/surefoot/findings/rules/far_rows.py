@@ -8,6 +8,8 @@ where nothing happens their batches have no spread of their own; nor is a loss t
 
 from __future__ import annotations
 
+from functools import reduce
+
 import numpy as np
 
 from surefoot.findings import remedies
@@ -70,11 +72,14 @@ def far_rows(history: History, opposing: bool = False) -> Sign | None:
 
 
 def _looks(history: History, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The looks at which all of it was read."""
+    """The looks at which all of it was read; none where no row can be far off, which is asked at each step."""
     signals = ("row_loss_max", "row_loss_median", "target_deviation", "batch_rows", "target_mean")
-    series = [dict(zip(*history.series(signal, name), strict=True)) for signal in signals]
-    steps = [step for step in series[0] if all(np.isfinite(one.get(step, np.nan)) for one in series)]
-    return np.array(steps), [np.array([one[step] for step in steps]) for one in series]
+    read = [history.measured(signal, name) for signal in signals[:2]]
+    if not read[0][1].max(initial=0.0) >= _HIT * read[1][1].min(initial=np.inf):
+        return np.empty(0, np.int64), [np.empty(0)] * len(signals)
+    read += [history.measured(signal, name) for signal in signals[2:]]
+    steps = reduce(np.intersect1d, (at for at, _ in read))
+    return steps, [values[np.searchsorted(at, steps)] for at, values in read]
 
 
 def _robust(delta: float) -> Remedy:
