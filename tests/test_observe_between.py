@@ -60,6 +60,33 @@ def test_the_loss_of_a_step_of_several_backwards_is_that_of_all():
     assert seen.signal("loss")[odd + 1] < 10 * usual + 30
 
 
+def game(odd: int = 0) -> tuple[Kept, list[str]]:
+    """Two players with an optimiser each; in one step the loss of the second is far above its past."""
+    torch.manual_seed(0)
+    players = [nn.Linear(4, 1), nn.Linear(4, 1)]
+    optimizers = [torch.optim.SGD(player.parameters(), 1e-3) for player in players]
+    with watching() as seen:
+        for step in range(1, 901):
+            for second, player in enumerate(players):
+                x = torch.randn(16, 4)
+                target = x.sum(1, keepdim=True) * (100.0 if second and step == odd else 1.0)
+                player.zero_grad()
+                nn.functional.mse_loss(player(x), target).backward(inputs=list(player.parameters()))
+            for optimizer in optimizers:
+                optimizer.step()
+    return seen, [state.name for state in seen.observer.clock.states]
+
+
+def test_a_loss_that_went_by_unread_is_not_told_as_no_number():
+    read = game()[0].signal("loss", "SGD")
+    odd = next(step for step in range(600, 900) if step not in read)
+    seen, names = game(odd)
+    assert odd in seen.signal("loss", names[1])
+    for name in names:
+        assert seen.signal("learning_rate", name).keys() == seen.signal("loss", name).keys()
+    assert "non-finite" not in seen.findings()
+
+
 def test_hearing_is_paid_for():
     long, short = Budget(), Budget()
     long.step_time, short.step_time = 1.0, 1e-4

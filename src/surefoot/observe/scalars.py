@@ -37,13 +37,14 @@ class Scalars:
         self._trigger, self._course, self._falls = LossTrigger(), LossCourse(), LossFalls()
         self._heard: list[float] = []  # losses of the idle steps since the last that was written
         self._each = 1  # backwards of a step, as that had
+        self._partly = False  # some backwards of this step went by unread
         # By whose parameters alone the gradient was taken; None where that is not known, and for all of them together.
         self._loss: dict[int | None, float] = {}
         self._device_loss: dict[int | None, Tensor] = {}  # the same, where it can't be read without waiting
 
     def forget(self) -> None:
         """What was gathered belongs to no step that is still to come."""
-        self._loss, self._device_loss, self.backwards = {}, {}, 0
+        self._loss, self._device_loss, self.backwards, self._partly = {}, {}, 0, False
 
     def hear(self, tensors: Any) -> bool:
         """A backward begins in a step at which nothing else is due; whether its loss is odd. One on an accelerator
@@ -64,6 +65,7 @@ class Scalars:
         self.backwards = len(self._heard) % self._each
         if self.backwards:
             self._loss[None] = sum(self._heard[-self.backwards :])
+        self._partly = len(self._tools.scene.clock.states) > 1
 
     def read(self, loss: Tensor, owner: Optimizer | None = None) -> None:
         """Take in the loss of a backward that begins, or of a gradient by the parameters of ``owner`` alone."""
@@ -95,13 +97,15 @@ class Scalars:
         self._heard.clear()
         # of several players it is not known whose loss is whose
         self._each = max(1, self.backwards) if len(self._tools.scene.clock.states) == 1 else 1
+        loss = self._loss.get(id(optimizer), self._loss.get(None))
+        device_loss = self._device_loss.get(id(optimizer), self._device_loss.get(None))
+        if self._partly and loss is None and device_loss is None:
+            return  # it had one, and a row without it would say that it was NaN
         rate = _highest_rate(optimizer)
         values = {"learning_rate": rate}
         asked: dict[str, Tensor] = {}
         if isinstance(rate, Tensor):
             asked["learning_rate"] = rate
-        loss = self._loss.get(id(optimizer), self._loss.get(None))
-        device_loss = self._device_loss.get(id(optimizer), self._device_loss.get(None))
         if loss is not None:
             values["loss"] = loss
             self._learn(step, loss / max(1, self.backwards))
