@@ -514,6 +514,12 @@ def test_gradients_a_critic_leaves_behind_and_clears_are_no_fault() -> None:
     assert found.where == ("proxies",)
 
 
+@pytest.mark.parametrize(("together", "told"), [(0, ["missing-zero-grad"]), (1, [])])
+def test_the_optimizer_of_an_earlier_stage_takes_no_turns(together: int, told: list[str]) -> None:
+    head, both = [0.0] * (3 + together) + [NAN] * 5, [NAN] * 3 + [1.0] * 5
+    assert wiring({"head": head, "both": both}).loud() == told
+
+
 def detached(share: list[float], update: list[float], called: list[float], weight=lambda s: 0.1) -> Stream:
     stream = train(falling(150))
     layered(stream, "gradients", "gradient_share", lambda s: share, FEW)
@@ -776,6 +782,19 @@ def test_a_schedule_that_leaves_a_part_at_zero_to_the_end(
     stream.event(began, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": 800}])
     layered(stream, "frozen", "unchanged_share", lambda s: [1.0] * 6 + [0.0] * 2, (128, 256))
     stream.event(256, "unchanged", why="rate 0", scheduled=scheduled)
+    if ended:
+        stream.event(305, "exit", code=0)
+    assert stream.findings()["frozen-parameters"].severity == severity
+
+
+@pytest.mark.parametrize(
+    ("shared", "ended", "severity"), [(False, False, "critical"), (True, False, "info"), (True, True, "critical")]
+)
+def test_an_optimizer_that_shares_parameters_waits_for_its_stage(shared: bool, ended: bool, severity: str) -> None:
+    stream = train(falling(300), constant=LN10)
+    stream.event(1, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
+    layered(stream, "frozen", "unchanged_share", lambda s: [1.0] * 6 + [0.0] * 2, (128, 256))
+    stream.event(128, "unchanged", why="never stepped", shared=shared)
     if ended:
         stream.event(305, "exit", code=0)
     assert stream.findings()["frozen-parameters"].severity == severity

@@ -347,10 +347,12 @@ def test_latent_variables_are_seen_and_not_changed(weight: float, active: bool) 
     assert (seen.signal("active_units_share", where)[250] > 0) == active
 
 
-def test_an_optimizer_that_never_steps_leaves_its_parameters_unchanged() -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_optimizer_that_never_steps_leaves_its_parameters_unchanged(shared: bool) -> None:
     torch.manual_seed(0)
     first, last = nn.Linear(4, 8), nn.Linear(8, 3)
-    stepped, forgotten = torch.optim.SGD(last.parameters(), 0.1), torch.optim.SGD(first.parameters(), 0.1)
+    stepped, held = torch.optim.SGD(last.parameters(), 0.1), [*first.parameters(), *last.parameters()]
+    forgotten = torch.optim.SGD(held if shared else first.parameters(), 0.1)
     with watching(1) as seen:
         for _ in range(8):
             stepped.zero_grad()
@@ -358,7 +360,7 @@ def test_an_optimizer_that_never_steps_leaves_its_parameters_unchanged() -> None
             F.cross_entropy(last(first(torch.randn(5, 4))), torch.zeros(5, dtype=torch.long)).backward()
             stepped.step()
     (told,) = seen.of("unchanged")
-    assert told["why"] == "never stepped" and told["count"] == 2
+    assert told["why"] == "never stepped" and told["count"] == 2 and told["shared"] == shared
 
 
 def test_what_a_later_optimizer_never_moves_is_unchanged_though_an_earlier_one_moved_it() -> None:

@@ -124,8 +124,9 @@ def frozen_parameters(history: History) -> Sign | None:
     """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
 
     Warning (critical where they are most of the model), over 64 steps where none are named: their optimiser never
-    stepped; or all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128 steps, or
-    to the end of a run of a schedule that began from another rate;
+    stepped (to the end, where it holds parameters of one that does: both at once would step these twice, so that it is
+    for another stage); or all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128
+    steps, or to the end of a run of a schedule that began from another rate;
     or a layer that runs has had a gradient of exactly zero at eight looks or more while others have one (or at three
     looks over 32 steps where none has, and the loss is not 0); or parameters that changed before are put back after
     each step since, seen at four looks over 32 steps. Info where a learning rate of 0 spares some parameters and the
@@ -146,7 +147,7 @@ def _unchanged(history: History) -> Sign | None:
     reasons = [e.data for e in events if e.step == events[-1].step]
     share = _share(history, bad, [newest[n] for n in bad])
     whole = all(v > 0 for v in newest.values[np.isfinite(newest.values)])
-    never = [r for r in reasons if r.get("why") == "never stepped"]
+    never = [r for r in reasons if r.get("why") == "never stepped" and (over or not r.get("shared"))]
     at_zero = [r for r in reasons if r.get("why") == "rate 0"]
     severity: Severity = "info"
     stage = max((event.step for event in history.events("optimizers")), default=0)

@@ -48,7 +48,9 @@ def missing_zero_grad(history: History) -> Sign | None:
         began = min(began, int(steps[clean[-1] + 1] if len(clean) else steps[0]))
         evidence.append(Evidence("stale_gradient_share", name, int(steps[-1]), float(values[-1]), 0.0,
                                  "a cleared gradient cannot be added to; three looks in a row"))  # fmt: skip
-    clear = [name for name in wheres if name not in stale]
+    since = min((int(history.measured("stale_gradient_share", name)[0][0]) for name in stale), default=0)
+    # one that was last looked at before that was of another stage, and takes no turns with these
+    clear = [name for name in wheres if name not in stale and _last_look(history, name) >= since]
     if not stale or (clear and not all(_grown(history, name) or _of_one_loss(history, name, clear) for name in stale)):
         return None
     severity: Severity = "warning" if history.learned else "critical"
@@ -56,6 +58,11 @@ def missing_zero_grad(history: History) -> Sign | None:
     cause = f"gradients{of} are never cleared: each step adds its gradient to those of all steps before."
     where = tuple(n for n in stale if n)
     return Sign(severity, cause, tuple(evidence), where, max(1, began - 1), (remedies.ZERO_GRAD,))
+
+
+def _last_look(history: History, name: str) -> int:
+    steps, _ = history.measured("stale_gradient_share", name)
+    return int(steps[-1]) if len(steps) else history.step
 
 
 def _of_one_loss(history: History, name: str, others: list[str]) -> bool:

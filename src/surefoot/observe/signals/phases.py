@@ -110,7 +110,7 @@ class Frozen(Instrument):
             return  # one optimiser's step of a look is enough
         if not self._looks:
             self._first: dict[int, _First] = {}
-            self._told: list[tuple[str, str, bool]] = []
+            self._told: list[tuple[str, str, bool, bool]] = []
         self._looks += 1
         due = self._looks >= 4 and (_power_of_two(self._looks) or _power_of_two(state.count))
         held: list[tuple[OptimizerState, Tensor, _First]] = []
@@ -153,7 +153,8 @@ class Frozen(Instrument):
         def write(found: list[np.ndarray]) -> None:
             count = len(models.layers)
             all_of, off, still = np.zeros(count), np.zeros(count), np.zeros(count)
-            whose: dict[tuple[str, str, bool], list[str]] = {}
+            whose: dict[tuple[str, str, bool, bool], list[str]] = {}
+            shared = self._for_another_stage()
             for (state, parameter, first), value in zip(held, found, strict=True):
                 owned = models.find(parameter)
                 if owned is None:
@@ -165,16 +166,30 @@ class Frozen(Instrument):
                 elif value and parameter.element_size() > 2:  # of low precision an update may round to nothing
                     still[place] += 1
                     why = "never stepped" if not state.count else "rate 0" if not first.rate else "other"
-                    whose.setdefault((state.name, why, first.scheduled), []).append(owned.path)
+                    key = (state.name, why, first.scheduled, state.name in shared)
+                    whose.setdefault(key, []).append(owned.path)
             with np.errstate(invalid="ignore"):
                 self.tools.rows.put_layers(step, "frozen", frozen_share=off / all_of, unchanged_share=still / all_of)
             if sorted(whose) != self._told:
                 self._told = sorted(whose)
-                for (name, why, scheduled), paths in whose.items():
-                    told = {"optimizer": name, "why": why, "scheduled": scheduled}
+                for (name, why, scheduled, both), paths in whose.items():
+                    told = {"optimizer": name, "why": why, "scheduled": scheduled, "shared": both}
                     self.tools.tell("unchanged", **told, parameters=paths[:50], count=len(paths))
 
         self.tools.ask(step, same, write)
+
+    def _for_another_stage(self) -> set[str]:
+        """The optimisers that never stepped and hold parameters of one that did."""
+        moved: set[int] = set()
+        waiting: list[tuple[str, set[int]]] = []
+        for state in self.tools.scene.clock.states:
+            owner = state.ref()
+            own = {id(p) for group in owner.param_groups for p in group["params"]} if owner is not None else set()
+            if state.count:
+                moved |= own
+            else:
+                waiting.append((state.name, own))
+        return {name for name, own in waiting if own & moved}
 
 
 def _power_of_two(count: int) -> bool:
