@@ -92,6 +92,8 @@ def test_a_warm_up_that_undoes_what_was_learned_at_lower_rates() -> None:
     found = warmed(0.1, 2.35).findings()["learning-rate-too-high"]
     assert found.severity == "warning" and 150 < found.detected_step < 250 and "is undone" in found.cause
     assert "learning-rate-too-high" not in warmed(0.1, 1.2).loud()
+    lucky = train([2.0, *flat(200, 2.35)], lr=lambda s: s / 3000, constant=LN10, rate=0.05, overshoot=0.1)
+    assert "learning-rate-too-high" not in lucky.loud()  # one batch is nothing learned
 
 
 @pytest.mark.parametrize(("rate", "over", "told"), [(1e-4, True, True), (1e-4, False, False), (1e-2, True, False)])

@@ -48,6 +48,14 @@ def test_steps_that_threw_back_a_run_that_still_learns(overshoot, rate, told: bo
     assert HIGH not in healed.loud()
 
 
+def test_weights_that_begin_smaller_than_a_step_are_thrown_nowhere() -> None:
+    """A table drawn from ±0.01: its first steps are twice its size, and the loss goes down slowly from the start."""
+    down = [2.3 - 0.003 * s for s in range(260)]
+    long = {"rate": lambda s: 0.5 if s <= 16 else 0.01, "constant": LN10}
+    assert HIGH not in train(down, **long).loud()
+    assert HIGH in train([2.3, 3.1, *down], **long).loud()
+
+
 @pytest.mark.parametrize(
     ("overshoot", "rate", "over", "told"),
     [
@@ -225,6 +233,16 @@ def test_a_first_loss_far_off_under_a_gradient_that_is_far_too_large() -> None:
 
     assert "exploding-gradient" in told(22.0, 1500.0)
     assert "exploding-gradient" not in told(22.0, 100.0) + told(0.4, 1500.0)
+
+
+def test_a_loss_that_is_zero_by_its_signs_has_no_scale() -> None:
+    """A policy's clipped surrogate: with advantages of mean 0 it begins at a rounding of zero."""
+
+    def told(low: float) -> list[str]:
+        losses = [1e-7, *[low, 1e-3] * 60]
+        return train(losses, elasticity=1e6, overshoot=20.0).loud()
+
+    assert "exploding-gradient" in told(2e-3) and "exploding-gradient" not in told(-2e-3)
 
 
 def test_large_weights_are_no_large_inputs() -> None:

@@ -92,6 +92,8 @@ def from_the_start(history: History) -> Sign | None:
             return _depth_sign(history, "gradient_rms", grown, "critical" if harmed else "warning")
         over = [s for s in pace.first if s.elasticity >= 1000 and s.overshoot >= 1]
         level = history.losses.get(name)
+        if level is not None and level.negative:
+            continue  # what it began at, 0 perhaps, says nothing of its size
         times = level.first / level.constant if level is not None and level.constant > 0 else 0.0
         twice = all(s.elasticity >= _ELASTIC for s in pace.first[:2]) and len(pace.first) >= 2
         far_off = (times >= 1000 and first.elasticity >= 100) or (times >= 10 and twice)

@@ -39,6 +39,7 @@ _LONG = 128
 _FROZEN = 0.999  # of the loss at half of the steps
 _SLOWED = 0.7  # of the loss at half of the steps
 _HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
+_BUMP = 1.3  # times where the loss began, or a constant's: steps threw it up
 _RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
 
 
@@ -62,9 +63,9 @@ def learning_rate_too_high(history: History) -> Sign | None:
       constant's that does not come down to it by twice the steps: critical; not where those units were lost before the
       first long step, which then came of it;
     * for good: three looks with overshoot ≥ 1 (two, where half of a layer's units were lost since the start), or a
-      movement by twice the weights' own size in the first 16 steps, so that nothing of their start was left; and from
-      64 steps on a loss above a fifth of where it began (or of a constant's), and hardly lower than when the run was
-      half as long: warning;
+      movement by twice the weights' own size in the first 16 steps, so that nothing of their start was left, and a bump
+      of the loss; and from 64 steps on a loss above a fifth of where it began (or of a constant's), and hardly lower
+      than when the run was half as long: warning;
     * blown out: such a movement, a loss that rose a hundredfold on the way, half of a layer's units lost with it, and
       from 64 steps on a loss that moves by less than a thousandth in half of the run, however low: warning;
     * undone: the loss was better than a constant's and has not been for 64 steps, in which the rate rose to 1.5 times
@@ -144,7 +145,7 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
         fallen = level.at_half - level.recent
         coming = level.recent <= level.best and fallen > max(level.uncertainty, (level.recent - level.constant) / 2)
         above = level.low > level.constant and not coming
-        if bad and (level.peak > 1.3 * level.base or above):
+        if bad and (level.peak > _BUMP * level.base or above):
             told = f"and after {level.steps} steps the loss {level.recent:.3g} is no better than a constant's"
             return _high(name, history, level, bad, "critical", told)
     two = pace.last(2)
@@ -168,6 +169,8 @@ def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign 
     frozen = not level.negative and level.recent > max(_FROZEN * level.at_half, 0.0)
     if not (blown and frozen) and (not resting(level, slowed=_SLOWED) or not (many or lost is not None)):
         return None
+    if len(pace.overshot) < 2 and level.peak <= _BUMP * level.base:
+        return None  # it began so small that its first steps are longer than itself, and undid nothing
     if lost is not None and pace.opening < _GONE and lost <= pace.overshot[0].step:
         return None  # long steps came of the loss of units
     why = "as units were lost" if blown and frozen else "far from a fit"
@@ -181,7 +184,8 @@ def _undone(history: History, name: str, level: LossLevel, pace: Pace) -> Sign |
     rate = history.rates.get(name)
     if rate is None or not level.known or not one_loss(history) or not level.stuck:
         return None
-    well = [at for at, recent in level.marks if recent <= HEARD * level.constant]
+    # one batch's luck is nothing learned: the first losses are a median of few
+    well = [at for at, recent in level.marks if at >= level.first_step + EARLY and recent <= HEARD * level.constant]
     if not well or history.step - well[-1] < _SCARRED:
         return None
     if not rate.newest >= rate.peak >= _RAISED * rate.well > 0:
