@@ -30,6 +30,7 @@ from surefoot.findings.levels import ORDERS, WINDOW, LossLevel
 from surefoot.findings.own_growth import own_growth
 from surefoot.findings.progress import new_labels, one_loss
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.subtracted import subtracted
 from surefoot.findings.slower import slower
 from surefoot.findings.turned import given_back, grown, told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy
@@ -41,7 +42,7 @@ _RISES = 4  # marks of the level, an eighth of the run apart
 _APART = 4 * WINDOW  # rows from which on a mark has half of its own, at least, before that the medians overlap
 
 
-@rule("divergence", needs=("printed", "step"))
+@rule("divergence", needs=("printed", "step", "terms"))
 def divergence(history: History) -> Sign | None:
     """Loss lost all it had gained and as much again, beyond its noise: critical. On one batch, two orders of magnitude
     of what it had gained, for a quarter of the run: warning. So is a loss that has climbed back to twice its best, and
@@ -50,7 +51,8 @@ def divergence(history: History) -> Sign | None:
     length by the same share of themselves at each step; or an error that the script prints is twice as high as it
     began, or will be by the share of itself that it grows by, and the loss has climbed to twice its best, ever higher
     over a third of the run; or, where the loss tells nothing (a policy, a game), a number that the script prints, of
-    which half of what was gained is lost. See the module."""
+    which half of what was gained is lost; or a classification loss that is subtracted has grown to twice what it costs
+    to know nothing. See the module."""
     for name, level in history.losses.items():
         sole = len(history.losses) == 1
         if not level.refreshed or level.count < _MIN_ROWS or (sole and _by_weights(history, level)):
@@ -80,7 +82,7 @@ def divergence(history: History) -> Sign | None:
                 cause += " The optimizer was told to maximise it."
                 return Sign("critical", cause, (evidence,), where, None, (remedies.DESCEND,))
             return Sign("critical", cause, (evidence,), where, None, _cures(history, name))
-    return _grows_by_itself(history) or _both_rise(history) or _result_lost(history)
+    return subtracted(history) or _grows_by_itself(history) or _both_rise(history) or _result_lost(history)
 
 
 def _both_rise(history: History) -> Sign | None:
