@@ -90,3 +90,21 @@ def test_errors_that_are_reduced_in_two_steps(loss: Callable, kind: str) -> None
     assert seen.signal("term_value", kind)[1] == pytest.approx(0.5 * total.item(), rel=1e-5)
     terms = {where for _, family, _ in seen.rows for signal, where in family.columns if signal == "term_weight"}
     assert terms == {kind, "sum_pow"}  # what is squared of parameters is no error
+
+
+def test_a_policy_gradient_after_a_stage_of_imitation_is_seen() -> None:
+    """The loss of the first stage was searched in vain at all its looks."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 5))
+    with watching(1) as seen:
+        for imitates in (True, False):
+            optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+            for _ in range(30):
+                made = torch.distributions.Categorical(logits=model(torch.randn(32, 4)))
+                chosen = made.sample()
+                advantage = torch.ones(32) if imitates else (chosen == 2).float() - 0.5
+                loss = -(made.log_prob(chosen).mean() if imitates else (advantage * made.log_prob(chosen)).mean())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+    assert min(seen.signal("zero_advantage_share")) > 30

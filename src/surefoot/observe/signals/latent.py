@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch.optim import Optimizer
 from surefoot.analysis.latent import active_share, gaussian_kl
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
-from surefoot.observe.instrument import Instrument
+from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.nodes import ACCUMULATE, Node
 from surefoot.observe.random_parts import find_reparametrised
 
@@ -27,6 +28,10 @@ class Latent(Instrument):
     _tries = 0
     _seen = False
     _found: tuple[str, Tensor, Tensor] | None = None
+
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
 
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Look for the sample in the graph."""
@@ -56,7 +61,10 @@ class Latent(Instrument):
         return ""
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
-        """Write down what was found."""
+        """Write down what was found. A new optimiser may be of a stage with another loss: it is searched anew."""
+        if optimizer not in self._known:
+            self._known.add(optimizer)
+            self._tries = 0
         if self._found is None:
             return
         (where, mean, std), self._found = self._found, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 from surefoot.analysis.advantages import categorical_entropy, graded, zero_share
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
-from surefoot.observe.instrument import Instrument
+from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.random_parts import PolicyTerms, find_policy_terms
 
 _TRIES = 8
@@ -36,6 +37,10 @@ class Policy(Instrument):
     _entropy: Tensor | None = None
     _signed = False  # a negative factor was seen
 
+    def __init__(self, tools: Tools) -> None:
+        super().__init__(tools)
+        self._known: weakref.WeakSet[Optimizer] = weakref.WeakSet()
+
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Look for weighted log-probabilities between the loss and the last layer."""
         if self._terms is not None or self.tools.scene.checkpointing or (self._tries >= _TRIES and not self._signed):
@@ -56,7 +61,10 @@ class Policy(Instrument):
         self._terms = numbers
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
-        """Write down what was found."""
+        """Write down what was found. A new optimiser may be of a stage with another loss: it is searched anew."""
+        if optimizer not in self._known:
+            self._known.add(optimizer)
+            self._tries = 0
         if self._terms is None:
             return
         numbers, entropy, self._terms, self._entropy = self._terms, self._entropy, None, None
