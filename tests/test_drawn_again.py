@@ -91,3 +91,19 @@ def test_six_looks_over_32_steps():
 
     assert drawn(7, 6) == ["stale-batch"]
     assert drawn(5, 20) == drawn(9, 3) == drawn(7, 6, seeded=0.0) == drawn(7, 6, distinct=2.0) == []
+
+
+@pytest.mark.parametrize(("apart", "told"), [(7, True), (40, False)])
+def test_others_before(apart: int, told: bool) -> None:
+    """A memory that grew has come to its bound, and the same rows of it are drawn; or the looks meet a round of 40."""
+    stream = Stream()
+    for i in range(40):
+        row = {"batch_rows": 64.0, "distinct_batches": float(i + 1)}
+        row |= {"stale_loader_batches": math.nan, "stale_seeded": math.nan}
+        stream.row(1 + i, "samples", {(signal, ""): value for signal, value in row.items()})
+    for i in range(9):
+        row = {"batch_rows": 64.0, "distinct_batches": 40.0}
+        row |= {"stale_loader_batches": 0.0 if i > 2 else math.nan, "stale_seeded": 1.0 if i > 2 else math.nan}
+        stream.row(80 + apart * i, "samples", {(signal, ""): value for signal, value in row.items()})
+    found = stream.findings().get("stale-batch")
+    assert (found is not None) == told and (not told or found.first_step == 80)

@@ -48,17 +48,17 @@ def stale_batch(history: History) -> Sign | None:
     looks' steps is shorter than a round of those would be; after 32 steps, and at as many looks as chance would do that
     at once in a million, where each step had had another batch (seen at neighbouring steps, three times at least). Else
     an info: that is how a model is tried on one batch, or
-    trained on all that it is to be trained on. Warning, without any other batch, where it is drawn anew at each of six
-    looks over 32 steps, of a generator that the training loop seeds: who wants the same numbers draws them once."""
+    trained on all that it is to be trained on. Warning where it is drawn anew at each of the newest six looks or more,
+    over 32 steps whose common period is shorter than a round of all batches so far, of a generator that the training
+    loop seeds: who wants the same numbers draws them once."""
     for name in history.wheres("stale_loader_batches"):
         waiting = history.value("stale_loader_batches", name)
         steps, distinct = history.series("distinct_batches", name)
         seen = np.isfinite(distinct)
         steps, distinct = steps[seen], distinct[seen]
         before = len(distinct) > 0 and bool(distinct[-1] > 1)
-        if before:  # the looks since the batch is this one: it is judged from the fourth on
-            unjudged = np.flatnonzero(~np.isfinite(history.series("stale_loader_batches", name)[1][seen]))
-            steps = steps[max(0, unjudged[-1] + 1 - _UNJUDGED) if len(unjudged) else 0 :]
+        if before:
+            steps = steps[_since(history.series("stale_loader_batches", name)[1][seen]) :]
         if not waiting >= 2 or not len(steps):
             continue
         new = before and waiting ** -float(len(steps) - 1) <= _CHANCE
@@ -94,13 +94,25 @@ def stale_batch(history: History) -> Sign | None:
     return _drawn_again(history)
 
 
+def _since(judged: np.ndarray) -> int:
+    """The first of the looks since the batch is this one: it is judged from the fourth on."""
+    unjudged = np.flatnonzero(~np.isfinite(judged))
+    return max(0, int(unjudged[-1]) + 1 - _UNJUDGED) if len(unjudged) else 0
+
+
 def _drawn_again(history: History) -> Sign | None:
     for name in history.wheres("stale_seeded"):
-        steps, distinct = history.measured("distinct_batches", name)
-        _, seeded = history.measured("stale_seeded", name)
+        steps, distinct = history.series("distinct_batches", name)
+        seen = np.isfinite(distinct)
+        seeded = history.series("stale_seeded", name)[1][seen]
+        since = _since(seeded)
+        steps, distinct, seeded = steps[seen][since:], distinct[seen], seeded[since:]
+        seeded = seeded[np.isfinite(seeded)]
         enough = len(steps) >= _STALE_LOOKS and steps[-1] - steps[0] >= _FEWER_STEPS
-        if not enough or distinct[-1] != 1 or not len(seeded) or not seeded.all():
+        if not enough or not len(seeded) or not seeded.all():
             continue
+        if distinct[-1] > 1 and np.gcd.reduce(np.diff(steps)) >= distinct[-1]:
+            continue  # batches that come round
         evidence = Evidence("distinct_batches", name, int(steps[-1]), 1.0, float(len(steps)), "so many were looked at")
         cause = (
             f"every step draws the same numbers: at {len(steps)} looks over {steps[-1] - steps[0]} steps the batch was "
