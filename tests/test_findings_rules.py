@@ -538,6 +538,21 @@ def test_detached_parameters() -> None:
     assert most.findings()["detached-parameters"].severity == "critical"
 
 
+@pytest.mark.parametrize(
+    ("most", "missed", "severity"), [(True, 0.0, "critical"), (False, 0.0, "info"), (True, 2.0, "info")]
+)
+def test_parameters_of_no_module_that_the_loss_does_not_depend_on(most: bool, missed: float, severity: str) -> None:
+    """What the model is called with are copies of them: most of what is to learn, or a part that may be for later."""
+    cut = [0.0] * 6 + [1.0] * 2 if most else [0.0] * 2 + [1.0] * 6
+    stream = detached(cut, [1e-4 * share for share in cut], [NAN] * 8)
+    free = [{"name": n, "type": "Parameter", "parameters": 100, "depth": i} for i, n in enumerate(LAYERS)]
+    stream.event(1, "modules", modules=free, root="")
+    for step in FEW:
+        stream.row(step, "wiring", {("missed_parameters", ""): missed})
+    found = stream.findings()["detached-parameters"]
+    assert found.severity == severity and "run in the forward" not in found.cause
+
+
 def test_no_parameter_gets_a_gradient() -> None:
     cut = detached([0.0] * 8, [0.0] * 8, [NAN] * 8).findings()["detached-parameters"]
     assert (cut.severity, cut.where, cut.detected_step) == ("critical", LAYERS[:8], FEW[2])
@@ -725,6 +740,21 @@ def test_a_stage_whose_rate_is_orders_lower(level: float, gentler: float, told: 
     found = stream.findings()
     assert ("learning-rate-too-low" in found) == told and "scheduler-misuse" not in found
     assert not told or (stream.loud() == ["learning-rate-too-low"] and found["learning-rate-too-low"].first_step > 150)
+
+
+@pytest.mark.parametrize(("began", "promise", "told"), [(23.0, 5e-4, True), (LN10, 5e-4, True), (23.0, 1e-2, False)])
+def test_a_stage_that_is_worse_than_nothing_and_will_be(began: float, promise: float, told: bool) -> None:
+    """A first loss far above a constant's is no measure of what a stage had learned; nor is a loss that falls on its
+    way where what is left above a constant's is more than as many steps again promise."""
+
+    def of(first: float, then: float) -> Callable[[int], float]:
+        return lambda step: first if step <= 150 else then
+
+    losses = [*falling(150, began), *falling(200, 4 * LN10, 3 * LN10, 0.1)]
+    stream = train(losses, rate=of(5e-3, 1e-4), overshoot=of(5e-3, promise), lr=of(3e-3, 3e-5), constant=LN10)
+    for step, rate in ((1, 3e-3), (151, 3e-5)):
+        stream.event(step, "optimizers", optimizers=[{"name": "", "parameters": 900, "defaults": {"lr": rate}}])
+    assert ("learning-rate-too-low" in stream.findings()) == told
 
 
 @pytest.mark.parametrize("began", [1, 101])

@@ -122,6 +122,15 @@ def test_groups_without_variance_under_a_policy_that_has_become_unsure_again() -
     assert dialled(lambda s: 0.3, lambda s: 2.3 if s < 50 else 0.1 if s < 200 else 2.0) is None
 
 
+def test_groups_without_variance_whose_task_has_run_away() -> None:
+    def tightens(step: int) -> float:
+        return 0.7 if step < 100 else max(0.0, 0.7 - step / 400)
+
+    assert dialled(lambda s: min(1.0, s / 100), lambda s: 2.3, tightens) == "warning"
+    assert dialled(lambda s: min(1.0, s / 100), lambda s: 2.3, lambda s: 0.35) == "info"  # no less than ever
+    assert dialled(lambda s: 0.3, lambda s: 2.3, tightens) is None
+
+
 def rewarded(second: Callable[[int], float]) -> list[str]:
     stream = train([1e-3 * i + 0.1 * math.sin(i) for i in range(400)])
     for number in range(1, 41):
@@ -236,7 +245,7 @@ def stage(above: float, rate: float, promise: float) -> str | None:
 def test_a_stage_that_is_sure_and_wrong_and_cannot_come_to_a_constant_s_loss() -> None:
     assert stage(2.0, 1.5e-5, 6e-4) == "warning"
     assert stage(2.0, 1.5e-5, 2e-2) is None  # it promises to be there soon
-    assert stage(2.0, 1.5e-4, 6e-4) is None  # it moves as others do
+    assert stage(2.0, 1.5e-3, 6e-4) is None  # it moves as others do
     assert stage(0.9, 1.5e-5, 6e-4) is None  # what was learned still serves
 
 

@@ -86,7 +86,9 @@ class History:
                 self.paces.pop(name, None)
                 self.rates.pop(name, None)
                 if gentle and before is not None:
-                    self.losses[name] = LossLevel((before.first + before.best) / 2)
+                    # what was above a constant prediction's was none of the task: a start that was sure and wrong
+                    began = min(before.first, before.constant) if before.known else before.first
+                    self.losses[name] = LossLevel((began + before.best) / 2)
             elif old:
                 self._succeeded.add(name)
 

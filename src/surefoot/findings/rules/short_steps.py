@@ -40,6 +40,10 @@ _TIMID_SOURCE = (
     "Polyak's bound, and all steps so far promised less than half of the loss"
 )
 _BENDS_SOURCE = "curvature over what the optimizer can stand (2/λ): at a five-hundredth no step has come to its valley"
+_BEHIND_SOURCE = (
+    "half of the logarithm of the loss over a constant prediction's: what all steps of this stage promised, whose rate "
+    "is a hundredth of the one before, does not bring its loss down to that in twice as many"
+)
 _WARMED_SOURCE = (
     "a tenth of their size: the run is over, its rate was still rising, and the loss no better than a constant's"
 )
@@ -54,7 +58,7 @@ _LOW_SOURCE = (
 def learning_rate_too_low(history: History) -> Sign | None:
     """Steps so short that nothing moves, although there is a gradient: elasticity ≥ 0.05 (else it is the gradient that
     is missing), which has not doubled (a plateau about to end), and a rate that does not rise (warm-up) unless the run
-    is over. A stage that keeps what the one before has learned may step as it likes. Five ways:
+    is over. A stage that keeps what the one before has learned may step as it likes. Six ways:
 
     * after 48 steps, 4 losses and 3 looks the median step moves the weights by less than 2·10⁻⁵ of their size and every
       one promises less than a thousandth of the loss; the loss is not 5 % (nor twice its noise) below its first level,
@@ -69,6 +73,8 @@ def learning_rate_too_low(history: History) -> Sign | None:
     * they moved no more, the run is over while its rate was still rising, and its loss never came below a constant's;
     * they moved no more, and after 128 steps more than half of the loss is left, of which all steps promised less than
       half, where steps ten times as long would be good ones and the steepest direction allows a rate 500 times higher;
+    * they moved no more, in a stage of a hundredth of the rate of the one before or less, whose loss is above a
+      constant's after 128 steps or at its end, and would be after as many again, by all that they promise;
     * they moved no more, and after 256 steps the loss rests above a fifth of where it began, under steps that promise
       less than a thousandth of it, where its steepest direction would allow a rate 500 times higher.
     """
@@ -90,7 +96,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
             found = _still_warm(history, level, pace) if ended else None
         elif found is None and judged:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
-            found = found or _timid(history, name, level, pace)
+            found = found or _timid(history, name, level, pace) or _left_behind(level, pace, ended)
         if found is None:
             continue
         rate = f" ({newest.learning_rate:.3g})" if newest.learning_rate == newest.learning_rate else ""
@@ -150,8 +156,16 @@ def _far_above(level: LossLevel, pace: Pace) -> bool:
     constant prediction's, by all that they promise: where a model is sure and wrong, its gradient is large."""
     if not level.known or not level.recent > level.constant:
         return False
-    promised = pace.promised_by(level.newest_step)
-    return 2 * promised < (level.recent - level.constant) / level.recent
+    # each step promises a share of the loss that it finds: together they promise its logarithm
+    return 2 * pace.promised_by(level.newest_step) < math.log(level.recent / level.constant)
+
+
+def _left_behind(level: LossLevel, pace: Pace, ended: bool) -> tuple[str, float, float, str] | None:
+    """A stage of a hundredth of the rate before, or less, which is worse than nothing and stays so."""
+    if not math.isfinite(level.inherited) or not _far_above(level, pace) or not (ended or level.steps >= _WARM):
+        return None
+    wanted = math.log(level.recent / level.constant)
+    return "Σ predicted_decrease / loss", pace.promised_by(level.newest_step), wanted / 2, _BEHIND_SOURCE
 
 
 def _never(

@@ -97,10 +97,11 @@ def detached_parameters(history: History) -> Sign | None:
 
     Three looks (eight with several optimisers, which take turns). Not meant: frozen modules (nothing trainable, NaN),
     modules no optimiser holds (no update measured) or whose weights change otherwise or began as those of a module
-    that learns (target networks), modules that did not run: these are an info if nothing says that they run. An
-    optimiser that has stepped at six looks without any gradient says so, for nobody steps one for nothing. Layers that
-    stand behind all others may be a head whose loss joins later, and are an info until the run is over. Critical where
-    they hold most of the trainable parameters.
+    that learns (target networks), modules that did not run: these are an info if nothing says that they run, or they
+    are parameters of no module, which can't, and most of what is trainable. An optimiser that has stepped at six looks
+    without any gradient says so, for nobody steps one for nothing. Layers that stand behind all others may be a head
+    whose loss joins later, and are an info until the run is over. Critical where they hold most of the trainable
+    parameters.
     """
     first, newest = history.first_layers("gradient_share"), history.layers("gradient_share")
     needed = _LOOKS if len(history.losses) < 2 else _TURNS
@@ -123,10 +124,18 @@ def detached_parameters(history: History) -> Sign | None:
     running = [n for n in held if everything or idle or (called and runs_at(c[n] == 1 for c in called))]
     if not held or (not running and looks < _TURNS):
         return None
-    bad = running or held
     sizes = {n: float(history.module(n).get("parameters", math.nan)) for n in newest.names}
     trainable = [n for n, v in zip(newest.names, newest.values, strict=True) if not math.isnan(v)]
-    share = sum(sizes[n] for n in bad) / total if (total := sum(sizes[n] for n in trainable)) else math.nan
+    total = sum(sizes[n] for n in trainable)
+    missed = history.measured("missed_parameters")[1][-1:]
+    if not running and total and not (missed > 0).any():
+        # of no module, they can't run: but nobody holds most of what is to learn and leaves it out (where others are
+        # seen to be in their place, these are what is missed)
+        free = [n for n in held if history.module(n).get("type") == "Parameter"]
+        free = [n for n in free if sum(math.isfinite(r[n]) for r in recent) >= _TURNS]
+        running = free if sum(sizes[n] for n in free) > 0.5 * total else []
+    bad = running or held
+    share = sum(sizes[n] for n in bad) / total if total else math.nan
     waits = not history.events("exit") and not everything and not idle and _behind_all(bad, newest)
     severity: Severity = "info" if not running or waits else "critical" if share > 0.5 else "warning"
     others = "nor does any other" if everything else "while others get one"
@@ -134,7 +143,8 @@ def detached_parameters(history: History) -> Sign | None:
     evidence = tuple(Evidence("gradient_share", n, newest.step, 0.0, 0.0, source) for n in bad[:4])
     of_all = "" if math.isnan(share) else f" ({100 * share:.3g} % of the trainable parameters)"
     shown = ", ".join(bad[:3]) + (", …" if len(bad) > 3 else "")
-    runs = "run in the forward but" if running else "are held by the optimiser but"
+    ran = any(history.module(n).get("type") != "Parameter" for n in running)
+    runs = "run in the forward but" if ran else "are held by the optimiser but"
     cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
     began = first[0].step if first else newest.step
     return Sign(severity, cause, evidence, tuple(bad), began, (remedies.KEEP_GRAPH,))

@@ -14,6 +14,7 @@ _MOST = 0.75
 _SURE, _UNSURE = 0.25, 0.5  # of the entropy that the policy began with: two halvings apart, or one
 _DECIDED = 0.1  # of that entropy: nothing else is tried
 _SOLVED, _VALUES = 0.9, 9  # of all tasks, but a tenth that may have no answer; printed numbers, three a third
+_LOST = 0.5  # of what was earned before
 _GAINED = 0.1  # of what is left to 1: what still comes
 _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
@@ -69,9 +70,9 @@ def zero_variance_groups(history: History) -> Sign | None:
     quarters have been at every look, eight at least over 32 steps. Info where half are at the last four looks: a
     policy that has solved its tasks ends so, too, but it does not become unsure again: warning where three quarters
     have been at the last eight looks, over 32 steps, in which the policy's entropy was above half of its first, after
-    it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, while a
-    reward that the script prints, between 0 and 1, is below nine tenths and has not come nearer to 1 by a tenth of
-    what is left since the middle third of its values.
+    it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, or that reward
+    half of what it once was, while a reward that the script prints, between 0 and 1, is below nine tenths and has not
+    come nearer to 1 by a tenth of what is left since the middle third of its values.
     """
     for name in history.wheres("zero_advantage_share"):
         steps, shares = history.series("zero_advantage_share", name)
@@ -107,18 +108,20 @@ def _silent_since(steps: np.ndarray, shares: np.ndarray) -> int | None:
 
 
 def _unsolved(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
-    """Since when groups teach nothing because the policy has decided, with much that it does not solve."""
+    """Since when groups teach nothing because the policy has decided, with much that it does not solve, or because
+    what is asked of it has run away from what it does."""
     since = _silent_since(steps, shares)
     entropies = [history.measured("policy_entropy", name) for name in history.wheres("policy_entropy")]
     decided = [e for at, e in entropies if len(e) and e[at >= (since or 0)].max(initial=0) < _DECIDED * e[0]]
-    if since is None or not decided:
+    if since is None:
         return None
     for name in history.wheres("printed_number"):
         _, values = history.measured("printed_number", name)
         if of_a_reward(name) != 1 or len(values) < _VALUES or values.min() < 0 or values.max() > 1:
             continue
-        middle, now = (float(np.median(third)) for third in np.array_split(values, 3)[1:])
-        if now <= _SOLVED and now - middle <= _GAINED * (1 - middle):
+        early, middle, now = (float(np.median(third)) for third in np.array_split(values, 3))
+        lost = now <= _LOST * max(early, middle)
+        if (decided or lost) and now <= _SOLVED and now - middle <= _GAINED * (1 - middle):
             return since
     return None
 
