@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -402,6 +402,32 @@ def test_far_targets_on_both_sides_oppose_each_other(side: int, id: str) -> None
         row |= {("target_deviation", ""): 9.5 if hit else 0.8, ("target_mean", ""): 0.9 * side**look if hit else 0.0}
         stream.row(step, "samples", row)
     assert [found for found in stream.loud() if found in MINE] == [id]
+
+
+def two_sided(sides: Sequence[int], rows_median: Callable[[int], float] = lambda look: 0.3) -> list[str]:
+    """Looks of which every fourth is clean; the others have far targets, on one side each."""
+    stream = train([80.0 + 20 * (step % 5) for step in range(1, 301)], constant=100.0)
+    looks, hits = [s for s in LOOKS if s <= 300], 0
+    for look, step in enumerate(looks):
+        hit = look % 4 != 0
+        mean = 0.9 * sides[hits % len(sides)] if hit else 0.0
+        hits += hit
+        row = {("batch_rows", ""): 100.0, ("row_loss_median", ""): rows_median(look) if hit else 0.3}
+        row |= {("row_loss_max", ""): 9000.0 if hit else 5.0, ("target_mean", ""): mean}
+        stream.row(step, "samples", row | {("target_deviation", ""): 9.5 if hit else 0.8})
+    return [found for found in stream.loud() if found in MINE]
+
+
+def test_far_targets_are_on_one_side_if_so_few_are_on_the_other_hardly_by_chance() -> None:
+    assert two_sided([1, 1, 1, 1, 1, -1, 1, 1, -1, -1, -1]) == ["opposing-outliers"]  # one of eight first
+    assert two_sided([1, 1, 1, 1, 1, 1, 1, -1, 1, 1]) == ["bad-batch"]
+
+
+def test_far_targets_that_raise_the_loss_of_all_others() -> None:
+    assert two_sided([1], lambda look: 3.0) == [
+        "bad-batch"
+    ]  # a thousand times the batch's own median, and 10,000 usual
+    assert two_sided([1], lambda look: 30.0) == []  # these batches are bad as a whole
 
 
 @pytest.mark.parametrize(

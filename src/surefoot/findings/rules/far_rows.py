@@ -8,6 +8,7 @@ where nothing happens their batches have no spread of their own; nor is a loss t
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 
 import numpy as np
@@ -24,7 +25,8 @@ _FAR = 30.0  # deviations of the other targets: beyond what e^z reaches of a nor
 _OWN = 0.5  # of the usual residual: the spread of the targets without such rows
 _STAYS = 0.5  # of the largest row's loss
 _LOOKS, _HITS, _STEPS = 2, 6, 64
-_BOTH = 0.25  # of the batches pulled to each side; all of six by chance one in 32 times
+_BOTH = 0.25  # of the batches pulled to each side
+_CHANCE = 1 / 32  # as for all of six on one side, where both are as likely
 
 _WHY = {
     True: ", for they pull to both sides.",
@@ -36,27 +38,33 @@ def far_rows(history: History, opposing: bool = False) -> Sign | None:
     """Of all looks over 64 steps, six batches or more have a row whose loss is 10,000 times the median one, and no
     lower at the last of them than half of the first; two or more have no row of even a thousand times, and next to none
     is between; and what the deviation of targets in the former says of the distance of one such row is 30 times that in
-    the latter. They are ``opposing`` if in a quarter of such batches or more the targets' mean is above its
-    middle in the others, and in a quarter below."""
+    the latter. Rows that throw a model off raise the others' loss as well: where it is a thousand times the batch's
+    median, the middle of that in batches without such rows serves, too. They are ``opposing`` if in a quarter of such
+    batches or more the targets' mean is above its middle in the others, and in a quarter below; and on one side if not
+    so, and so few are on the other no more than one time in 32 by chance."""
     for name in history.wheres("row_loss_max"):
         steps, (most, median, deviation, rows, mean) = _looks(history, name)
-        clean, hit = most <= _CLEAN * median, most >= _HIT * median
+        clean = most <= _CLEAN * median
+        calm = np.minimum(median, np.median(median[clean])) if clean.any() else median
+        hit = ~clean & (most >= _HIT * calm)
         apart = bool(len(steps)) and float((clean | hit).mean()) >= _APART
         if not apart or clean.sum() < _LOOKS or hit.sum() < _HITS or np.ptp(steps[hit]) < _STEPS:
             continue
         own = float(np.median(deviation[clean]))
         distance = float(np.median(np.sqrt(np.maximum(deviation[hit] ** 2 - own**2, 0) * rows[hit])))
-        usual = float(np.median(median)) ** 0.5
+        usual = float(np.median(calm)) ** 0.5
         stays = np.median(most[hit][-_LOOKS:]) >= _STAYS * np.median(most[hit][:_LOOKS])
         if not (stays and own >= _OWN * usual and distance >= _FAR * own):
             continue
-        above = float((mean[hit] > np.median(mean[clean])).mean())
-        if opposing != (_BOTH <= above <= 1 - _BOTH):
+        above = mean[hit] > np.median(mean[clean])
+        fewer = int(min(above.sum(), (~above).sum()))
+        both, one = fewer >= _BOTH * len(above), _by_chance(fewer, len(above)) <= _CHANCE
+        if not (both if opposing else one and not both):
             continue
         last = int(np.flatnonzero(hit)[-1])
         share = float(hit.mean())
         evidence = (
-            Evidence("row_loss_max", name, int(steps[last]), float(most[last]), float(_HIT * median[last]),
+            Evidence("row_loss_max", name, int(steps[last]), float(most[last]), float(_HIT * calm[last]),
                      "10,000 times the median row's: a residual of a hundred usual ones"),
             Evidence("target_deviation", name, int(steps[last]), float(deviation[last]), own,
                      f"that of the {int(clean.sum())} batches looked at without such rows"),
@@ -69,6 +77,11 @@ def far_rows(history: History, opposing: bool = False) -> Sign | None:
         cures = best_of((_robust(3 * usual), remedies.CLIP))
         return Sign("warning", cause, evidence, (name,) if name else (), int(steps[np.argmax(hit)]), cures)
     return None
+
+
+def _by_chance(fewer: int, count: int) -> float:
+    """The probability that so few of ``count`` or less lie on one of two sides that are as likely."""
+    return min(1.0, 2 * sum(math.comb(count, k) for k in range(fewer + 1)) / 2**count)
 
 
 def _looks(history: History, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
