@@ -209,6 +209,10 @@ def test_a_weight_that_grows_on_while_what_is_printed_is_lost() -> None:
     assert priced(lambda s: min(0.1, 1e-3 * s), lost) == ["divergence"]  # it was warmed up, and stays
     assert priced(lambda s: 1e-3 * s, lost, gradient=0.01) == ["divergence"]
     assert priced(lambda s: 1e-3 * s, sorted(lost)) == []
+    # it was none when the number was best, first at step 117, and was switched on
+    assert priced(lambda s: 0.1 * (s >= 250), lost, gradient=0.6) == ["loss-term-imbalance"]
+    assert priced(lambda s: 0.1 * (s >= 250), lost, gradient=0.4) == ["divergence"]
+    assert priced(lambda s: 0.1 * (s >= 60), lost, gradient=0.6) == ["divergence"]  # it was on when that was best
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
-from surefoot.findings.turned import given_back
+from surefoot.findings.rules.term_cures import drowned_by
+from surefoot.findings.turned import Turned, given_back
 from surefoot.runs.schema import Evidence, Remedy
 
 _GROWN = 4.0  # times at twice the steps: the square of that by an even growth from zero
@@ -24,6 +25,7 @@ _AS_LOUD = 0.5  # of the error's gradient
 _TWICE, _HEARD = 2.0, 0.1
 _LATELY = 3 / 4  # of the steps
 _LOOKS = 6
+_HALF_LOST = "half of what it had gained, which the best of the newest quarter of its values is short of"
 _HOW = """\
 # after: model
 def bounded(weight):  # in the place of the weight that grows: loss = error + bounded(weight) * term
@@ -65,8 +67,8 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
 
 def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -> Sign | None:
     """The weight of a term has grown to twice what it was when a number that the script prints was best, and grows on,
-    with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. What the
-    script prints has no price in it."""
+    with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. Or it was
+    0 until then (see below). What the script prints has no price in it."""
     lost = given_back(history)
     if lost is None:
         return None
@@ -74,7 +76,11 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
     for name in names:
         steps, weights = history.measured("term_weight", name)
         before = np.flatnonzero(steps <= lost.step)
-        if not len(before) or 2 * steps[-1] < history.step or not weights[before[-1]] > 0:
+        if not len(before) or 2 * steps[-1] < history.step or not weights[-1] > 0:
+            continue
+        if not weights[before[-1]] > 0:
+            if not weights[before].any() and (sign := _switched_on(history, names, name, lost)):
+                return sign
             continue
         # between two looks it has grown evenly, or later than that; or in steps, some looks apart
         then, lately = (float(w) for w in np.interp((lost.step, _LATELY * steps[-1]), steps, weights))
@@ -84,8 +90,7 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
         evidence = (
             Evidence("term_weight", name, int(steps[-1]), float(weights[-1]), _TWICE * then,
                      f"twice what it was at step {lost.step}, when {lost.name} was best; and it grows on"),
-            Evidence("printed_number", lost.name, history.step, lost.now, lost.bound,
-                     "half of what it had gained, which the best of the newest quarter of its values is short of"),
+            Evidence("printed_number", lost.name, history.step, lost.now, lost.bound, _HALF_LOST),
         )  # fmt: skip
         cause = (
             f"the weight of {name} grows on, to {weights[-1]:.3g}, and takes back what was learned: {lost.name} was at "
@@ -93,6 +98,30 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
         )
         return Sign("warning", cause, evidence, (), lost.step, _bounds(np.array([weights[0], then]), cures))
     return None
+
+
+def _switched_on(history: History, names: list[str], name: str, lost: Turned) -> Sign | None:
+    """A weight of 0 until a number was best, that has been on since, with half of the loudest gradient at one look or
+    more: later a penalty that has won is silent, for what it asks for is there."""
+    steps, weights = history.measured("term_weight", name)
+    since = steps[np.flatnonzero(weights == 0)[-1] + 1 :]
+    at = {other: dict(zip(*history.measured("term_gradient_norm", other), strict=True)) for other in names}
+    shares = [at[name].get(step, np.nan) / max(of.get(step, np.nan) for of in at.values()) for step in since]
+    loud = [i for i, share in enumerate(shares) if share >= _AS_LOUD]
+    if not loud:
+        return None
+    step = int(since[loud[0]])
+    loudest = float(at[name][step] / shares[loud[0]])
+    evidence = (
+        Evidence("term_gradient_norm", name, step, float(at[name][step]), _AS_LOUD * loudest,
+                 f"half of the loudest; its weight was 0 at step {lost.step}, when {lost.name} was best"),
+        Evidence("printed_number", lost.name, history.step, lost.now, lost.bound, _HALF_LOST),
+    )  # fmt: skip
+    cause = (
+        f"{name} was given a weight of {weights[-1]:.3g} by step {int(since[0])}, and takes back what was learned "
+        f"without it: {lost.name} was at {lost.best:.3g} by step {lost.step}, and is no better than {lost.now:.3g} now."
+    )
+    return Sign("warning", cause, evidence, (), lost.step, drowned_by(history, name))
 
 
 def _bounds(weights: np.ndarray, others: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
