@@ -63,6 +63,9 @@ def test_of_two_that_looks_cannot_tell_apart_the_deeper_one_is_the_cause() -> No
     assert ids(near) == [("exploding-gradient", None), ("learning-rate-too-high", "exploding-gradient")]
     apart = order([finding("learning-rate-too-high", first=100), finding("exploding-gradient", first=203)])
     assert ids(apart) == [("learning-rate-too-high", None), ("exploding-gradient", "learning-rate-too-high")]
+    # a softmax that has collapsed moves no logits, which those that drift together do to it
+    known = order([finding("softmax-collapse", first=404), finding("output-logit-divergence", first=384)])
+    assert ids(known) == [("output-logit-divergence", None), ("softmax-collapse", "output-logit-divergence")]
     # a step that was too long is known by its number
     known = order([finding("unsafe-step", first=201), finding("learning-rate-too-high", first=203)])
     assert ids(known) == [("unsafe-step", None), ("learning-rate-too-high", "unsafe-step")]

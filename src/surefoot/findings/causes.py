@@ -251,6 +251,10 @@ EFFECTS: dict[str, frozenset[str]] = {
     "always-clipping": frozenset({"epsilon-dominated-update", "learning-rate-too-low", "stalled"}),
     "epsilon-dominated-update": frozenset({"learning-rate-too-low", "stalled"}),
     "naive-loss-minimisation": frozenset({"softmax-collapse", "output-logit-divergence"}),
+    # a softmax does not see what all logits share: its collapse drives no drift of that, which costs it its precision
+    "output-logit-divergence": frozenset(
+        {"loss-spike", "divergence", "low-precision-overflow", "non-finite", "softmax-collapse"}
+    ),
     "softmax-collapse": frozenset(
         {"output-logit-divergence", "loss-spike", "divergence", "stalled", "epsilon-dominated-update"}
     ),
@@ -300,9 +304,6 @@ EFFECTS: dict[str, frozenset[str]] = {
             "non-finite",
             "stalled",
         }
-    ),
-    "output-logit-divergence": frozenset(
-        {"loss-spike", "divergence", "low-precision-overflow", "non-finite", "softmax-collapse"}
     ),
     "low-precision-overflow": frozenset({"non-finite", "amp-step-skipping", "divergence", "stalled"}),
     "amp-step-skipping": frozenset({"divergence", "frozen-parameters", "learning-rate-too-low", "stalled"}),
