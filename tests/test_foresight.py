@@ -321,6 +321,35 @@ def test_a_code_that_was_there_and_has_died_is_told_before_half_of_the_run_is_wi
     assert coded(0.15) == "warning"  # not gone yet, but halved by each doubling of the time
 
 
+def test_a_code_that_had_been_born_and_is_silent_is_told_at_once() -> None:
+    def coded(first: float, last: float, active: float = 0.3) -> str | None:
+        stream = train(falling(450, 3.0, 0.5))
+        for step, value in {1: first, 32: 20.0, 64: 36.0, 256: 67.0, 384: 0.3, 448: last}.items():
+            share = active if step == 448 else 1.0
+            stream.row(step, "latent", {("active_units_share", "mu"): share, ("latent_kl", "mu"): value})
+        return severity(stream, "posterior-collapse")
+
+    assert coded(0.1, 0.02) == "warning"
+    assert coded(0.1, 0.2) is None  # it says something
+    assert coded(0.1, 0.02, active=0.8) is None
+    assert coded(40.0, 0.02) is None  # the noise of a start, and the quiet before a birth
+
+
+def test_a_rise_among_noisy_validation_losses_is_plain_once_there_are_many() -> None:
+    rng = np.random.default_rng(3)
+    noise, falls = 0.03 * rng.normal(size=20), [2.3 * math.exp(-i / 60) + 0.01 for i in range(500)]
+
+    def validates(rise: float) -> str | None:
+        values = [2.0, 1.0, 0.7, 0.5, 0.4, *(0.41 + rise * (i + 1) / 20 + noise[i] for i in range(20))]
+        stream = train(falls, constant=0.7)
+        for number, value in enumerate(values, 1):
+            stream.row(20 * number, "validation", {("validation_loss", "cross_entropy"): value})
+        return severity(stream, "overfitting")
+
+    assert validates(0.15) == "warning"
+    assert validates(0.0) is None
+
+
 def test_rates_of_another_kind_of_optimizer_are_no_rates_of_this_one() -> None:
     def changed(kind: str) -> bool:
         stream = train(falling(), lr=lambda s: 3e-3 if s < 60 else 5e-2)

@@ -25,6 +25,7 @@ from surefoot.runs.schema import SEVERITIES, Evidence, Remedy, Severity
 _FEW, _MANY = 6, 12  # evaluations since the best
 _HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not hold up
 _DROPPED = (0.2, 0.5)  # of what enters a layer: as usual in front of small and of large ones
+_TREND = 3.0  # deviations
 _LOST = 0.1  # of the loss of a constant prediction
 _HALF, _SLACK = 0.5, 0.1  # of all rows; of what was left to be gained
 _SOURCE = (
@@ -60,9 +61,10 @@ DROPOUT = Remedy(
 
 @rule("overfitting", needs=("printed", "validation"))
 def overfitting(history: History) -> Sign | None:
-    """The last three evaluations are above the best by more than four times the noise, and above the training loss,
-    which is at its best and has fallen since: a gap between the two that opened. Where training itself went wrong, or
-    where one term of the loss rises while the whole does not fall, there is none.
+    """The last three evaluations are above the best by more than four times the noise, or once it where values since
+    rise by three deviations of Kendall's count, and above the training loss, which is at its best and has fallen since:
+    a gap between the two that opened. Where training itself went wrong, or where one term of the loss rises while the
+    whole does not fall, there is none.
 
     Info from six evaluations after the best on. A warning from twelve on, if the best lies in the first third, a
     quarter of its value is lost, or of what it was better than a constant prediction by, and a tenth of what that
@@ -182,11 +184,12 @@ def _overfits(history: History, where: str) -> Sign | None:
     recent = float(np.min(values[-3:]))
     rise = recent - best
     # a steady rise is no noise: the half that came later is above the half that came first
+    risen = rise > 4 * noise or (rise > noise and _trend(values[at + 1 :]) > _TREND)
     half = at + 1 + since // 2
     climb = float(np.median(values[half:])) - float(np.median(values[at + 1 : half]))  # in half of the time since
     steady = climb > 0
     name, level = next(((name, lv) for name, lv in history.losses.items() if lv.count), ("", None))
-    if level is None or not steady or rise <= 4 * noise or rise <= 0.05 * abs(best):
+    if level is None or not steady or not risen or rise <= 0.05 * abs(best):
         return None
     if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
         return None  # training itself went wrong: another finding's
@@ -222,6 +225,14 @@ def _overfits(history: History, where: str) -> Sign | None:
         ahead = Evidence(f"validation_loss at step {then}", where, int(steps[-1]), best + foreseen, best + much, source)
         evidence = (*evidence, ahead)
     return Sign(severity, cause, evidence, (), int(steps[at]), _cures(history))
+
+
+def _trend(values: np.ndarray) -> float:
+    """Kendall's count of pairs that rise less those that fall, in its deviations where the order is by chance: among
+    many noisy values a rise is plain that is less than four times the noise of one."""
+    count = len(values)
+    pairs = np.sign(values[None, :] - values[:, None])[np.triu_indices(count, 1)].sum()
+    return float(pairs / math.sqrt(max(1, count * (count - 1) * (2 * count + 5)) / 18))
 
 
 def _cures(history: History) -> tuple[Remedy, ...]:

@@ -67,8 +67,10 @@ def posterior_collapse(history: History) -> Sign | None:
     Nor half of the run where there was a code, and it has died: its divergence fell over each of the last three
     doublings of the time, to less than 0.1 nats. A weight that grows takes every code away in the end.
 
-    Warning before any of this where a code fades: its divergence fell over each of the last three doublings of the
-    time, was halved by each of the last two, and is an eighth of its highest, and half of its dimensions are lost.
+    Warning before any of this where a code had been born, with eight times the nats of the first look and of 0.1, and
+    has fallen below 0.1 with half of its dimensions lost: no quiet of a start. And where a code fades: its divergence
+    fell over each of the last three doublings of the time, was halved by each of the last two, and is an eighth of its
+    highest, and half of its dimensions are lost.
 
     Nor longer than 64 steps where it fell so from 0.1 nats or more to less than 0.005, which no active dimension can do
     with: the weight of the divergence is at work, and not the quiet of a start.
@@ -89,8 +91,10 @@ def posterior_collapse(history: History) -> Sign | None:
             began = int(steps[np.flatnonzero(active)[-1] + 1])
         fell = nats[-1] < _NONE and nats.max() >= _NEXT_TO_NOTHING
         gone = history.step >= _EARLY and fell and _dying(steps, nats)
+        if began is None and _died(nats, active):
+            return _fading(history, name, steps, nats, active, "")
         if began is None and history.step >= _STEPS and _fades(steps, nats, active):
-            return _fading(history, name, steps, nats, active)
+            return _fading(history, name, steps, nats, active, ", half as much at each doubling of the time")
         if began is None or (history.step < _STEPS and not hopeless and not gone):
             continue
         severity: Severity = "critical" if history.learned else "warning"
@@ -127,17 +131,24 @@ def _fades(steps: np.ndarray, nats: np.ndarray, active: np.ndarray) -> bool:
     return bool(halved and lost and _dying(steps, nats))
 
 
-def _fading(history: History, name: str, steps: np.ndarray, nats: np.ndarray, active: np.ndarray) -> Sign:
+def _died(nats: np.ndarray, active: np.ndarray) -> bool:
+    """A code that had been born, eight times what it said at first, says next to nothing; none is about to be born."""
+    grown = nats.max() >= _EIGHT * max(nats[0], _NEXT_TO_NOTHING)
+    silent = nats[-1] < _NEXT_TO_NOTHING and active[-1] <= 0.5 * active.max()
+    return bool(grown and silent and nats[-1] < nats[-2])
+
+
+def _fading(history: History, name: str, steps: np.ndarray, nats: np.ndarray, active: np.ndarray, pace: str) -> Sign:
     began = int(steps[int(nats.argmax())])
     evidence = (
         Evidence("latent_kl", name, int(steps[-1]), float(nats[-1]), float(nats.max()) / _EIGHT,
-                 "an eighth of what the code said at its best, and half as much at each doubling of the time"),
+                 f"an eighth of what the code said at its best{pace}"),
         Evidence("active_units_share", name, int(steps[-1]), float(active[-1]), 0.5 * float(active.max()),
                  "half of the dimensions that varied with the input vary no more (Burda et al. 2016)"),
     )  # fmt: skip
     cause = (
         f"the latent variables say less and less of the input: {nats.max():.3g} nats at step {began}, {nats[-1]:.2g} "
-        "now, half as much at each doubling of the time: what the code costs has outgrown what it saves."
+        f"now{pace}: what the code costs has outgrown what it saves."
     )
     return Sign("warning", cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
 
