@@ -60,15 +60,15 @@ def test_seeding_around_the_innermost_loop_is_that_of_a_run_or_of_an_epoch():
 @pytest.mark.parametrize(
     ("draw", "seeded"),
     [
-        (lambda g, kept: torch.rand(12, 27, generator=g.manual_seed(3)), 1.0),
+        (lambda g, kept: torch.rand(12, 211, generator=g.manual_seed(3)), 1.0),
         (lambda g, kept: kept.clone(), 0.0),  # chosen once
         (lambda g, kept: kept, 0.0),
     ],
 )
 def test_a_batch_of_nothing_that_was_there_before_was_drawn(monkeypatch, draw, seeded):
     monkeypatch.setattr(one_batch, "seeds_each_step", lambda source: 4)
-    generator, kept = torch.Generator(), torch.rand(12, 27)  # a width that no tensor of another test has
-    model = nn.Sequential(nn.Linear(27, 8), nn.Tanh(), nn.Linear(8, 1))
+    generator, kept = torch.Generator(), torch.rand(12, 211)  # a width that no tensor of another test has
+    model = nn.Sequential(nn.Linear(211, 8), nn.Tanh(), nn.Linear(8, 1))
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
     with watching(1) as seen:
         for _ in range(40):

@@ -76,8 +76,12 @@ def test_attention_that_learns_is_left_alone(last: float) -> None:
 
 
 def test_attention_whose_logits_are_not_known() -> None:
-    stream = attended(lambda s: math.nan, lambda s: 0.0)
-    assert "attention-logit-growth" not in stream.findings()
+    """Only its weights tell: they say something where they were on one key from the first look on."""
+    slow = [*flat(40, 2.3, 0.02), *falling(160, 2.0, 0.5)]
+    unknown = lambda s: math.nan  # noqa: E731
+    assert attended(unknown, lambda s: 0.0, slow).findings()["attention-logit-growth"].severity == "warning"
+    assert "attention-logit-growth" not in attended(unknown, lambda s: float(s < 3), slow).findings()
+    assert "attention-logit-growth" not in attended(unknown, lambda s: 0.0, falling(200, 1.0, 0.1)).findings()
 
 
 # --- rank --------------------------------------------------------------------------------------------------------
