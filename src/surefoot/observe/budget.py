@@ -22,9 +22,8 @@ BETWEEN_SECONDS = 0.5
 FIRST_SHARE = 1 / 4
 SMALL_SHARE = 1 / 16  # a kind that has taken less than this of the rest is no dearer than a look, and done at each
 LASTING = 32  # steps from the end of a burst to one more look: rules that ask whether what it showed lasts ask for them
-CHANGED_SECONDS = (
-    0.2  # of looks on credit where the run is put together anew (a stage, an optimiser), all changes together
-)
+# Seconds of looks on credit where the run is put together anew (a stage, an optimiser), all changes together.
+CHANGED_SECONDS = 0.2
 ODD_SHARE = 1 / 4  # of what the opening has left over: what the odd steps of one octave of steps may take of it
 # Looks are planned for this share of the budget. The rest pays for what a clock inside the process can't see: the
 # slower call path of a hooked module, and the caches that a look leaves cold for the step after it.

@@ -17,15 +17,11 @@ from surefoot.findings.rule import Sign
 from surefoot.findings.rules.term_cures import kind_of, weighed
 from surefoot.runs.schema import Evidence
 
-_DROWNED = (
-    0.01  # Wang, Teng, Perdikaris 2021; the terms of 12 policies that learn were no less than 0.17 of the largest
-)
+_DROWNED = 0.01  # Wang, Teng, Perdikaris 2021; of 12 policies that learn the terms had 0.17 of the largest or more
 _LOOKS, _STEPS = 6, 100  # 1/_DROWNED steps
 _THIRDS = 9  # values of a reward, three of each
 _OPS = ("mul", "minimum", "maximum", "stack")  # weighted log-probabilities, clipped ratios, a loop over time
 _UNDECIDED, _UNIFORM, _AS_LOUD = 0.9, 0.97, 0.5  # of its highest entropy, without a reward; of the policy's gradient
-
-
 _USUAL = 0.01  # of a weight at which a bonus is all there is: as usual, where advantages are of order one
 
 
