@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, Protocol
 
 import numpy as np
@@ -198,6 +199,12 @@ class History:
         steps, values = self.series(signal, where)
         seen = np.isfinite(values)
         return steps[seen], values[seen]
+
+    def together(self, *columns: tuple[str, str]) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Steps at which each (signal, where) of these has a finite value, and the values of each, newest last."""
+        read = [self.measured(*column) for column in columns]
+        steps = reduce(np.intersect1d, (at for at, _ in read))
+        return steps, [values[np.searchsorted(at, steps, side="right") - 1] for at, values in read]
 
     def layers(self, signal: str) -> Layers | None:
         """The newest row of a signal over all modules."""

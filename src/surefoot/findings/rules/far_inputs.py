@@ -23,13 +23,15 @@ def far_inputs(history: History, cures: tuple[Remedy, ...]) -> Sign | None:
     times the median row's, carry half of the loss at three of four looks, and score worse than the best constant in the
     median: warning."""
     for name in history.wheres("far_loss_share"):
-        signals = ("far_row_share", "far_loss_share", "loss", "constant_loss")
-        series = [dict(zip(*history.measured(signal, name), strict=True)) for signal in signals]
-        steps = [s for s in series[1] if 2 * s >= history.step and series[0].get(s, 0) > 0 and s in series[2]]
+        steps, (rows, theirs, losses) = history.together(
+            ("far_row_share", name), ("far_loss_share", name), ("loss", name)
+        )
+        late = (2 * steps >= history.step) & (rows > 0)
+        steps, rows, theirs, losses = steps[late], rows[late], theirs[late], losses[late]
         if len(steps) < _LOOKS or steps[-1] - steps[0] < _STEPS:
             continue
-        rows, theirs, losses = (np.array([one[s] for s in steps]) for one in series[:3])
-        constants = np.array([series[3].get(s, np.nan) for s in steps])
+        known = dict(zip(*history.measured("constant_loss", name), strict=True))
+        constants = np.array([known.get(step, np.nan) for step in steps])
         guesses = losses * theirs / rows / constants
         if not (np.median(rows) <= _FEW and (theirs >= _HALF).mean() >= _MOST and np.nanmedian(guesses) >= 1):
             continue

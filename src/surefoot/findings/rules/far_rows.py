@@ -9,7 +9,6 @@ where nothing happens their batches have no spread of their own; nor is a loss t
 from __future__ import annotations
 
 import math
-from functools import reduce
 
 import numpy as np
 
@@ -87,12 +86,10 @@ def _by_chance(fewer: int, count: int) -> float:
 def _looks(history: History, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """The looks at which all of it was read; none where no row can be far off, which is asked at each step."""
     signals = ("row_loss_max", "row_loss_median", "target_deviation", "batch_rows", "target_mean")
-    read = [history.measured(signal, name) for signal in signals[:2]]
-    if not read[0][1].max(initial=0.0) >= _HIT * read[1][1].min(initial=np.inf):
+    most, median = (history.measured(signal, name)[1] for signal in signals[:2])
+    if not most.max(initial=0.0) >= _HIT * median.min(initial=np.inf):
         return np.empty(0, np.int64), [np.empty(0)] * len(signals)
-    read += [history.measured(signal, name) for signal in signals[2:]]
-    steps = reduce(np.intersect1d, (at for at, _ in read))
-    return steps, [values[np.searchsorted(at, steps)] for at, values in read]
+    return history.together(*((signal, name) for signal in signals))
 
 
 def _robust(delta: float) -> Remedy:

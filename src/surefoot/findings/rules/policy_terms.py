@@ -59,15 +59,15 @@ def _of_the_policy(history: History, name: str) -> bool:
 
 def _by_the_value(history: History, policy: str, errors: list[str], reward: _Reward) -> Sign | None:
     for error in errors:
-        steps, own, others = _norms(history, "term_shared_norm", policy, error)
+        steps, own, theirs = _norms(history, "term_shared_norm", policy, error)
         if not _enough(steps) or not (own > 0).all():
             continue  # no layer is shared
-        ratio = own / others
+        ratio = own / theirs
         if not (ratio <= _DROWNED).mean() >= 0.8:
             continue
         middle = float(np.median(ratio))
         source = f"a hundredth of that of {error} in the same layers (Wang, Teng, Perdikaris 2021)"
-        limit = float(_DROWNED * others[-1])
+        limit = float(_DROWNED * theirs[-1])
         evidence = Evidence("term_shared_norm", policy, int(steps[-1]), float(own[-1]), limit, source)
         cause = (
             f"the gradient of {error} drowns that of the policy's term {policy}, which is {1 / middle:.3g} times "
@@ -85,18 +85,18 @@ def _by_the_bonus(history: History, policy: str, others: list[str], reward: _Rew
         if len(entropy) < _LOOKS or not entropy.min() >= least > 0:
             continue
         for bonus in others:
-            at, own, others_ = _norms(history, "term_gradient_norm", policy, bonus)
-            if len(at) < 3 or history.step - at[0] < _STEPS or not (others_ >= _AS_LOUD * own).mean() >= 0.8:
+            at, own, theirs = _norms(history, "term_gradient_norm", policy, bonus)
+            if len(at) < 3 or history.step - at[0] < _STEPS or not (theirs >= _AS_LOUD * own).mean() >= 0.8:
                 continue
             evidence = (
-                Evidence("term_gradient_norm", bonus, int(at[-1]), float(others_[-1]), float(_AS_LOUD * own[-1]),
+                Evidence("term_gradient_norm", bonus, int(at[-1]), float(theirs[-1]), float(_AS_LOUD * own[-1]),
                          f"half of that of the policy's term {policy}, though a bonus is nothing at its own best"),
                 Evidence("policy_entropy", name, int(steps[-1]), float(entropy[-1]), least,
                          "a share of its highest: the policy prefers next to nothing"),
             )  # fmt: skip
             cause = (
                 f"{bonus} holds the policy where all actions are alike: its gradient is "
-                f"{float(np.median(others_ / own)):.2g} times that of {policy}, the entropy stays at {entropy[-1]:.3g} "
+                f"{float(np.median(theirs / own)):.2g} times that of {policy}, the entropy stays at {entropy[-1]:.3g} "
                 f"nats{'' if reward is None else f', and {reward.shown.where} does not rise'}."
             )
             shown = () if reward is None else (reward.shown,)
@@ -106,13 +106,12 @@ def _by_the_bonus(history: History, policy: str, others: list[str], reward: _Rew
 
 def _norms(history: History, signal: str, one: str, other: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps and both terms' norms at looks that measured them, but for those of the first quarter of the run."""
-    theirs = dict(zip(*history.measured(signal, other), strict=True))
-    both = [(step, value, theirs[step]) for step, value in zip(*history.measured(signal, one), strict=True)
-            if theirs.get(step, 0.0) > 0]  # fmt: skip
-    late = [row for row in both if 4 * row[0] >= history.step] or both[-_LOOKS:]
-    late = late if len(late) >= _LOOKS else both[-_LOOKS:]
-    steps, own, others = np.array(late).reshape(-1, 3).T
-    return steps.astype(int), own, others
+    steps, (own, theirs) = history.together((signal, one), (signal, other))
+    steps, own, theirs = steps[theirs > 0], own[theirs > 0], theirs[theirs > 0]
+    late = 4 * steps >= history.step
+    if late.sum() < _LOOKS:
+        late = np.arange(len(steps)) >= len(steps) - _LOOKS
+    return steps[late], own[late], theirs[late]
 
 
 def _enough(steps: np.ndarray) -> bool:
