@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 import torch
@@ -67,6 +68,8 @@ def test_seeding_around_the_innermost_loop_is_that_of_a_run_or_of_an_epoch():
 )
 def test_a_batch_of_nothing_that_was_there_before_was_drawn(monkeypatch, draw, seeded):
     monkeypatch.setattr(one_batch, "seeds_each_step", lambda source: 4)
+    # whoever runs the tests may have no script of its own
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
     generator, kept = torch.Generator(), torch.rand(12, 211)  # a width that no tensor of another test has
     model = nn.Sequential(nn.Linear(211, 8), nn.Tanh(), nn.Linear(8, 1))
     optimizer = torch.optim.SGD(model.parameters(), 0.01)
