@@ -96,6 +96,8 @@ class Engine:
         self._fresh = {}
         self.history.step = step
         for rule in due:
+            if rule.beside and self._told(rule.id):
+                continue
             try:
                 sign = rule.check(self.history)
                 if sign is not None and self._ignored:
@@ -128,6 +130,10 @@ class Engine:
         self._open[id] = _Open(
             id, sign.severity, began, step, step, sign.where, sign.cause, sign.remedies, sign.evidence, sign.evidence
         )
+
+    def _told(self, id: str) -> bool:
+        found = self._open.get(id)
+        return found is not None and found.severity != "info"
 
     def _switch_off(self, rule: Rule, error: Exception) -> None:
         self._rules = [r for r in self._rules if r is not rule]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import reduce
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from surefoot.findings.rates import RateLevel
 from surefoot.runs.schema import Family
 
 KEPT_EVENTS = 256
+T = TypeVar("T")
 
 
 class EventLike(Protocol):
@@ -55,6 +56,7 @@ class History:
         self._events: dict[str, deque[EventLike]] = {}
         self._modules: dict[str, Mapping[str, Any]] = {}
         self._of_type: dict[tuple[int, tuple[str, ...]], tuple[tuple[str, ...], np.ndarray]] = {}
+        self._once: dict[str, tuple[int, Any]] = {}  # by what was asked: the step, and the answer
 
     # --- in ----------------------------------------------------------------------------------------------------
 
@@ -224,6 +226,14 @@ class History:
         """The first rows of a signal (at most 4), kept however long the run is: what initialisation gave."""
         rows = self._home.get(signal)
         return rows.first_layers(signal) if rows else []
+
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """What ``compute`` makes of this history, made once a step for all rules that ask for ``name``."""
+        found = self._once.get(name)
+        if found is None or found[0] != self.step:
+            found = self._once[name] = self.step, compute()
+        answer: T = found[1]
+        return answer
 
     def looks(self, signal: str) -> int:
         """How many rows of this signal's family are kept (at most 256)."""

@@ -39,24 +39,29 @@ Check = Callable[[History], Sign | None]
 
 @dataclass(frozen=True)
 class Rule:
-    """A finding id, the families of which a new row makes the rule run, and the function."""
+    """A finding id, the families of which a new row makes the rule run, and the function.
+
+    A rule ``beside`` another of the same id speaks only while that has told nothing.
+    """
 
     id: str
     needs: tuple[str, ...]
     check: Check
+    beside: bool = False
 
 
 _RULES: dict[str, Rule] = {}
 _entry_points_loaded = False
 
 
-def rule(id: str, needs: tuple[str, ...]) -> Callable[[Check], Check]:
+def rule(id: str, needs: tuple[str, ...], beside: bool = False) -> Callable[[Check], Check]:
     """Register a function of the history as the rule for a finding id.
 
     Parameters
     ----------
     id : the finding id in kebab case; a rule registered again under the same id replaces the former.
     needs : names of the families of which a new row makes the rule run, e.g. ``("step", "gradients")``.
+    beside : it does not replace the rule of that id: it speaks while that one has told nothing (but an info).
 
     Examples
     --------
@@ -74,7 +79,7 @@ def rule(id: str, needs: tuple[str, ...]) -> Callable[[Check], Check]:
     def register(check: Check) -> Check:
         if not callable(check):
             raise TypeError(f"@rule({id!r}) decorates a {type(check).__name__}; it must decorate a function")
-        _RULES[id] = Rule(id, tuple(needs), check)
+        _RULES[f"{id}, beside" if beside else id] = Rule(id, tuple(needs), check, beside)
         return check
 
     return register

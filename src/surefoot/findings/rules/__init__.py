@@ -35,6 +35,7 @@ from surefoot.findings.rules import (
     units,
     unsafe_step,
     vanishing,
+    what_changed,
     wiring,
     zero_variance,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "units",
     "unsafe_step",
     "vanishing",
+    "what_changed",
     "wiring",
     "zero_variance",
 ]

@@ -94,9 +94,11 @@ def _by_the_bonus(history: History, policy: str, others: list[str], reward: _Rew
                 Evidence("policy_entropy", name, int(steps[-1]), float(entropy[-1]), least,
                          "a share of its highest: the policy prefers next to nothing"),
             )  # fmt: skip
+            with np.errstate(divide="ignore"):
+                louder = float(np.median(theirs / own))
             cause = (
                 f"{bonus} holds the policy where all actions are alike: its gradient is "
-                f"{float(np.median(theirs / own)):.2g} times that of {policy}, the entropy stays at {entropy[-1]:.3g} "
+                f"{louder:.2g} times that of {policy}, the entropy stays at {entropy[-1]:.3g} "
                 f"nats{'' if reward is None else f', and {reward.shown.where} does not rise'}."
             )
             shown = () if reward is None else (reward.shown,)

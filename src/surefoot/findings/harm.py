@@ -1,0 +1,104 @@
+"""Harm that shows by itself: what the run is for was better before, and stays worse.
+
+Training is done to make some number better: one that the script prints under a name that says which way is good, the
+loss of held-out data, the loss itself. Where it has lost a quarter of all that it had gained, beyond its noise, and
+for as long as a tenth of the run so far, something has gone wrong, or the task has changed; no healthy run is meant to
+go there. What has, the signals tell that changed at that time: see :mod:`surefoot.findings.rules.what_changed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from surefoot.analysis.printed_numbers import direction
+from surefoot.findings.history import History
+from surefoot.findings.levels import EARLY
+from surefoot.findings.progress import one_loss
+from surefoot.findings.turned import told_by_rewards
+
+_FEWEST = 9  # values: three that began, three that were best, three that are worse
+_LOST = 0.25  # of what was gained
+_GAINED, _BEYOND = 2.0, 4.0  # times the noise
+_HALF = 0.5  # left of an accuracy; of an error, twice as much is as bad
+_STILL = 0.25  # of what is lost: up to there it was as good as at its best
+
+
+@dataclass(frozen=True)
+class Harm:
+    """A number that was best at ``step``, as good until ``since``, and is worse at all times after.
+
+    ``signal`` is what it is recorded as, ``name`` where; ``first``, ``best`` and ``now`` are medians of its values.
+    """
+
+    signal: str
+    name: str
+    first: float
+    step: int
+    best: float
+    since: int
+    now: float
+
+    @property
+    def words(self) -> str:
+        """What got worse, from what to what."""
+        what = {"loss": "the training loss", "validation_loss": "the validation loss"}.get(
+            self.signal, f"what the script prints as {self.name}"
+        )
+        return f"{what} went from {self.best:.3g} (step {self.step}) to {self.now:.3g}"
+
+
+def harms(history: History) -> tuple[Harm, ...]:
+    """All numbers that have turned so, those that the script prints first."""
+    return history.once("harms", lambda: tuple(_found(history)))
+
+
+def _found(history: History) -> Iterator[Harm]:
+    for name in history.wheres("printed_number"):
+        way = direction(name)
+        if way:
+            found = _turned(*history.measured("printed_number", name), -way)
+            if found is not None:
+                yield Harm("printed_number", name, *found)
+    for name in history.wheres("validation_loss"):
+        found = _turned(*history.measured("validation_loss", name), 1)
+        if found is not None:
+            yield Harm("validation_loss", name, *found)
+    # of a policy or of a game the loss tells nothing
+    if not history.losses or not one_loss(history) or told_by_rewards(history):
+        return
+    name, level = next(iter(history.losses.items()))
+    if level.negative or not level.low > level.best + _LOST * (level.first - level.best):
+        return
+    steps, losses = history.measured("loss", name)
+    ours = steps >= level.first_step  # a stage of its own begins anew
+    found = _turned(steps[ours], losses[ours], 1)
+    if found is not None and np.count_nonzero(steps[ours] <= found[1]) > EARLY:  # it had found its feet
+        yield Harm("loss", name, *found)
+
+
+def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, int, float, int, float] | None:
+    """First, step of the best, best, since and now, if the values (worse: higher, times ``sign``) have turned."""
+    if len(values) < _FEWEST:
+        return None
+    bad = sign * values
+    width = max(3, len(bad) // 10)
+    middles = np.median(np.lib.stride_tricks.sliding_window_view(bad, width), axis=1)
+    at = steps[width - 1 :]
+    best = int(middles.argmin())
+    if len(middles) - 1 - best < width:
+        return None
+    changes = np.diff(bad)
+    noise = 1.4826 * float(np.median(np.abs(changes - np.median(changes))))
+    gained = float(middles[0] - middles[best])
+    now = min(float(middles[-1]), float(np.median(bad[-2 * width :])))
+    lost = now - float(middles[best])
+    # what was good from the beginning has gained nothing that a part of it could be lost of: half of what there was
+    size = abs(float(middles[best])) * (_HALF if sign < 0 else 1.0)
+    much = _LOST * gained if gained > _GAINED * noise else size
+    if lost <= max(much, _BEYOND * noise):
+        return None
+    since = int(np.flatnonzero(middles <= middles[best] + _STILL * lost)[-1])
+    return float(sign * middles[0]), int(at[best]), float(sign * middles[best]), int(at[since]), sign * now
