@@ -12,13 +12,13 @@ _LESS = frozenset((
     "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "mape", "error", "err", "wer", "cer", "perplexity", "ppl", "bpc",
     "bpd", "fid", "regret", "nats", "logloss", "deviance", "surprisal", "surprise", "cost", "costs", "errors", "misfit",
     "miss", "missed", "misses", "mismatch", "mistakes", "residual", "unexplained", "wrong",
-    "reconstruction", "recon", "distortion",
+    "reconstruction", "recon", "distortion", "distance", "gap", "imbalance", "exploitability", "rms",
 ))  # fmt: skip
 _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
     "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "wins", "won",
     "solved", "correct", "elbo", "right",
-    "ndcg", "mrr", "kappa", "mcc", "snr", "sdr",
+    "ndcg", "mrr", "kappa", "mcc", "snr", "sdr", "found", "similarity", "agreement",
 ))  # fmt: skip
 # What comes in, of which more is better; but how much there is to be had may change as well.
 _INCOME = frozenset(("earned", "earnings", "income", "payoff", "profit", "revenue", "sales", "takings", "utility"))

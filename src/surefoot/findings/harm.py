@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from surefoot.analysis.printed_numbers import direction
+from surefoot.analysis.printed_numbers import direction, held_out
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import one_loss
-from surefoot.findings.turned import told_by_rewards
+from surefoot.findings.turned import first_way, told_by_rewards
 
 _FEWEST = 9  # values: three that began, three that were best, three that are worse
 _LOST = 0.25  # of what was gained
@@ -57,9 +57,10 @@ def harms(history: History) -> tuple[Harm, ...]:
 
 def _found(history: History) -> Iterator[Harm]:
     for name in history.wheres("printed_number"):
-        way = direction(name)
+        steps, values = history.measured("printed_number", name)
+        way = direction(name) or (held_out(name) and len(values) and first_way(values))
         if way:
-            found = _turned(*history.measured("printed_number", name), -way)
+            found = _turned(steps, values, -int(way))
             if found is not None:
                 yield Harm("printed_number", name, *found)
     for name in history.wheres("validation_loss"):

@@ -73,12 +73,17 @@ def told_by_rewards(history: History) -> bool:
     return any(history.wheres(signal) for signal in ("policy_entropy", "zero_advantage_share"))
 
 
+def first_way(values: np.ndarray) -> float:
+    """Which way a number of unknown kind went at first, 1, −1 or 0: training makes better what is looked at."""
+    early = values[: len(values) // 3 + 1]
+    return float(np.sign(early[np.abs(early - early[0]).argmax()] - early[0]))
+
+
 def _turned(history: History, name: str) -> Turned | None:
     steps, values = history.measured("printed_number", name)
     if len(values) < 3 * _FEW // 2:
         return None
-    early = values[: len(values) // 3 + 1]
-    way = direction(name) or np.sign(early[np.abs(early - early[0]).argmax()] - early[0])
+    way = direction(name) or first_way(values)
     bad = -way * values
     at = int(bad.argmin())
     since, gained = len(bad) - 1 - at, float(bad[0] - bad[at])

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
-
 from surefoot.analysis.printed_numbers import direction, of_a_reward, of_the_result
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of, lower_rate
 from surefoot.findings.rule import Sign
 from surefoot.findings.rules.zero_variance import EXPLORE
 from surefoot.findings.stretches import unbroken_from
-from surefoot.findings.turned import given_back
+from surefoot.findings.turned import first_way, given_back
 from surefoot.runs.schema import Evidence, Remedy
 
 _LOOKS = 3
@@ -115,8 +113,7 @@ def _first_way(history: History, name: str) -> int:
     _, values = history.measured("printed_number", name)
     if of_a_reward(name) or not of_the_result(name) or not len(values):
         return 0
-    moved = values[: len(values) // 3 + 1] - values[0]
-    return int(np.sign(moved[np.abs(moved).argmax()]))
+    return int(first_way(values))
 
 
 def _never_more(history: History, decided: int) -> tuple[str, float, float] | None:

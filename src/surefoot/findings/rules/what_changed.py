@@ -71,6 +71,7 @@ class _Mark:
     cures: Cures
     looks: int = 2  # since the harm began
     at_once: bool = False  # a fact of data or script, no effect: three quarters of all looks since the best show it
+    usual: Callable[[np.ndarray], float] = np.min  # what it must shrink from
     serves: Callable[[History, Harm, _Change], bool] = lambda history, harm, change: True
 
 
@@ -84,7 +85,7 @@ def _changed(history: History, mark: _Mark, harm: Harm) -> list[_Change]:
         if len(before) < _BEFORE or len(since) < mark.looks:
             continue
         now = float(np.quantile(since, 0.25) if mark.at_once else np.median(since[-_NEWEST:]))
-        least, most = float(before.min()), float(before.max())
+        least, most = float(mark.usual(before)), float(before.max())
         if mark.way == "shrinks":
             bound, passed = least / _TIMES, now <= least / _TIMES < least
             usual = least
@@ -204,7 +205,7 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
         _Mark("learning_rate", "step", "grows", "the learning rate", _slower, serves=_too_high),
     ),
     "learning-rate-too-low": (
-        _Mark("learning_rate", "step", "shrinks", "the learning rate", _faster, serves=_too_low),
+        _Mark("learning_rate", "step", "shrinks", "the learning rate", _faster, usual=np.median, serves=_too_low),
     ),
     "zero-variance-groups": (
         _Mark("zero_advantage_share", "policy", "share", "the share of groups that teach nothing",
