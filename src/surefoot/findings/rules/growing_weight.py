@@ -61,7 +61,7 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
             )
             began = int(steps[int(np.argmin(values))])
             at, weights = history.measured("term_weight", other)
-            return Sign("warning", cause, evidence, (), began, _bounds(weights[at <= max(began, at[0])], cures))
+            return Sign("warning", cause, evidence, (), began, bounds(weights[at <= max(began, at[0])], cures))
     return _overpriced(history, names, cures)
 
 
@@ -96,7 +96,7 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
             f"the weight of {name} grows on, to {weights[-1]:.3g}, and takes back what was learned: {lost.name} was at "
             f"{lost.best:.3g} by step {lost.step}, and is no better than {lost.now:.3g} now."
         )
-        return Sign("warning", cause, evidence, (), lost.step, _bounds(np.array([weights[0], then]), cures))
+        return Sign("warning", cause, evidence, (), lost.step, bounds(np.array([weights[0], then]), cures))
     return None
 
 
@@ -124,7 +124,7 @@ def _switched_on(history: History, names: list[str], name: str, lost: Turned) ->
     return Sign("warning", cause, evidence, (), lost.step, drowned_by(history, name))
 
 
-def _bounds(weights: np.ndarray, others: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
+def bounds(weights: np.ndarray, others: tuple[Remedy, ...]) -> tuple[Remedy, ...]:
     """The weight may stay what it was when the error was at its best; lower ones may do better."""
     first, last = float(weights[0]), float(weights[-1])
     bound = Remedy(

@@ -20,11 +20,13 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.harm import Harm, harms
 from surefoot.findings.history import History
+from surefoot.findings.remedies import best_of, floor_rate
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.attention import QK_CLIP, QK_NORM
 from surefoot.findings.rules.batches import SHUFFLE
 from surefoot.findings.rules.decided_policy import BASELINE
 from surefoot.findings.rules.game_cures import cures_of_collapse
+from surefoot.findings.rules.growing_weight import bounds
 from surefoot.findings.rules.input_cures import OTHER_UNIT, STANDARDISE
 from surefoot.findings.rules.phases import STEP_ALL, TRAIN_MODE
 from surefoot.findings.rules.posterior import FREE_BITS, KL_WARMUP
@@ -161,15 +163,31 @@ def _too_low(history: History, harm: Harm, change: _Change) -> bool:
 
 
 def _slower(history: History, harm: Harm, change: _Change) -> tuple[Remedy, ...]:
-    return remedies.best_of((remedies.cap_rate(change.usual), remedies.lower_rate(change.now / change.usual)))
+    return best_of((remedies.cap_rate(change.usual), remedies.lower_rate(change.now / change.usual)))
 
 
 def _faster(history: History, harm: Harm, change: _Change) -> tuple[Remedy, ...]:
-    return remedies.best_of((remedies.floor_rate(change.usual / 10),), str(remedies.floor_rate(change.usual).apply))
+    return best_of((floor_rate(change.usual / 10),), str(floor_rate(change.usual).apply))
 
 
 def _collapse(history: History, harm: Harm, change: _Change) -> tuple[Remedy, ...]:
     return cures_of_collapse(history)
+
+
+def _cap(history: History, harm: Harm, change: _Change) -> tuple[Remedy, ...]:
+    """The weight may stay what it was while the run went well."""
+    steps, weights = history.measured("term_weight", change.where)
+    well = weights[(steps <= harm.step) & (weights > 0)]
+    return bounds(well, (BALANCE,)) if len(well) else (BALANCE,)
+
+
+def _thaw(history: History, harm: Harm, change: _Change) -> tuple[Remedy, ...]:
+    """What holds them may be a rate of 0."""
+    if not any(event.data.get("why") == "rate 0" for event in history.events("unchanged")):
+        return (STEP_ALL,)
+    rates = [history.measured("learning_rate", name) for name in history.wheres("learning_rate")]
+    most = max((float(values[steps <= harm.step].max(initial=0.0)) for steps, values in rates), default=0.0)
+    return best_of((floor_rate(most / 10),), str(floor_rate(most).apply)) if most > 0 else (STEP_ALL,)
 
 
 _MARKS: dict[str, tuple[_Mark, ...]] = {
@@ -187,7 +205,7 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
     ),
     "frozen-parameters": (
         _Mark("unchanged_share", "frozen", "share", "the share of steps that left the parameters as they were",
-              _are(STEP_ALL)),
+              _thaw),
     ),
     "unscaled-inputs": (
         _Mark("input_rms", "inputs", "grows", "the size of the inputs", _are(*OTHER_UNIT),
@@ -198,7 +216,7 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
         _Mark("label_purity", "samples", "share", "how alike the labels of a batch are", _are(SHUFFLE)),
     ),
     "loss-term-imbalance": (
-        _Mark("term_weight", "terms", "grows", "the weight of one term", _are(BALANCE), 1, serves=_loud),
+        _Mark("term_weight", "terms", "grows", "the weight of one term", _cap, 1, serves=_loud),
         _Mark("term_gradient_norm", "terms", "grows", "the gradient of one term", _are(BALANCE), 1, serves=_loud),
     ),
     "learning-rate-too-high": (
@@ -232,11 +250,11 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
     ),
     "dead-units": (
         _Mark("dead_share", "activations", "share", "the share of dead units",
-              _are(*remedies.best_of((remedies.LEAKY, remedies.lower_rate(10.0))))),
+              _are(*best_of((remedies.LEAKY, remedies.lower_rate(10.0))))),
     ),
     "saturated-units": (
         _Mark("saturated_share", "activations", "share", "the share of saturated outputs",
-              _are(*remedies.best_of((remedies.lower_rate(10.0),), "saturation-cap"))),
+              _are(*best_of((remedies.lower_rate(10.0),), "saturation-cap"))),
     ),
 }  # fmt: skip
 for _id, _marks in _MARKS.items():
