@@ -154,11 +154,17 @@ def _too_high(history: History, harm: Harm, change: _Change) -> bool:
 
 
 def _too_low(history: History, harm: Harm, change: _Change) -> bool:
-    """What is trained on is worse, too, and the rate was low when that began: no schedule that ran out after it."""
+    """What is trained on is worse, too, and the rate was low when that began: no schedule that ran out after it. A
+    quarter of the run has not brought back half of what was lost: what a gentle stage is to learn, it learns."""
     steps, losses = history.measured("loss", change.where)
-    well = losses[(steps > harm.step // 2) & (steps <= harm.step)]
-    since = losses[steps > harm.since]
-    worse = len(well) > 0 and len(since) > 0 and np.quantile(since, 0.25) > np.quantile(well, 0.75)
+    well, since = losses[(steps > harm.step // 2) & (steps <= harm.step)], losses[steps > harm.since]
+    quarter = len(since) // 4
+    if len(history.losses) > 1 or not len(well) or not quarter:
+        return False  # of a game the losses tell nothing
+    if history.step - harm.since < _OF_RUN * history.step:
+        return False
+    usual, then, now = (float(np.median(part)) for part in (well, since[:quarter], since[-quarter:]))
+    worse = np.quantile(since, 0.25) > np.quantile(well, 0.75) and now - usual >= _HALF * (then - usual)
     return bool(worse) and _rate_then(history, change.where, harm.since) <= change.bound
 
 
