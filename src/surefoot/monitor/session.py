@@ -33,6 +33,9 @@ from surefoot.runs.schema import Family, Finding
 from surefoot.runs.signals import SIGNALS
 
 _OF_A_STEP = ("curvature", "safe step")  # dear readings that make no sense, or have a command, where none is taken
+# Rows of the record that may wait to be judged: to judge as many at a run's end takes a second or two.
+MOST_WAITING = 4096
+FIRST_ROW_COST = 1e-3  # seconds of judging a row, before it was measured: the first ones load the rules
 _open_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
@@ -86,6 +89,8 @@ class Session:
         self.budget = Budget(budget, look_every) if inspected is None else Budget(every=1, without=_OF_A_STEP)
         self.engine = Engine(ignored=ignore)
         self.closed = False
+        self._heard = on_finding is not None or stop_on is not None
+        self._row_cost = FIRST_ROW_COST
         self._told: dict[str, str] = {}
         self._refused: set[str] = set()
         self._rows: list[tuple[int, Family, np.ndarray]] = []
@@ -169,9 +174,18 @@ class Session:
         self._logged.put(self.observer.clock.steps, name, value, where)
 
     def flush(self) -> None:
-        """Commit the record and let the rules see what is new."""
-        self._judge(self._rows[-1][0] - self.writer.offset if self._rows else 0)
+        """Commit the record, and let the rules see what is new: where somebody is told at once, or the budget has it to
+        spare, or much has come together; else what is new waits."""
+        waiting = len(self._rows)
+        if self._heard or waiting > MOST_WAITING or self.budget.spares(waiting * self._row_cost):
+            begin = self.budget.now()
+            self._judge_complete()
+            if waiting:
+                self._row_cost = (self.budget.now() - begin) / waiting
         self.writer.flush()
+
+    def _judge_complete(self) -> None:
+        self._judge(self._rows[-1][0] - self.writer.offset if self._rows else 0)
 
     def _judge(self, until: int | None) -> None:
         """Feed the steps that are complete, up to ``until``, to the rules, in the order of a reader of the record."""
@@ -213,6 +227,8 @@ class Session:
         if self.closed and (self.writer.offset or ranks.world_size() > 1):
             # the first part of a continued record, and other ranks', were judged by other processes: judge the whole
             return diagnose(self.folder)
+        if not self.closed:
+            self._judge_complete()
         return self.engine.findings
 
     # -- the end -----------------------------------------------------------------------------------------------------

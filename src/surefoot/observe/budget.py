@@ -180,6 +180,10 @@ class Budget:
             else:
                 self._look_credit += min(work, self.look_cost)
 
+    def spares(self, seconds: float) -> bool:
+        """Whether so many seconds may be taken, of what the run has earned, for what can as well be done later."""
+        return self.every is not None or self.spent + seconds <= MOST * self.fraction * self.elapsed
+
     def flushed(self, seconds: float, rows: int) -> None:
         """Committing and judging ``rows`` rows of scalars (and what few looks there were) took ``seconds``."""
         if rows:
