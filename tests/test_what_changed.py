@@ -115,7 +115,7 @@ CHANGES = [
     for before, after, less in [
         {"share": (0.1, 0.7, 0.5), "grows": (1.0, 11.0, 9.0), "shrinks": (1.0, 0.09, 0.11)}[mark.way]
     ]
-    if mark.family not in ("terms", "step")  # which ask for more, see below
+    if mark.family not in ("terms", "weights")  # which ask for more, see below
 ]
 
 
@@ -132,7 +132,7 @@ def test_each_change_is_told_where_it_came_with_the_harm(id, mark, before, after
 
 
 def test_a_signal_of_each_mark_is_recorded_in_its_family():
-    recorded = [PER_LAYER, PER_OPTIMIZER, PER_PLACE, PER_RUN]
+    recorded = [PER_LAYER, PER_OPTIMIZER, PER_PLACE, PER_RUN, {"weights": ("learning_rate",)}]
     for marks in _MARKS.values():
         for mark in marks:
             assert any(mark.signal in families.get(mark.family, ()) for families in recorded)

@@ -67,7 +67,7 @@ class _Mark:
     """A signal that tells of a finding by its change."""
 
     signal: str
-    family: str
+    family: str  # of which a new row lets it be asked for: rates are in every row, and may wait for a look
     way: Literal["share", "grows", "shrinks"]
     says: str  # "<where>'s" … "went from a to b"
     cures: Cures
@@ -226,10 +226,10 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
         _Mark("term_gradient_norm", "terms", "grows", "the gradient of one term", _are(BALANCE), 1, serves=_loud),
     ),
     "learning-rate-too-high": (
-        _Mark("learning_rate", "step", "grows", "the learning rate", _slower, serves=_too_high),
+        _Mark("learning_rate", "weights", "grows", "the learning rate", _slower, serves=_too_high),
     ),
     "learning-rate-too-low": (
-        _Mark("learning_rate", "step", "shrinks", "the learning rate", _faster, usual=np.median, serves=_too_low),
+        _Mark("learning_rate", "weights", "shrinks", "the learning rate", _faster, usual=np.median, serves=_too_low),
     ),
     "zero-variance-groups": (
         _Mark("zero_advantage_share", "policy", "share", "the share of groups that teach nothing",
