@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 # Beside the largest advantage of a batch this is nothing, and in itself too: (r − mean)/(std + ε) of equal rewards is 0
 # up to the rounding of the mean.
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
+CENTRED = 1e-3  # of their absolute sum: what advantages of a group, less their mean, add up to by rounding
 
 
 def zero_share(advantages: Float[Tensor, "samples ..."]) -> Float[Tensor, ""]:
     """Share of the samples (rows) whose advantages are all zero: they have no gradient.
 
+    Columns are counted in the place of rows where it is they that add up to zero, as groups less their mean do:
+    rollouts may come first.
+
     In a group whose rewards are all the same every advantage is zero, so that this is one minus the effective gradient
     ratio of group-based policy gradients (share of groups with 0 < successes < G).
     """
-    size = advantages.detach().reshape(len(advantages), -1).abs().amax(1)
-    return (size <= (RELATIVE * size.max()).clamp_min(ABSOLUTE)).float().mean()
+    values = advantages.detach().reshape(len(advantages), -1)
+    size = values.abs()
+    least = (RELATIVE * size.max()).clamp_min(ABSOLUTE)
+    of_rows, of_columns = ((size.amax(dim) <= least).float().mean() for dim in (1, 0))
+    in_rows, in_columns = (
+        (values.sum(dim).abs() <= CENTRED * size.sum(dim).clamp_min(ABSOLUTE)).all() for dim in (1, 0)
+    )
+    return torch.where(in_columns & ~in_rows, of_columns, of_rows)
 
 
 def categorical_entropy(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, ""]:

@@ -38,6 +38,18 @@ def collapsed(log_probabilities: Float[Tensor, "rows classes"]) -> Tensor:
     return log_probabilities.detach().amax(dim=-1) == 0
 
 
+def certain(probabilities: Float[Tensor, "rows choices"]) -> Tensor:
+    """Which rows are decided beyond what their dtype can tell from certainty, as a boolean tensor over rows: one
+    probability is exactly 1, and no gradient comes back through the softmax."""
+    return probabilities.detach().amax(dim=-1) == 1
+
+
+def entropy_of_choice(probabilities: Float[Tensor, "rows choices"]) -> Float[Tensor, ""]:
+    """Mean entropy of the rows over that of a free choice, log n: 1 where all are as likely, 0 where it is decided."""
+    rows = probabilities.detach().float()
+    return torch.special.entr(rows).sum(-1).mean() / math.log(rows.shape[-1])
+
+
 def row_sum_error(probabilities: Float[Tensor, "rows classes"]) -> Tensor:
     """The largest |Σ_k p_k − 1| over rows, 0-d: tells whether rows are already probabilities."""
     return (probabilities.detach().float().sum(dim=-1) - 1).abs().amax()

@@ -55,6 +55,24 @@ def estimating_error(
     raise ValueError(f"reduction: got {reduction!r}; use 'norm', 'mean' or 'none'")
 
 
+def slope_sums(got: Float[Tensor, " entries"], gave: Float[Tensor, " entries"]) -> Float[Tensor, " 3"]:
+    """Of a function that acts on each entry alone: how many entries got a gradient, and the sums of its slopes φ and of
+    φ² there. Sums of several calls add up; see :func:`spread_share`.
+
+    Parameters
+    ----------
+    got, gave : the gradient with respect to the function's output, and what its backward made of that
+    """
+    got, gave = got.float(), gave.float()
+    slope = torch.where(got == 0, 0, gave / got).abs()
+    return torch.stack([(got != 0).float().sum(), slope.sum(), slope.square().sum()])
+
+
+def spread_share(entries: float, first: float, second: float) -> float:
+    """(Σ φ)²/(n Σ φ²): the share of entries among which slopes φ spread a gradient; 0 where all are zero."""
+    return first**2 / (entries * second) if entries > 0 and second > 0 else 0.0
+
+
 def gradient_instability(gradients: Iterable[Tensor], reduction: Literal["sum", "mean", "none"] = "sum") -> Tensor:
     """Variance of |g| within each gradient (unbiased), over all of them.
 

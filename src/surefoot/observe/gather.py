@@ -17,8 +17,10 @@ from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_site import LossSite, shape_source
 from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.attention import AttentionLogits
+from surefoot.observe.signals.choices import Choices
 from surefoot.observe.signals.clipping import ClipRatio
 from surefoot.observe.signals.curvature import CurvatureReading
+from surefoot.observe.signals.distances import Distances
 from surefoot.observe.signals.edges import Edges
 from surefoot.observe.signals.game import Game
 from surefoot.observe.signals.gating import Gating
@@ -41,6 +43,7 @@ from surefoot.observe.signals.rotation import GradientRotation
 from surefoot.observe.signals.samples import Samples
 from surefoot.observe.signals.scaling import Scaling
 from surefoot.observe.signals.schedules import Schedules
+from surefoot.observe.signals.slopes import Slopes
 from surefoot.observe.signals.steps import SafeStepReading
 from surefoot.observe.signals.surrogates import Surrogates
 from surefoot.observe.signals.weights import Snapshot
@@ -59,8 +62,11 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     Scaling,
     Schedules,
     Surrogates,
+    Slopes,
     Gating,
     Hyperbolic,
+    Distances,
+    Choices,
     Inputs,
     Samples,
     LossTerms,

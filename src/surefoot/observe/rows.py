@@ -108,6 +108,9 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
     "printed": ("printed_number",),
     "overflow": ("overflowed_share",),
     "edges": ("edge_roundings",),
+    "distances": ("hyperbolic_distance",),
+    "choices": ("choice_entropy", "choice_certain_share"),
+    "slopes": ("slope_share",),
     "inputs": (
         "input_mean",
         "input_rms",

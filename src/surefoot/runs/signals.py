@@ -165,6 +165,9 @@ _SURROGATES = (
            "Var φ / (E φ)² over a binary layer's weights: 1/(1 + it) is the share among which the gradient is spread."),
     Signal("surrogate_frozen", "surrogates", "layer", "1", "share of frozen binary weights",
            "Share of a binary layer's weights where the estimator's slope is zero: no gradient moves them."),
+    Signal("slope_share", "slopes", "layer", "1", "share that a script's own slopes let through",
+           "(Σ φ)² / (n Σ φ²) over the entries of a script's own autograd.Function, φ what it gives back over what it "
+           "gets: among this share the gradient is spread."),
 )  # fmt: skip
 
 _HYPERBOLIC = (
@@ -174,6 +177,9 @@ _HYPERBOLIC = (
            "Mean tangent norm of a layer's outputs over that of its inputs: below 0.7 deep nets collapse."),
     Signal("hyperbolic_rim_share", "hyperbolic", "layer", "1", "share of vectors at the rim",
            "Share of a layer's vectors that a projection into the ball would clip in this precision."),
+    Signal("hyperbolic_distance", "distances", "layer", "1", "largest hyperbolic distance",
+           "Largest value of an arcosh or artanh in the batch: a distance in units of the curvature's radius. Far "
+           "below 1 the space is flat."),
 )  # fmt: skip
 
 _GATING = (
@@ -383,6 +389,11 @@ _FIELDS = (
            "Mean entropy of the categorical distributions whose log-probabilities a policy gradient weights."),
     Signal("weighted_choice_entropy", "policy", "optimizer", "nats", "entropy of a weighted choice",
            "The same where the weights are never negative, and more than a mask: rewards without a baseline, say."),
+    Signal("choice_entropy", "choices", "layer", "1", "entropy of a choice",
+           "Mean entropy of a softmax whose result weighs something, and that is no attention, over that of a free "
+           "choice: 0 where it is decided."),
+    Signal("choice_certain_share", "choices", "layer", "1", "share of choices rounded to certainty",
+           "Share of the rows of such a softmax in which one probability is exactly 1: they pass no gradient."),
 )  # fmt: skip
 
 _ALL: tuple[Signal, ...] = (

@@ -34,10 +34,67 @@ IDENTITY = Remedy(
 )
 
 
-@rule("hyperbolic-collapse", needs=("hyperbolic",))
+_HALF, _GREW = 0.5, 2.0  # of the largest distance that there was; times the first
+_SOURCE_SPACE = (
+    "half of the largest distance that there was; a ball of radius r has room for a tree of e^r leaves, and none is "
+    "hyperbolic any more far below r = 1 (Nickel, Kiela 2017, arXiv 1705.08039)"
+)
+LET_GO = Remedy(
+    name="no decay of points in the ball",
+    why="a decay of coordinates draws all points to the origin, where the space is flat; what keeps them off the rim "
+    "is the projection",
+    how=(
+        "# replace: optimizer.step()\n"
+        "for group in optimizer.param_groups:\n"
+        "    for key in group:\n"
+        '        if "decay" in key:\n'
+        "            group[key] = 0.0\n"
+        "optimizer.step()\n"
+    ),
+)
+
+
+@rule("hyperbolic-collapse", needs=("hyperbolic", "distances"))
 def hyperbolic_collapse(history: History) -> Sign | None:
     """The mean factor of eight or more layers is below 0.7 at three looks in a row: warning; info in a run that
-    learns."""
+    learns. And where the space is given up again: see :func:`_drawn_in`."""
+    return _layer_by_layer(history) or _drawn_in(history)
+
+
+def _drawn_in(history: History) -> Sign | None:
+    """The largest distance of the batch had doubled at least, and is below half of its highest at three looks in a row,
+    while the loss is no lower than it was there: warning. Points of a tree spread as they learn."""
+    for name in history.wheres("hyperbolic_distance"):
+        steps, far = history.measured("hyperbolic_distance", name)
+        if len(far) < 2 * _LOOKS or steps[-1] != history.step:
+            continue
+        top = int(far.argmax())
+        if far[top] < _GREW * far[0] or len(far) - top <= _LOOKS or far[-_LOOKS:].max() > _HALF * far[top]:
+            continue
+        if not _no_lower(history, int(steps[top])):
+            continue
+        evidence = Evidence(
+            "hyperbolic_distance", name, history.step, float(far[-1]), _HALF * float(far[top]), _SOURCE_SPACE
+        )
+        cause = (
+            f"points are drawn back to the origin of the hyperbolic space: the largest distance between them came to "
+            f"{far[top]:.3g} at step {steps[top]} and is {far[-1]:.2g}."
+        )
+        return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[top]), (LET_GO,))
+    return None
+
+
+def _no_lower(history: History, step: int) -> bool:
+    """The loss is where it was at this step, or above it."""
+    for name in history.losses:
+        steps, losses = history.measured("loss", name)
+        before, now = losses[steps <= step][-_LOOKS:], losses[-_LOOKS:]
+        if len(before) and len(now) and np.median(now) >= np.median(before):
+            return True
+    return False
+
+
+def _layer_by_layer(history: History) -> Sign | None:
     looks = history.recent_layers("hyperbolic_factor", _LOOKS)
     if len(looks) < _LOOKS or looks[-1].step != history.step:
         return None

@@ -26,6 +26,7 @@ from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.certain_start import certain_from_the_start
 from surefoot.findings.rules.decided_policy import decided_policy
+from surefoot.findings.rules.frozen_choice import frozen_choice
 from surefoot.findings.rules.softmax_cures import (
     DOUBLE_SOFTMAX_PRECISION,
     FLOAT32_LOGITS,
@@ -133,7 +134,7 @@ def _without_minimum(history: History, name: str) -> bool:
     return bool(fit and all(optimizers) and not any(decays) and all(whole))
 
 
-@rule("softmax-collapse", needs=("logits", "policy", "printed"))
+@rule("softmax-collapse", needs=("logits", "policy", "printed", "choices"))
 def softmax_collapse(history: History) -> Sign | None:
     """Half of the gradient on the logits is rounding, at three looks in a row, or nine tenths at two: info. Warning
     where
@@ -146,7 +147,8 @@ def softmax_collapse(history: History) -> Sign | None:
     * the logits have drifted together since, to 10 and four times what they were: rows of a gradient that no longer sum
       to 0 push them.
 
-    Of one that begins so: see ``certain_start.py``; of a policy: ``decided_policy.py``.
+    Of one that begins so: see ``certain_start.py``; of a policy: ``decided_policy.py``; of a gate or a selector:
+    ``frozen_choice.py``.
     """
     for name in history.wheres("softmax_rounding_share"):
         found = _collapse(history, name)
@@ -170,7 +172,7 @@ def softmax_collapse(history: History) -> Sign | None:
             both = f"{FLOAT32_LOGITS.apply}+{decayed(history).apply}"
             cures = (*best_of((FLOAT32_LOGITS,), both), *cures)
         return Sign(found.severity, cause, evidence, (name,), found.began, cures)
-    return certain_from_the_start(history) or decided_policy(history)
+    return certain_from_the_start(history) or decided_policy(history) or frozen_choice(history)
 
 
 @rule("naive-loss-minimisation", needs=("logits", "printed"))

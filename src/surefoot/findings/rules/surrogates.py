@@ -14,6 +14,7 @@ from surefoot.findings.history import History
 from surefoot.findings.progress import fit
 from surefoot.findings.remedies import lower_rate
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 3
@@ -42,6 +43,15 @@ PULL_BACK = Remedy(
         "        layer.weight.clamp_(-1.0, 1.0)\n"
     ),
 )
+WIDER = Remedy(
+    name="a wider surrogate",
+    why="as wide as what it is taken of scatters, it reaches each unit that could change its mind",
+    how=(
+        "# after: model\n"
+        "def slope(v):  # in the backward, in the place of a slope with a steepness of its own\n"
+        "    return 1 / (1 + v.abs() / v.std().clamp_min(1e-6)) ** 2\n"
+    ),
+)
 _SOURCE_REACH = "of the weights are larger than each that has a gradient: by chance eight never are among a tenth"
 
 
@@ -63,13 +73,35 @@ def kept_within(layers: tuple[str, ...]) -> Remedy:
     )
 
 
-@rule("surrogate-mismatch", needs=("surrogates", "weights"))
+@rule("surrogate-mismatch", needs=("surrogates", "weights", "slopes"))
 def surrogate_mismatch(history: History) -> Sign | None:
     """In some layer of ``surefoot.nn.binary`` fewer than 1 % of the weights share the gradient, or more than 90 % are
     frozen, at three looks in a row: warning. The same for any layer in which 90 % of the weights are larger than each
-    that has a gradient, as behind an estimator that a script wrote itself; info where the loss is fit.
+    that has a gradient, as behind an estimator that a script wrote itself; info where the loss is
+    fit. And where a function of the script's own spreads the gradient over fewer than 1 % of its entries, as the
+    surrogate of a spike does once it is too steep.
     """
-    return _own_layers(history) or _beyond_reach(history)
+    return _own_layers(history) or _beyond_reach(history) or _too_steep(history)
+
+
+def _too_steep(history: History) -> Sign | None:
+    found = []
+    for name in history.wheres("slope_share"):
+        steps, share = history.measured("slope_share", name)
+        if len(share) >= _LOOKS and steps[-1] == history.step and (share[-_LOOKS:] < _FEW).all():
+            began = int(steps[unbroken_from(share < _FEW)])
+            found.append((float(share[-1]), name, began))
+    if not found:
+        return None
+    least, name, _ = min(found)
+    evidence = Evidence("slope_share", name, history.step, least, _FEW, _SOURCE_FEW)
+    cause = (
+        f"what stands for the derivative of a step behind {name} is so narrow that the gradient is that of {least:.2g} "
+        "of the entries: the others get none."
+    )
+    severity: Severity = "info" if fit(history) else "warning"
+    where = tuple(place for _, place, _ in found)
+    return Sign(severity, cause, (evidence,), where, min(began for *_, began in found), (WIDER,))
 
 
 def _beyond_reach(history: History) -> Sign | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from surefoot.analysis.printed_numbers import of_a_reward
+from surefoot.analysis.printed_numbers import direction, of_a_reward
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -16,6 +16,7 @@ _DECIDED = 0.1  # of that entropy: nothing else is tried
 _SOLVED, _VALUES = 0.9, 9  # of all tasks, but a tenth that may have no answer; printed numbers, three a third
 _LOST = 0.5  # of what was earned before
 _GAINED = 0.1  # of what is left to 1: what still comes
+_ALL, _FAR = 0.9, 0.25  # of the reward that there can be; of what an error was at first
 _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
     "average over all p for G = 8"
@@ -72,7 +73,8 @@ def zero_variance_groups(history: History) -> Sign | None:
     have been at the last eight looks, over 32 steps, in which the policy's entropy was above half of its first, after
     it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, or that reward
     half of what it once was, while a reward that the script prints, between 0 and 1, is below nine tenths and has not
-    come nearer to 1 by a tenth of what is left since the middle third of its values.
+    come nearer to 1 by a tenth of what is left since the middle third of its values; or such a reward is above nine
+    tenths, and an error that is printed beside it has stopped at more than a quarter of its first.
     """
     for name in history.wheres("zero_advantage_share"):
         steps, shares = history.series("zero_advantage_share", name)
@@ -87,7 +89,7 @@ def zero_variance_groups(history: History) -> Sign | None:
             severity, began = "critical", int(steps[0])
         elif least >= _MOST and len(shares) >= 2 * _LOOKS and steps[-1] - steps[0] >= 32:
             severity, began = "warning", int(steps[0])
-        elif (since := _unsure_again(history, steps, shares) or _unsolved(history, steps, shares)) is not None:
+        elif (since := _taught_nothing(history, steps, shares)) is not None:
             severity, began = "warning", since
         recent = float(np.median(shares[-_LOOKS:]))
         evidence = Evidence("zero_advantage_share", name, int(steps[-1]), recent, _MOST, _SOURCE)
@@ -105,6 +107,30 @@ def _silent_since(steps: np.ndarray, shares: np.ndarray) -> int | None:
     if len(shares) < 2 * _LOOKS or steps[-1] - steps[-2 * _LOOKS] < 32 or shares[-2 * _LOOKS :].min() < _MOST:
         return None
     return int(steps[-2 * _LOOKS])
+
+
+def _taught_nothing(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
+    """Since when groups teach nothing though there is more to be learned."""
+    return _unsure_again(history, steps, shares) or _unsolved(history, steps, shares) or _unseen(history, steps, shares)
+
+
+def _unseen(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
+    """Since when groups teach nothing because all get the whole reward, whose author measures an error beside it that
+    is far from gone and falls no more: the reward does not see what is left of it."""
+    since = _silent_since(steps, shares)
+    if since is None:
+        return None
+    paid, left = False, False
+    for name in history.wheres("printed_number"):
+        _, values = history.measured("printed_number", name)
+        if len(values) < _VALUES:
+            continue
+        _, middle, now = (float(np.median(third)) for third in np.array_split(values, 3))
+        if of_a_reward(name) == 1 and values.min() >= 0 and values.max() <= 1:
+            paid = paid or min(middle, now) >= _ALL
+        elif direction(name) == -1 and values.min() > 0:
+            left = left or (now >= _FAR * float(values[0]) and now >= (1 - _GAINED) * middle)
+    return since if paid and left else None
 
 
 def _unsolved(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
