@@ -216,6 +216,7 @@ def test_a_surrogate_that_reaches_next_to_nobody_is_told(share: float, told: boo
         (lambda i: 2.0 - 0.01 * min(i, 100) + 0.005 * max(0, i - 100), 1.0, True),
         (lambda i: 2.0 - 0.01 * min(i, 100) + 0.005 * max(0, i - 100), 4.0, False),  # as far as it was
         (lambda i: 2.0 * math.exp(-i / 100), 1.0, False),  # the loss falls on
+        (lambda i: 2.0 + 0.01 * math.sin(i), 1.0, True),  # nothing is learned
     ],
 )
 def test_points_that_are_drawn_in_again_are_told(losses: Callable[[int], float], late: float, told: bool) -> None:

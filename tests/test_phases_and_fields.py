@@ -588,3 +588,33 @@ def test_what_is_put_back_after_each_step_is_seen_bit_for_bit(delayed: bool) -> 
     assert seen.signal("restored_share", "0") == {s: 0.5 * (s > 5) for s in range(1, 9)}
     assert set(seen.signal("restored_share", "2").values()) == {0.0}
     assert set(seen.signal("restored_share", "4").values()) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("stops", "idle", "told"),
+    [
+        ("critic", True, True),
+        ("generator", True, False),  # the samples stay as they are
+        ("critic", False, False),  # it is stepped every fifth time, as some are
+    ],
+)
+def test_a_generator_that_plays_alone_is_told(stops: str, idle: bool, told: bool) -> None:
+    layers = {"critic": ("judge.0", "judge.2"), "generator": ("make.0", "make.2")}
+    stream = Stream()
+    for step in range(1, 401):
+        for player in layers:
+            plays = player != stops or (step <= 200 if idle else step % 5 == 0)
+            if plays:
+                stream.row(step, "step", {("loss", player): 0.7 + 0.01 * math.sin(step)})
+    for step in range(20, 401, 20):
+        moving = [p for p in layers if not (p == stops and step > 200 and idle)]
+        values = {("update_ratio", name): 1e-3 if p in moving else math.nan for p in layers for name in layers[p]}
+        stream.row(step, "weights", values)
+        if len(moving) == 2:
+            seen = dict.fromkeys(("generated_spread", "coverage", "precision"), 0.9)
+            seen |= {"generated_offset": 0.1, "generated_move": 0.1}
+            stream.row(step, "game", {(signal, "make"): value for signal, value in seen.items()})
+    found = stream.findings().get("mode-collapse")
+    assert (found is not None) is told
+    if found:
+        assert found.first_step == 201 and 264 <= found.detected_step <= 300 and found.where == ("make",)

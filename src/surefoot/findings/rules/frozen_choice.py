@@ -13,7 +13,7 @@ from surefoot.findings.rule import Sign
 from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy
 
-_CERTAIN, _FREE = 0.9, 0.5  # of the rows; of a free choice's entropy, which it once had
+_CERTAIN, _FREE = 0.5, 0.5  # of the rows; of a free choice's entropy, which it once had
 _EARLY, _LOOKS, _STEPS = 0.25, 4, 64  # of the run so far; looks and steps that it has lasted
 _SOURCE = "a row of which one probability is rounded to 1 passes no gradient to its scores (Prieto et al. 2025)"
 
@@ -31,7 +31,7 @@ WARMER = Remedy(
 
 
 def frozen_choice(history: History) -> Sign | None:
-    """Nine rows in ten of a choice have had a probability of exactly 1 since the first quarter of the run, at four
+    """Half of the rows of a choice have had a probability of exactly 1 since the first quarter of the run, at four
     looks and for 64 steps at least, after it had been a choice (half of a free one's entropy, or no look at all
     before), and the loss is not fit."""
     if fit(history):

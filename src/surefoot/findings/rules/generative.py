@@ -16,6 +16,7 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.game_cures import FLAT_CRITIC, cures_of_a_game, cures_of_collapse, searched, two_rates
 from surefoot.findings.rules.going_off import goes_off
 from surefoot.findings.rules.leaving import leaves
+from surefoot.findings.rules.one_sided import one_sided
 from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import SEVERITIES, Evidence, Severity
 
@@ -39,7 +40,7 @@ _OUTSIDE = 1.0  # of it: so far from the mean of the data most of them are not
 _ARRIVED = 0.5  # of the data's spread from their mean: there a sample is as near to the data as most of the data are
 
 
-@rule("mode-collapse", needs=("game",))
+@rule("mode-collapse", needs=("game", "step", "weights"))
 def mode_collapse(history: History) -> Sign | None:
     """Generated samples are all alike, or all of a few kinds, at the last four looks and for half of the run.
 
@@ -49,7 +50,8 @@ def mode_collapse(history: History) -> Sign | None:
     newest half and quarter of the run their spread would not be a tenth at twice the steps either. Of a few kinds: they
     come near less than three tenths of the data while half of them at least are near some of it: warning once the game
     has had its chance (both players moved by ten times their own size, and coverage has stopped to grow). Alike, and
-    elsewhere at each look: see :func:`_hopping`. Gone from the data: see ``leaving.py``.
+    elsewhere at each look: see :func:`_hopping`. Gone from the data: see ``leaving.py``. Against a critic that stands
+    still: see ``one_sided.py``.
     """
     for name in history.wheres("generated_spread"):
         steps, spread = history.measured("generated_spread", name)
@@ -93,7 +95,7 @@ def mode_collapse(history: History) -> Sign | None:
         sign = leaves(history, name) or _hopping(history, name)
         if sign is not None:
             return sign
-    return None
+    return one_sided(history)
 
 
 def _hopping(history: History, name: str) -> Sign | None:

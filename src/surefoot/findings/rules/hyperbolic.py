@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.progress import resting
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
-_LOOKS = 3
+_LOOKS, _STEPS = 3, 64
 _FACTOR = 0.7
 _LAYERS = 8  # after which 0.7 a layer leaves 6 % of the norm
 _SOURCE = (
@@ -34,7 +35,7 @@ IDENTITY = Remedy(
 )
 
 
-_HALF, _GREW = 0.5, 2.0  # of the largest distance that there was; times the first
+_HALF = 0.5  # of the largest distance that there was
 _SOURCE_SPACE = (
     "half of the largest distance that there was; a ball of radius r has room for a tree of e^r leaves, and none is "
     "hyperbolic any more far below r = 1 (Nickel, Kiela 2017, arXiv 1705.08039)"
@@ -62,16 +63,17 @@ def hyperbolic_collapse(history: History) -> Sign | None:
 
 
 def _drawn_in(history: History) -> Sign | None:
-    """The largest distance of the batch had doubled at least, and is below half of its highest at three looks in a row,
-    while the loss is no lower than it was there: warning. Points of a tree spread as they learn."""
+    """The largest distance of the batch is below half of its highest at three looks in a row, while the loss is no
+    lower than it was there, or is far from nothing and hardly falls: warning. Points that are told apart spread."""
     for name in history.wheres("hyperbolic_distance"):
         steps, far = history.measured("hyperbolic_distance", name)
         if len(far) < 2 * _LOOKS or steps[-1] != history.step:
             continue
         top = int(far.argmax())
-        if far[top] < _GREW * far[0] or len(far) - top <= _LOOKS or far[-_LOOKS:].max() > _HALF * far[top]:
+        if len(far) - top <= _LOOKS or far[-_LOOKS:].max() > _HALF * far[top]:
             continue
-        if not _no_lower(history, int(steps[top])):
+        rests = history.step >= _STEPS and all(resting(level) for level in history.losses.values())
+        if not rests and not _no_lower(history, int(steps[top])):
             continue
         evidence = Evidence(
             "hyperbolic_distance", name, history.step, float(far[-1]), _HALF * float(far[top]), _SOURCE_SPACE

@@ -25,13 +25,16 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.attention import QK_CLIP, QK_NORM
 from surefoot.findings.rules.batches import SHUFFLE
 from surefoot.findings.rules.decided_policy import BASELINE
+from surefoot.findings.rules.frozen_choice import WARMER
 from surefoot.findings.rules.game_cures import cures_of_collapse
 from surefoot.findings.rules.growing_weight import bounds
+from surefoot.findings.rules.hyperbolic import LET_GO
 from surefoot.findings.rules.input_cures import OTHER_UNIT, STANDARDISE
 from surefoot.findings.rules.phases import STEP_ALL, TRAIN_MODE
 from surefoot.findings.rules.posterior import FREE_BITS, KL_WARMUP
 from surefoot.findings.rules.rank_collapse import ATTENTION_SKIP, SMALL_BRANCHES
 from surefoot.findings.rules.softmax_cures import STABLEMAX
+from surefoot.findings.rules.surrogates import WIDER
 from surefoot.findings.rules.term_cures import BALANCE
 from surefoot.findings.rules.zero_variance import EXPLORE, SPREAD
 from surefoot.runs.schema import Evidence, Remedy
@@ -240,6 +243,14 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
               _are(STABLEMAX)),
         _Mark("policy_entropy", "policy", "shrinks", "the entropy of the policy", _are(EXPLORE, BASELINE)),
         _Mark("attention_entropy", "attention", "shrinks", "the entropy of attention", _are(QK_CLIP, QK_NORM)),
+        _Mark("choice_entropy", "choices", "shrinks", "the entropy of a choice", _are(WARMER)),
+    ),
+    "hyperbolic-collapse": (
+        _Mark("hyperbolic_distance", "distances", "shrinks", "the largest distance between points", _are(LET_GO)),
+    ),
+    "surrogate-mismatch": (
+        _Mark("slope_share", "slopes", "shrinks", "the share of entries that a surrogate gives a gradient",
+              _are(WIDER)),
     ),
     "attention-logit-growth": (
         _Mark("attention_logit_max", "attention", "grows", "the largest attention logit", _are(QK_CLIP, QK_NORM)),
