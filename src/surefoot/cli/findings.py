@@ -32,6 +32,10 @@ What surefoot can find, family by family. `surefoot explain ID` tells one with t
 and stable. A healthy run has nothing above `info`. Every threshold comes from theory where there is one (named as
 source), else from the run's own history. How to leave findings out, to stop a run at one, and to write rules and
 signals of your own: [Configuration and rules of your own](rules.md). The signals: [Signals](signals.md).
+
+Where harm shows by itself (a printed number, the validation loss or the loss lost a quarter of what it had gained, for
+a tenth of the run), many of these findings are told as well by what changed at that time: a signal that went beyond all
+it had been while the run went well, by ten times or by half of all.
 """
 
 
