@@ -15,12 +15,11 @@ import numpy as np
 
 from surefoot.findings import remedies
 from surefoot.findings.history import History
-from surefoot.findings.levels import EARLY, LossLevel
+from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import SMALL_PROMISE, STIRRED, Pace
 from surefoot.findings.progress import one_loss, resting
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.clipping import clipped
-from surefoot.findings.slower import GOOD_STEP
+from surefoot.findings.rules.timid import BENDS, TIMES, timid
 from surefoot.runs.schema import Evidence
 
 _MIN_ROWS = 4
@@ -28,21 +27,17 @@ _MIN_STEPS, _WARM = 48, 128
 _GAINED = 0.05
 _SLOW = 2e-5
 _PROMISED, _TENTH, _AGES = 0.2, 0.1, 2000
-_BENDS, _RESTS = 2e-3, 0.95
+_RESTS = 0.95
 _STAGE = 100.0  # times its rate had the one before: no stage of a schedule is two decades below
 _NEVER_SOURCE = (
     "for a convex loss no step takes away more than it promised to first order; a tenth is what counts as learned: all "
     "steps of the run promised less than twice that, or so far less than one 2,000th of it a step"
 )
-_HALF, _TIMES, _BEGUN = 0.5, 10.0, 0.8
-_TIMID_SOURCE = (
-    "curvature over what the optimizer can stand (2/λ): ten times as long, a step would be far below it and below "
-    "Polyak's bound, and all steps so far promised less than half of the loss"
-)
 _BENDS_SOURCE = "curvature over what the optimizer can stand (2/λ): at a five-hundredth no step has come to its valley"
 _BEHIND_SOURCE = (
-    "half of the logarithm of the loss over a constant prediction's: what all steps of this stage promised, whose rate "
-    "is a hundredth of the one before, does not bring its loss down to that in twice as many"
+    "half of the logarithm of the loss over a constant prediction's, or over what would be half of the gain of the "
+    "stage before: what all steps of this stage promised, whose rate is a hundredth of that one's, does not bring its "
+    "loss down to there in twice as many"
 )
 _WARMED_SOURCE = (
     "a tenth of their size: the run is over, its rate was still rising, and the loss no better than a constant's"
@@ -71,10 +66,10 @@ def learning_rate_too_low(history: History) -> Sign | None:
     * the weights moved by less than a tenth of their size, nothing was learned, and could not be: all steps together
       promised less than a fifth of the loss, and the run is over, or after 128 steps a tenth would take over 2,000;
     * they moved no more, the run is over while its rate was still rising, and its loss never came below a constant's;
-    * they moved no more, and after 128 steps more than half of the loss is left, of which all steps promised less than
-      half, where steps ten times as long would be good ones and the steepest direction allows a rate 500 times higher;
+    * they could be ten times as long, and the loss would gain by it (see ``timid.py``);
     * they moved no more, in a stage of a hundredth of the rate of the one before or less, whose loss is above a
-      constant's after 128 steps or at its end, and would be after as many again, by all that they promise;
+      constant's (where that is not known: has lost half of what that one gained) after 128 steps or at its end, and
+      would be after as many again, by all that they promise;
     * they moved no more, and after 256 steps the loss rests above a fifth of where it began, under steps that promise
       less than a thousandth of it, where its steepest direction would allow a rate 500 times higher.
     """
@@ -88,7 +83,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         strides = list(pace.newest)
         first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
         elasticity = sorted(s.elasticity for s in strides)[middle]
-        if not min(elasticity, newest.elasticity) >= 0.05 or newest.gradient_norm > 2 * first.gradient_norm:
+        if not min(elasticity, newest.elasticity) >= 0.05 or _doubled(pace):
             continue
         found = _still(level, pace)
         judged = not level.negative and (level.known or one_loss(history)) and pace.moved_by(history.step) < STIRRED
@@ -96,13 +91,16 @@ def learning_rate_too_low(history: History) -> Sign | None:
             found = _still_warm(history, level, pace) if ended else None
         elif found is None and judged:
             found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
-            found = found or _timid(history, name, level, pace) or _left_behind(level, pace, ended)
+            found = found or _left_behind(level, pace, ended)
+        least = 1.0
+        if found is None and not _rises_yet(pace):
+            found, least = timid(history, name, level, pace, ended), TIMES
         if found is None:
             continue
         rate = f" ({newest.learning_rate:.3g})" if newest.learning_rate == newest.learning_rate else ""
         cause = (
             f"the learning rate{rate} is too low: {newest.step} steps moved the weights by "
-            f"{100 * pace.movement:.2g} % of their size in all and the loss stayed at {level.recent:.3g}."
+            f"{100 * pace.movement:.2g} % of their size in all, and the loss came to {level.recent:.3g}."
         )
         signal, value, threshold, source = found
         evidence = (
@@ -114,7 +112,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         usual = sorted(s.rate for s in strides)[middle]
         pace_wanted = min(1e-2, max(1e-3, 1 / max(1, level.steps)))
         promised = 0.5 / pace.peak_overshoot if pace.peak_overshoot > 0 else math.inf
-        higher = remedies.raise_rate(min(pace_wanted / max(usual, 1e-9), promised))
+        higher = remedies.raise_rate(max(least, min(pace_wanted / max(usual, 1e-9), promised)))
         peak = max(history.measured("learning_rate", name)[1], default=0.0)  # of all stages
         if peak >= _STAGE * newest.learning_rate > 0:  # all of the run at so many times its rate would undo the rest
             cures = remedies.best_of((remedies.floor_rate(peak / 10), higher), str(remedies.floor_rate(peak).apply))
@@ -122,6 +120,13 @@ def learning_rate_too_low(history: History) -> Sign | None:
             cures = (higher,)
         return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
     return None
+
+
+def _doubled(pace: Pace) -> bool:
+    """The gradient is twice what it was at first: a plateau about to end. The noise of one batch doubles a single one,
+    so that the newest looks together must show half of that, too."""
+    first, newest = ([s.gradient_norm for s in found] for found in (pace.first, pace.last(len(pace.first))))
+    return newest[-1] > 2 * first[0] and float(np.median(newest)) > math.sqrt(2) * float(np.median(first))
 
 
 def _rises_yet(pace: Pace) -> bool:
@@ -161,11 +166,14 @@ def _far_above(level: LossLevel, pace: Pace) -> bool:
 
 
 def _left_behind(level: LossLevel, pace: Pace, ended: bool) -> tuple[str, float, float, str] | None:
-    """A stage of a hundredth of the rate before, or less, which is worse than nothing and stays so."""
-    if not math.isfinite(level.inherited) or not _far_above(level, pace) or not (ended or level.steps >= _WARM):
+    """A stage of a hundredth of the rate before, or less, that is worse than a constant (where that is not known: that
+    has lost half of what the one before had gained) and stays so: by all that they promise, as many steps again would
+    not bring its loss down to there."""
+    until = level.constant if level.known else level.inherited
+    if not math.isfinite(level.inherited) or not level.recent > until > 0 or not (ended or level.steps >= _WARM):
         return None
-    wanted = math.log(level.recent / level.constant)
-    return "Σ predicted_decrease / loss", pace.promised_by(level.newest_step), wanted / 2, _BEHIND_SOURCE
+    promised, wanted = pace.promised_by(level.newest_step), math.log(level.recent / until)
+    return ("Σ predicted_decrease / loss", promised, wanted / 2, _BEHIND_SOURCE) if 2 * promised < wanted else None
 
 
 def _never(
@@ -181,33 +189,6 @@ def _never(
     return "Σ predicted_decrease / loss", promised, bound, _NEVER_SOURCE
 
 
-def _timid(history: History, name: str, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
-    """It learns, and could ten times as fast: by now all steps promised less than half of the loss, more than that is
-    left, and neither curvature nor promise bounds them."""
-    steps, curved = history.measured("stability_coefficient", name)
-    curved = curved[steps > EARLY]  # those of an optimiser that does not know its scale yet are too high
-    if len(curved) < 2 or not curved.max() < _BENDS or level.steps < _WARM or not one_loss(history):
-        return None
-    if _shortened(history, name):
-        return None
-    if level.learned and (not level.known or level.first < _BEGUN * level.constant):
-        return None  # it may have begun from what was learned before
-    began = min(level.first, level.constant) if level.known else level.first
-    longest = max(s.overshoot for s in pace.last(4))
-    promised = pace.promised_by(history.step)
-    if level.recent <= _HALF * began or not 0 < promised < _HALF or not _TIMES * longest <= GOOD_STEP:
-        return None
-    return "stability_coefficient", float(curved.max()), _BENDS, _TIMID_SOURCE
-
-
-def _shortened(history: History, name: str) -> bool:
-    """It is ε that decides how long most steps are, or clipping where nothing divides it out again."""
-    factor = history.layers("epsilon_factor")
-    if factor is not None and np.isfinite(factor.values).any():
-        return bool(np.nanmedian(factor.values) < 0.5)
-    return len(clipped(history, name)[0]) > 0
-
-
 def _still_warm(history: History, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
     """A warm-up as long as the run: counted in epochs where steps were meant, perhaps."""
     if not level.known or level.best < level.constant or level.steps < _WARM:
@@ -218,10 +199,10 @@ def _still_warm(history: History, level: LossLevel, pace: Pace) -> tuple[str, fl
 def _flat_bowl(history: History, name: str, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
     """At rest far from a fit, in a bowl that hardly bends over the length of a step."""
     _, curved = history.measured("stability_coefficient", name)
-    if len(curved) < 2 or not curved.max() < _BENDS or level.steps < 2 * _WARM or not resting(level, slowed=_RESTS):
+    if len(curved) < 2 or not curved.max() < BENDS or level.steps < 2 * _WARM or not resting(level, slowed=_RESTS):
         return None
     if level.at_half - level.recent > max(0.02 * level.first, 0.5 * (level.first - level.at_half)):
         return None  # slowly, but on its way
     if not max(s.overshoot for s in pace.last(4)) < SMALL_PROMISE:
         return None
-    return "stability_coefficient", float(curved.max()), _BENDS, _BENDS_SOURCE
+    return "stability_coefficient", float(curved.max()), BENDS, _BENDS_SOURCE

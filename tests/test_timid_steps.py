@@ -1,0 +1,91 @@
+"""``learning-rate-too-low`` of a run that learns: steps that could have been ten times as long."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from histories import LOOKS, Stream, falling, train
+
+LN10 = math.log(10)
+LOW = "learning-rate-too-low"
+
+
+def over(losses: list[float], curvature: float | None, **given) -> Stream:
+    """A run that has come to its end."""
+    stream = train(losses, **given)
+    for step in (s for s in LOOKS if s <= len(losses) and curvature is not None):
+        stream.row(step, "curvature", {("stability_coefficient", ""): curvature})
+    stream.event(len(losses), "exit", code=0, exception=None)
+    return stream
+
+
+HALVED = {"losses": falling(300, 2.3, 1.7, 0.01), "curvature": None, "rate": 1e-4, "overshoot": 5e-4, "constant": LN10}
+
+
+def test_steps_that_could_not_have_halved_the_loss() -> None:
+    found = over(**HALVED).findings()[LOW]
+    assert found.severity == "warning" and found.detected_step == 300
+    # 300 steps that promise a thousandth of the loss each, and none of them more than 0.3 of it together
+    assert found.evidence[0].value == pytest.approx(0.3, rel=0.01) and found.evidence[0].threshold == math.log(2)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"overshoot": 1.3e-3},  # 0.78 of it promised
+        {"losses": falling(300, 2.3, 1.0, 0.01)},  # more than half of it is gone
+        {"rate": 4e-3},  # the weights moved by more than their own size
+        {"curvature": 0.06},  # the rate could not be ten times as high
+        {"constant": 3 * LN10},  # a fine-tune begins far below a constant's loss
+        {"lr": lambda s: 1e-3 * 0.97**s},  # it is the schedule that left nothing
+        {"lr": lambda s: 1e-5 * s},  # or a warm-up
+        {"elasticity": 0.01},  # it is the gradient that is missing
+    ],
+)
+def test_runs_whose_steps_are_not_what_is_short(changed: dict) -> None:
+    assert LOW not in over(**HALVED | changed).loud()
+
+
+def test_a_run_that_is_not_over_may_still_get_there() -> None:
+    assert over(**HALVED).engine(until=299).findings == ()
+
+
+@pytest.mark.parametrize(("saddle", "told"), [(False, True), (True, False)])
+def test_what_is_flat_before_anything_was_learned_may_be_a_saddle(saddle: bool, told: bool) -> None:
+    losses = [2.3] * 150 if saddle else falling(150, 2.3, 1.7, 0.01)
+    stream = over(losses, 1e-3, rate=1e-4, overshoot=5e-4, constant=LN10)
+    assert (LOW in [f.id for f in stream.engine(until=140).findings]) == told
+
+
+FAR = {
+    "losses": list(2.3 * np.arange(1, 301) ** -0.25),
+    "curvature": 5e-3,
+    "rate": 2e-3,
+    "overshoot": 2e-3,  # 1.2 of the loss promised in all
+    "constant": LN10,
+}
+
+
+def test_a_loss_that_ten_times_the_steps_would_bring_down_by_a_third() -> None:
+    found = over(**FAR).findings()[LOW]
+    assert found.detected_step == 300
+    assert found.evidence[0].value == pytest.approx(10**-0.25, rel=0.1)  # a power law is told as what it is
+    assert "lr-search:factor=10" in str(found.remedies[0].apply)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"losses": list(2.3 * np.arange(1, 301) ** -0.1)},  # by a fifth
+        {"curvature": 0.02},  # 25 times the rate, and it is at the edge
+        {"curvature": None},  # nothing says that it has the room
+        {"overshoot": 5e-3},
+        {"rate": 5e-3},
+        {"losses": list(0.1 + 2.3 * np.arange(1, 301) ** -0.6)},  # most of it is learned
+    ],
+)
+def test_runs_that_have_no_room_or_no_need(changed: dict) -> None:
+    assert LOW not in over(**FAR | changed).loud()
