@@ -14,6 +14,7 @@ import numpy as np
 
 from surefoot.findings.beside import beside
 from surefoot.findings.causes import order
+from surefoot.findings.healed import healed
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.ignoring import Ignored, told
 from surefoot.findings.own_names import in_own_words
@@ -79,6 +80,7 @@ class Engine:
         """Take in one event of the step now running; rules that need ``"events"`` run at its end."""
         self.history.feed_event(event)
         self._fresh["events"] = None
+        self._ranked = None  # at its end a run is judged once more as a whole
 
     def feed(self, step: int, family: Family, values: np.ndarray) -> None:
         """Take in one row: float32, as many values as the family has columns."""
@@ -145,7 +147,8 @@ class Engine:
         """The findings so far, rank 1 (the most probable root cause) first."""
         if self._ranked is None:
             names = next(iter(self.history.events("names")[-1:]), None)
-            self._ranked = beside(order([_close(found, names) for found in self._open.values()]))
+            closed = [_close(found, names) for found in self._open.values()]
+            self._ranked = beside(order(healed(self.history, closed)))
         return self._ranked
 
 

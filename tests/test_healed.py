@@ -1,0 +1,61 @@
+"""A warning of what passed and left no mark is an info once the run has ended well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from histories import Stream, train
+from surefoot.findings import Engine, Sign
+from surefoot.findings.rule import Rule
+from surefoot.runs import Evidence
+
+STEPS = 400
+
+
+def ended(
+    losses: list[float], id: str = "learning-rate-too-high", until: int = 80, step: int = STEPS, **exit: object
+) -> str:
+    """The severity of a finding that a rule sees from step 60 to ``until``, after a run of these losses."""
+    sign = Sign("warning", "steps were too long.", (Evidence("loss", "", 60, 2.0, 1.0, "test"),))
+    engine = Engine([Rule(id, ("step",), lambda history: sign if 60 <= history.step <= until else None)])
+    stream: Stream = train(losses)
+    if step:
+        stream.event(step, "exit", **{"code": 0, "exception": None, **exit})
+    engine.feed_all(stream.rows(), stream.events)
+    (found,) = engine.findings
+    assert ("healed" in found.cause) == (found.severity == "info")
+    return found.severity
+
+
+def well(noise: float = 0.02) -> list[float]:
+    return list(2.0 * np.exp(-np.arange(STEPS) / 100) + noise * np.random.default_rng(0).normal(size=STEPS) + 0.1)
+
+
+def test_what_has_healed_is_an_info():
+    assert ended(well()) == "info"
+
+
+@pytest.mark.parametrize("id", ["missing-zero-grad", "exploding-gradient", "bad-batch", "dead-units"])
+def test_a_fact_heals_by_no_good_end(id):
+    assert ended(well(), id) == "warning"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"until": 220},  # in the newer half
+        {"step": 0},  # the run goes on
+        {"step": 200},  # it was continued
+        {"code": 1},
+        {"exception": "KeyboardInterrupt"},
+    ],
+)
+def test_what_may_come_again_has_not_healed(options):
+    assert ended(well(), **options) == "warning"
+
+
+def test_losses_that_end_badly():
+    assert ended([*well()[:350], *([1.0] * 50)]) == "warning"  # it rose again
+    assert ended([3.0 + x for x in well()]) == "warning"  # half was never reached
+    assert ended([x - 3.0 for x in well()]) == "warning"  # of a loss below zero that can't be said
