@@ -22,7 +22,7 @@ from surefoot.findings.turned import first_way, told_by_rewards
 _FEWEST = 9  # values: three that began, three that were best, three that are worse
 _LOST = 0.25  # of what was gained
 _GAINED, _BEYOND = 2.0, 4.0  # times the noise
-_HALF = 0.5  # left of an accuracy; of an error, twice as much is as bad
+_HALF = 0.5
 _STILL = 0.25  # of what is lost: up to there it was as good as at its best
 
 
@@ -96,8 +96,10 @@ def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, in
     gained = float(middles[0] - middles[best])
     now = min(float(middles[-1]), float(np.median(bad[-2 * width :])))
     lost = now - float(middles[best])
-    # what was good from the beginning has gained nothing that a part of it could be lost of: half of what there was
-    size = abs(float(middles[best])) * (_HALF if sign < 0 else 1.0)
+    # What was good from the beginning has gained nothing that a quarter of it could be lost: it is half of a reward
+    # (whose zero says nothing of its size), and of an error as much again.
+    was = abs(float(middles[best]))
+    size = was if sign > 0 else _HALF * was if was else np.inf
     much = _LOST * gained if gained > _GAINED * noise else size
     if lost <= max(much, _BEYOND * noise):
         return None
