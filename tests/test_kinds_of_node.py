@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from histories import LOOKS, Stream, first_cure, train
 from surefoot.analysis.advantages import zero_share
+from surefoot.analysis.gating import gain_over_paths
 from surefoot.analysis.softmax import certain, entropy_of_choice
 from surefoot.analysis.surrogates import slope_sums, spread_share
 from watching import watching
@@ -168,6 +169,62 @@ def test_distances_are_read_of_points_and_of_lengths_only() -> None:
     assert seen.signal("hyperbolic_distance", rows.pop())[6] == pytest.approx(largest, rel=0.1)
 
 
+class Grid(nn.Module):
+    """A two-dimensional LSTM as people write it."""
+
+    def __init__(self, shared: bool) -> None:
+        super().__init__()
+        self.gates, self.head, self.shared = nn.Linear(1 + 2 * 3, 5 * 3), nn.Linear(3, 1), shared
+
+    def forward(self, field: Tensor) -> Tensor:
+        zero = field.new_zeros(len(field), 3)
+        above = [(zero, zero)] * field.shape[2]
+        for row in range(field.shape[1]):
+            left = (zero, zero)
+            for column in range(field.shape[2]):
+                seen = torch.cat([field[:, row, column : column + 1], left[0], above[column][0]], 1)
+                i, f, g, o, u = self.gates(seen).chunk(5, 1)
+                first, second = f.sigmoid(), g.sigmoid()
+                if self.shared:
+                    first, second = (f - g).sigmoid(), 1 - (f - g).sigmoid()
+                cell = first * left[1] + second * above[column][1] + i.sigmoid() * u.tanh()
+                left = above[column] = (o.sigmoid() * cell.tanh(), cell)
+        return self.head(left[0]).squeeze(1)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("size", [2, 6])
+def test_gates_of_a_grid_add_up_over_its_paths(shared: bool, size: int) -> None:
+    model = Grid(shared)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        model.gates.weight.zero_()
+        model.gates.bias[3:9] = 1.0
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+    with watching(1) as seen:
+        for _ in range(5):
+            optimizer.zero_grad()
+            model(torch.rand(8, size, size)).square().mean().backward()
+            optimizer.step()
+    assert not seen.of("note")
+    gain = seen.signal("gating_gain", "gates")
+    # from one corner to the other, by however many paths: none of these gates depends on what it sees
+    paths = math.comb(2 * (size - 1), size - 1) / (1 + math.exp(-1)) ** (2 * (size - 1))
+    if shared or size == 2:
+        assert not gain
+    else:
+        assert gain[1] == pytest.approx(paths, rel=1e-4) and paths > 8
+        found = seen.findings()["unstable-gating"]
+        assert found.where == ("gates",) and "share" in found.remedies[0].how
+
+
+def test_gains_over_paths_are_sums_of_products() -> None:
+    half, two = torch.full((1, 2), 0.5), torch.full((1, 2), 2.0)
+    assert float(gain_over_paths([[(half, -1)], [(half, 0)], [(half, 1)]])) == 1.0  # a chain
+    assert float(gain_over_paths([[], [(two, 0)], [(two, 0), (half, 1)]])) == 3.0  # 2 + ½ · 2
+    assert float(gain_over_paths([])) == 0.0
+
+
 # --- what is told ---------------------------------------------------------------------------------------------------
 
 
@@ -243,3 +300,19 @@ def test_a_reward_that_is_all_had_though_an_error_is_left(reward: float, miss: f
         stream.row(20 * number, "printed", {("printed_number", "error"): 3.8 if number < 4 else miss})
     found = stream.findings().get("zero-variance-groups")
     assert (found is not None and found.severity == "warning") is told
+
+
+@pytest.mark.parametrize(("bits", "before", "told"), [(4.0, None, True), (4.0, 30.0, False), (1.0, None, False)])
+def test_rollouts_that_became_longer_with_harm_are_told(bits: float, before: float | None, told: bool) -> None:
+    stream = train([0.5 * math.exp(-min(i, 200) / 40) + (0.6 if i >= 200 else 0.0) for i in range(400)])
+    for step in range(20, 401, 20):
+        error = 0.05 + 0.7 * math.exp(-step / 40) if step < 200 else 0.7
+        stream.row(step, "printed", {("printed_number", "error"): error})
+        length = 40.0 if step >= 200 else before
+        if length:
+            rate = bits * math.log(2) / length
+            stream.row(step, "recurrence", {("bptt_rate", "net"): rate, ("bptt_length", "net"): length})
+    found = stream.findings().get("bptt-explosion")
+    assert (found is not None) is told
+    if found:
+        assert found.where == ("net",) and found.first_step == 200 and first_cure(found) == "clip"

@@ -25,6 +25,7 @@ from surefoot.observe.signals.edges import Edges
 from surefoot.observe.signals.game import Game
 from surefoot.observe.signals.gating import Gating
 from surefoot.observe.signals.gradients import GradientReading, parameters_of, read_gradients
+from surefoot.observe.signals.grid_gates import GridGates
 from surefoot.observe.signals.hyperbolic import Hyperbolic
 from surefoot.observe.signals.initialisation import Initialisation
 from surefoot.observe.signals.inputs import Inputs
@@ -64,6 +65,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     Surrogates,
     Slopes,
     Gating,
+    GridGates,
     Hyperbolic,
     Distances,
     Choices,

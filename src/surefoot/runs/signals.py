@@ -185,7 +185,8 @@ _HYPERBOLIC = (
 _GATING = (
     Signal("gating_gain", "gating", "layer", "1", "largest sum over paths",
            "Of a surefoot.nn.plstm layer over a grid: the largest sum over paths of the product of |transitions| from "
-           "the first corner on. At most 1 in P- and D-mode."),
+           "the first corner on, and of a script's own gates those from the first state on. At most 1 in P- and "
+           "D-mode."),
     Signal("gating_exponent", "gating", "layer", "1", "decay of gates over distance",
            "p where these sums fall as distance^(−p): ½ for critical P-mode, 0 for critical D-mode, negative where "
            "they grow."),

@@ -15,6 +15,7 @@ from surefoot.runs.schema import Evidence, Remedy
 
 _LOOKS = 3
 _GAIN = 2.0  # twice the bound of either mode, so that rounding and a small excess say nothing
+_OWN = 8.0  # three doublings: a small grid of gates that are open by a bias has a little more than the bound
 _SOURCE = (
     "sums over paths stay ≤ 1 in P- and D-mode; twice that, and growing with distance (arXiv 2506.11997, section 3)"
 )
@@ -38,17 +39,34 @@ P_MODE = Remedy(
 )
 
 
+SHARED = Remedy(
+    name="gates that share one state out",
+    why="what a state takes of several earlier ones then sums to no more than one of them, over however many paths",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "def shared(first, second):  # in the place of first.sigmoid() and second.sigmoid(), before they weigh states\n"
+        "    share = torch.sigmoid(first - second)\n"
+        "    return share, 1 - share\n"
+    ),
+)
+
+
 @rule("unstable-gating", needs=("gating",))
 def unstable_gating(history: History) -> Sign | None:
     """In some layer the sum over paths exceeds twice the bound of both modes and grows with distance, at three looks in
-    a row: warning. Not finite: critical."""
+    a row: warning. Not finite: critical. Eight times where a script wrote the gates itself, of which no bound at a node
+    is known."""
     gains = history.recent_layers("gating_gain", _LOOKS)
     exponents = history.recent_layers("gating_exponent", _LOOKS)
     if len(gains) < _LOOKS or gains[-1].step != history.step:
         return None
+    sums = history.recent_layers("gating_column_sum", 1)
+    own = not sums or np.isnan(sums[-1].values).all()
+    bound = _OWN if own else _GAIN
     with np.errstate(invalid="ignore"):
         grown = [
-            np.isposinf(gain.values) | ((gain.values > _GAIN) & (exponent.values < 0))
+            np.isposinf(gain.values) | ((gain.values > bound) & (exponent.values < 0))
             for gain, exponent in zip(gains, exponents, strict=True)
         ]
     found = np.all(grown, axis=0)
@@ -57,8 +75,7 @@ def unstable_gating(history: History) -> Sign | None:
     names = np.array(gains[-1].names)
     at = int(np.argmax(np.where(found, gains[-1].values, -np.inf)))
     gain = float(gains[-1].values[at])
-    evidence = [Evidence("gating_gain", names[at], history.step, gain, _GAIN, _SOURCE)]
-    sums = history.recent_layers("gating_column_sum", 1)
+    evidence = [Evidence("gating_gain", names[at], history.step, gain, bound, _SOURCE)]
     if sums and sums[-1].values[at] > 1:
         value = float(sums[-1].values[at])
         evidence.append(Evidence("gating_column_sum", names[at], history.step, value, 1.0, _SOURCE_LOCAL))
@@ -67,4 +84,5 @@ def unstable_gating(history: History) -> Sign | None:
         "times as large, and more on a larger grid."
     )
     where = tuple(str(name) for name in names[found])
-    return Sign("critical" if np.isposinf(gain) else "warning", cause, tuple(evidence), where, gains[0].step, (P_MODE,))
+    cures = (SHARED if own else P_MODE,)
+    return Sign("critical" if np.isposinf(gain) else "warning", cause, tuple(evidence), where, gains[0].step, cures)

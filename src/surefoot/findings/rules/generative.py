@@ -141,8 +141,11 @@ def adversarial_rotation(history: History) -> Sign | None:
     Warning where the data are not covered meanwhile (less than three tenths of them at each of the last six looks, once
     the game has had its chance; of a cycle, at one of them; or where coverage is not known), or where the samples go
     round the data or wander about, and are off them, no nearer than before: by 0.7 of their spread, which is half of
-    their variance, in the median of six looks, and by all of it where they wander. Else info.
+    their variance, in the median of six looks, and by all of it where they wander. Else info. Not where one of the
+    players stands still, which is ``mode-collapse``.
     """
+    if one_sided(history) is not None:
+        return None  # it takes two to go round
     for name in history.wheres("generated_move") or ("",):
         signs = [sign for shows in (_cycling, _turning, _wandering) if (sign := shows(history, name)) is not None]
         if signs:

@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from surefoot.findings import remedies
+from surefoot.findings.harm import harms
 from surefoot.findings.history import History
 from surefoot.findings.progress import HOLDS, growing, stuck_for
 from surefoot.findings.rule import Sign, rule
@@ -66,7 +67,7 @@ def remember(length: float) -> Remedy:
     )
 
 
-@rule("bptt-explosion", needs=("recurrence", "step"))
+@rule("bptt-explosion", needs=("recurrence", "step", "printed", "validation"))
 def bptt_explosion(history: History) -> Sign | None:
     """Over the sequence |∂L/∂h_t| grows back in time by 2¹² or more (λT in bits), at three looks in a row, or by 2²⁴
     at the first two, or at the only one before the loss was not finite any more: warning. So is 2⁶ at the first look
@@ -75,7 +76,7 @@ def bptt_explosion(history: History) -> Sign | None:
     is more than T at each of the first three looks, and growth at every look since, over 128 steps after which the
     loss is above a fifth of a constant's, and above half of what it was at half of the steps; and 2⁶ at the newest
     look, 2³ at the two before, where sequences have become twice as long since the first look, gradients 2⁶ times as
-    long as they were then, and the loss higher than it began.
+    long as they were then, and the loss higher than it began. Where harm is evident, see :func:`_longer_with_harm`.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -83,7 +84,7 @@ def bptt_explosion(history: History) -> Sign | None:
     factors = through_time(history, HOLDS if gone else 1.0)
     worst = max(factors, key=lambda where: min(factors[where]), default=None)
     if worst is None or min(factors[worst]) < (_HALF if len(factors[worst]) == _LOOKS else _ALL):
-        return _felt(history) or _chaotic(history) or _lengthened(history, factors)
+        return _felt(history) or _chaotic(history) or _lengthened(history, factors) or _longer_with_harm(history)
     if len(factors[worst]) == 1 and not gone:
         return None
     bits = factors[worst][-1]
@@ -191,6 +192,38 @@ def _lengthened(history: History, factors: dict[str, list[float]]) -> Sign | Non
         # what lengthens is not the weights, which shorter sequences show to be sound: the bound comes first
         cures = remedies.best_of((remedies.CLIP, orthogonal((worst,))), "agc", "lr-search:factor=0.1")
         return Sign("warning", cause, evidence, (worst,), _grown_since(history, worst, _GROWN), cures)
+    return None
+
+
+def _longer_with_harm(history: History) -> Sign | None:
+    """Since what the run is for got worse its sequences are twice as long at least (or so long that anything is seen to
+    compound), and over them the gradient grows by 2³ in the middle of three looks or more."""
+    for harm in harms(history):
+        looks, _ = history.measured("weight_norm", next(iter(history.losses), ""))
+        for name in history.wheres("bptt_rate"):
+            steps, (rates, lengths) = history.together(("bptt_rate", name), ("bptt_length", name))
+            since, before = steps > harm.since, steps <= harm.step
+            if since.sum() < _LOOKS or (looks <= harm.step).sum() < _LOOKS:
+                continue
+            bits = float(np.median((rates * lengths)[since])) / math.log(2)
+            longer = not before.any() or lengths[since].min() >= _TWICE * lengths[before].max()
+            if not longer or bits < _GROWN / 2:
+                continue
+            evidence = (
+                *_evidence(history, name, bits, _GROWN / 2),
+                Evidence(
+                    harm.signal,
+                    harm.name,
+                    history.step,
+                    harm.now,
+                    harm.best,
+                    "its own best, of which a quarter is lost",
+                ),
+            )
+            length = float(lengths[-1])
+            cause = f"{harm.words}, since sequences are longer: {_growth(name, bits * math.log(2) / length, length)}."
+            cures = remedies.best_of((remedies.CLIP, orthogonal((name,))), "agc", "lr-search:factor=0.1")
+            return Sign("warning", cause, evidence, (name,), int(steps[since][0]), cures)
     return None
 
 
