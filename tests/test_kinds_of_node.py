@@ -315,4 +315,4 @@ def test_rollouts_that_became_longer_with_harm_are_told(bits: float, before: flo
     found = stream.findings().get("bptt-explosion")
     assert (found is not None) is told
     if found:
-        assert found.where == ("net",) and found.first_step == 200 and first_cure(found) == "clip"
+        assert found.where == ("net",) and 200 <= found.first_step <= 220 and first_cure(found) == "clip"
