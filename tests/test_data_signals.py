@@ -198,6 +198,7 @@ def broadcast(shape, loss):
         F.smooth_l1_loss,
         lambda p, t: ((p - t) ** 2).mean(),
         lambda p, t: (t - p).abs().sum() / 10,
+        lambda p, t: (p + t).square().mean(),  # the two sides of an equation
         lambda p, t: (p - t + F.softplus(2 * (t - p)) - math.log(2)).mean(),
         lambda p, t: 1.0 - (p.sigmoid() * t).mean(),
         lambda p, t: -torch.minimum(p.exp() * t, p.exp().clamp(0.8, 1.2) * t).mean() / 2 + p.square().mean(),
@@ -256,6 +257,7 @@ def test_outputs_that_are_dead_though_their_targets_are_not():
 
 def test_pairs_that_are_meant_are_no_expansion():
     assert broadcast((10,), lambda p, t: (p.squeeze(1)[:, None] - t).abs().mean()) == 1  # an energy distance
+    assert broadcast((10,), lambda p, t: (p.squeeze(1)[:, None] + t).logsumexp(1).mean()) == 1  # a prior of each
     assert broadcast((10,), lambda p, t: ((p * t) ** 2).mean()) == 1  # a kernel: no mean of products
     assert broadcast((10,), lambda p, t: (p * t * torch.eye(10)).sum()) == 1
 

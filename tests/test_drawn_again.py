@@ -37,6 +37,8 @@ for step in range(100):
         ("x = torch.rand(8, generator=torch.Generator().manual_seed(7))", True),
         ("np.random.seed(args.seed); x = np.random.rand(8)", True),
         ("x = np.random.default_rng(seed).random(8)", True),
+        ("seed = 3; torch.manual_seed(seed); x = torch.rand(8)", True),  # set in the loop, but to the same
+        ("rng.seed(7); x = rng.random()", True),
         ("x = torch.rand(8)", False),
         ("torch.manual_seed(step); x = torch.rand(8)", False),  # another seed at each step
         ("x = np.random.default_rng().random(8)", False),  # no seed
@@ -81,6 +83,23 @@ def test_a_batch_of_nothing_that_was_there_before_was_drawn(monkeypatch, draw, s
             optimizer.step()
     assert seen.signal("stale_seeded")[8] == seeded
     assert ("stale-batch" in seen.findings()) == bool(seeded)
+
+
+def test_a_batch_that_the_test_data_begin_with(monkeypatch):
+    """They were drawn by the same seed, as by a function that seeds."""
+    monkeypatch.setattr(one_batch, "seeds_each_step", lambda source: 4)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+    generator = torch.Generator()
+    tested = torch.rand(60, 223, generator=generator.manual_seed(3))  # a width that no tensor of another test has
+    model = nn.Linear(223, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    with watching(1) as seen:
+        for _ in range(40):
+            optimizer.zero_grad()
+            x = torch.rand(12, 223, generator=generator.manual_seed(3))
+            model(x).square().mean().backward()
+            optimizer.step()
+    assert len(tested) == 60 and seen.findings()["stale-batch"].severity == "warning"
 
 
 def test_six_looks_over_32_steps():

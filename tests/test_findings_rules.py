@@ -802,11 +802,9 @@ def test_a_part_with_a_rate_of_zero_is_meant_where_the_rest_learns(losses: list[
 
 @pytest.mark.parametrize(
     ("scheduled", "ended", "began", "severity"),
-    [(True, True, 1, "critical"), (False, True, 1, "info"), (True, False, 1, "info"), (True, True, 250, "info")],
+    [(True, True, 1, "critical"), (False, True, 1, "critical"), (True, False, 1, "info"), (True, True, 250, "info")],
 )
-def test_a_schedule_that_leaves_a_part_at_zero_to_the_end(
-    scheduled: bool, ended: bool, began: int, severity: str
-) -> None:
+def test_a_part_that_is_left_at_zero_to_the_end(scheduled: bool, ended: bool, began: int, severity: str) -> None:
     stream = train(falling(300) if not scheduled else flat(300, 2.3, 0.01), constant=LN10)
     stream.event(1, "modules", modules=[{"name": n, "parameters": 100} for n in LAYERS])
     stream.event(began, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": 800}])

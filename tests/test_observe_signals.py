@@ -172,6 +172,63 @@ def test_what_stands_before_the_loss(output, loss_fn, name, code):
         assert seen.signal("row_sum_error", name)[1] < 1e-5
 
 
+def _yes_or_no(loss_fn):
+    return lambda z, y: loss_fn(z, F.one_hot(y, 3).float())
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "name", "code"),
+    [
+        (lambda z, y: F.cross_entropy(z.softmax(-1).clamp(1e-6, 1), y), "cross_entropy", 1),
+        (lambda z, y: F.cross_entropy(z.softmax(-1) + 1e-8, y), "cross_entropy", 1),
+        (
+            lambda z, y: F.cross_entropy(torch.stack([z.softmax(-1), z.relu().softmax(-1)]).mean(0), y),
+            "cross_entropy",
+            1,
+        ),
+        (lambda z, y: F.cross_entropy(torch.stack([z.softmax(-1), z]).mean(0), y), "cross_entropy", 0),
+        (lambda z, y: F.cross_entropy(10 * z.softmax(-1), y), "cross_entropy", 0),  # a temperature: they are logits
+        (lambda z, y: F.cross_entropy(torch.log(z.softmax(-1) + 1e-8), y), "cross_entropy", 2),
+        (lambda z, y: F.nll_loss(torch.log(z.softmax(-1)), y), "nll_loss", 2),
+        (lambda z, y: F.nll_loss(torch.log(z.softmax(-1).softmax(-1)), y), "nll_loss", 4),
+        (lambda z, y: F.nll_loss(z.sigmoid(), y), "nll_loss", 3),
+        (_yes_or_no(lambda z, t: F.binary_cross_entropy(z.sigmoid(), t)), "binary_cross_entropy", 3),
+        (_yes_or_no(lambda z, t: F.binary_cross_entropy(z.sigmoid().sigmoid(), t)), "binary_cross_entropy", 5),
+        (_yes_or_no(lambda z, t: -(t * F.logsigmoid(z.sigmoid())).mean()), "logsigmoid", 3),
+        (_yes_or_no(lambda z, t: (F.softplus(-z.sigmoid()) * t).mean()), "softplus", 3),
+        (lambda z, y: -torch.distributions.Categorical(logits=z.softmax(-1)).log_prob(y).mean(), "logsumexp", 1),
+    ],
+)
+def test_what_stands_before_a_loss_of_ones_own(loss_fn, name, code):
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(2):
+            one_step(model, optimizer, torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1]), loss_fn)
+    assert seen.signal("activation_before", name)[1] == code
+    right = {"cross_entropy": (0, 2), "nll_loss": (2,), "binary_cross_entropy": (3,)}.get(name, ())
+    assert ("double-softmax" in seen.findings()) == (code not in right)
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [
+        _yes_or_no(lambda z, t: -(t * F.logsigmoid(z)).mean()),
+        _yes_or_no(lambda z, t: (F.softplus(-z) * t).mean()),
+        lambda z, y: -torch.distributions.Categorical(logits=z).log_prob(y).mean(),
+        lambda z, y: -torch.distributions.Categorical(probs=z.softmax(-1)).log_prob(y).mean(),
+        _yes_or_no(lambda z, t: F.softplus(z[:, 0].sigmoid() - z[:, 1].sigmoid()).mean()),  # a margin between scores
+    ],
+)
+def test_a_loss_of_ones_own_that_squashes_once(loss_fn):
+    model = nn.Linear(4, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with watching(1) as seen:
+        for _ in range(3):
+            one_step(model, optimizer, torch.randn(5, 4), torch.tensor([0, 1, 2, 0, 1]), loss_fn)
+    assert "double-softmax" not in seen.findings()
+
+
 @pytest.mark.parametrize("last", [True, False])
 def test_of_two_heads_the_one_that_is_misread_is_told(last):
     model = nn.Linear(4, 5)

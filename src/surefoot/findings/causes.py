@@ -33,8 +33,11 @@ EFFECTS: dict[str, frozenset[str]] = {
     ),
     "rank-desync": frozenset({"learning-rate-too-low", "divergence", "stalled"}),
     "double-softmax": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
+    # an optimiser that holds others in the place of those that the loss depends on (a copy's) finds no gradient in them
+    "optimizer-misses-parameters": frozenset(
+        {"detached-parameters", "learning-rate-too-low", "vanishing-gradient", "stalled"}
+    ),
     "detached-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "divergence", "stalled"}),
-    "optimizer-misses-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
     "zero-variance-groups": frozenset(
         {
             "divergence",

@@ -12,29 +12,8 @@ import torch
 from torch import Tensor
 
 from surefoot.observe.nodes import Node, saved
+from surefoot.observe.squashing import SHAPE_ONLY, squashed, twice
 
-# Ops between a layer's output and the loss function that do not change its numbers.
-_SHAPE_ONLY = frozenset(
-    [
-        "ViewBackward0",
-        "ReshapeAliasBackward0",
-        "UnsafeViewBackward0",
-        "SqueezeBackward0",
-        "SqueezeBackward1",
-        "UnsqueezeBackward0",
-        "TransposeBackward0",
-        "PermuteBackward0",
-        "TBackward0",
-        "ToCopyBackward0",
-        "SliceBackward0",
-        "SelectBackward0",
-        "IndexBackward0",
-        "CloneBackward0",
-        "AliasBackward0",
-        "FlattenBackward0",
-        "ExpandBackward0",
-    ]
-)
 # Loss ops: the name of the function in torch.nn.functional that builds them.
 LOSSES = {
     "NllLossBackward0": "nll_loss",
@@ -45,10 +24,14 @@ LOSSES = {
     "SmoothL1LossBackward0": "smooth_l1_loss",
     "HuberLossBackward0": "huber_loss",
 }
-_AVERAGES = _SHAPE_ONLY | {"NegBackward0", "MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"}
+_AVERAGES = SHAPE_ONLY | {"NegBackward0", "MeanBackward0", "MeanBackward1", "SumBackward0", "SumBackward1"}
 _SUM = 2  # at::Reduction::Sum
-_SQUASHING = {"SoftmaxBackward0": 1, "LogSoftmaxBackward0": 2, "SigmoidBackward0": 3}
-_MISREAD = {"cross_entropy": (1, 3), "nll_loss": (1,), "binary_cross_entropy_with_logits": (1, 3)}
+_MISREAD = {
+    "cross_entropy": (1, 3),
+    "nll_loss": (1, 3, 4),
+    "binary_cross_entropy": (4, 5),
+    "binary_cross_entropy_with_logits": (1, 3),
+}
 
 
 @dataclass(slots=True)
@@ -62,7 +45,7 @@ class LossSite:
     name: str
     node: Node
     input_node: Node | None
-    squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of the loss function
+    squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of it; 4, 5 a softmax, sigmoid of one
     chosen: Node | None = None
     summed: bool = False
 
@@ -70,8 +53,12 @@ class LossSite:
 def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:
     """The loss function nearest to the end of the graph; of several, the nearest that reads probabilities as logits."""
     found = [_site(node, nodes[-1], names, children) for node in reversed(nodes) if names[node] in LOSSES]
+    misread = next((site for site in found if site.squashed_by in _MISREAD.get(site.name, ())), None)
+    if misread is None and (again := twice(nodes, names, children)) is not None:
+        name, node, kind = again
+        return LossSite(name, node, None, kind)
     if found:
-        return next((site for site in found if site.squashed_by in _MISREAD.get(site.name, ())), found[0])
+        return misread or found[0]
     for node in reversed(nodes):  # soft targets, KL and hand-written likelihoods end in a log-softmax all the same
         if names[node] == "LogSoftmaxBackward0":
             before = _through_shapes(children.get(node, []), names, children)
@@ -160,7 +147,7 @@ def soft_targets(loss: LossSite, nodes: Sequence[Node]) -> Tensor | None:
 
 def shape_source(node: Node | None) -> Node | None:
     """The node that made the numbers of a tensor: its own, or what is behind ops that only reshape."""
-    while node is not None and node.name() in _SHAPE_ONLY:
+    while node is not None and node.name() in SHAPE_ONLY:
         node = next((child for child, _ in node.next_functions), None)
     return node
 
@@ -171,7 +158,7 @@ def rows_taken(loss: LossSite, rows: int) -> Tensor | None:
     node: Node | None = loss.node
     while node is not None:
         node = node.next_functions[0][0] if node.next_functions else None
-        if node is None or node.name() not in _SHAPE_ONLY | {"LogSoftmaxBackward0"}:
+        if node is None or node.name() not in SHAPE_ONLY | {"LogSoftmaxBackward0"}:
             return None
         if node.name() == "IndexBackward0":
             indices = _indices(node)
@@ -187,7 +174,7 @@ def _through_shapes(
 ) -> tuple[Node | None, int]:
     """Follow ops that only reshape; the node found and the kind of squashing it does."""
     node = below[0] if below else None
-    while node is not None and names.get(node) in _SHAPE_ONLY:
+    while node is not None and names.get(node) in SHAPE_ONLY:
         below = children.get(node, [])
         node = below[0] if below else None
-    return node, _SQUASHING.get(names.get(node, ""), 0) if node is not None else 0
+    return node, squashed(node, names, children)

@@ -222,7 +222,8 @@ def _plain(name: str) -> str:
 def hand_written_expansion(root: Tensor) -> float:
     """How many times more pairs a hand-written loss takes than it has predictions; 1 is right.
 
-    Seen are two mistakes that are certain: ``(n, 1)`` predictions minus ``(n,)`` targets make ``(n, n)`` differences;
+    Seen are two mistakes that are certain: ``(n, 1)`` predictions minus (or plus: of an equation's two sides) ``(n,)``
+    targets make ``(n, n)`` differences;
     and a mean over the ``(n, n)`` products of ``(n,)`` with ``(n, 1)`` numbers (log-probabilities and advantages, say)
     is the product of two means, in which no number belongs to another.
     """
@@ -231,7 +232,7 @@ def hand_written_expansion(root: Tensor) -> float:
         below: list[tuple[Node, bool]] = []
         for node, averaged in frontier:
             name = node.name()
-            if name == "SubBackward0" or (name == "MulBackward0" and averaged):
+            if name in ("SubBackward0", "AddBackward0") or (name == "MulBackward0" and averaged):
                 rows = _outer_rows(node)
                 if rows > 1:
                     return float(rows)

@@ -326,6 +326,9 @@ class Observer:
         """Hand over what is gathered and leave no hook behind."""
         if self._guard.on:
             self._guard("clock", self._untold.end)
+            unstepped = self._guard("clock", self._untold.unstepped)
+            if unstepped:
+                self._tools.tell("unstepped", **unstepped)
             self._guard("activations", self._gatherer.withdraw)
             self._gatherer.close()
             if self._ranks is not None:

@@ -103,7 +103,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
         "discriminator_auc",
     ),
     "latent": ("latent_kl", "active_units_share", "latent_size"),
-    "mode": ("eval_mode", "eval_mode_share", "unfed_norm_share"),
+    "mode": ("eval_mode", "eval_mode_share", "eval_dropout_share", "unfed_norm_share"),
     "validation": ("validation_loss",),
     "printed": ("printed_number",),
     "overflow": ("overflowed_share",),

@@ -88,8 +88,12 @@ class Scene:
         return [layer.name for layer in self.models.layers]
 
     def held(self) -> set[int]:
-        """Ids of all parameters that a known optimiser holds."""
-        held = {id(p) for o in self.clock.optimizers for group in o.param_groups for p in group["params"]}
+        """Ids of all parameters that a known optimiser holds: what stands for one is none if the script has others, and
+        nothing was ever changed by hand."""
+        states = [(s.count, o) for s in self.clock.states if (o := s.ref()) is not None]
+        told = any(count and not isinstance(o, ByHand) for count, o in states)
+        owners = [o for count, o in states if count or not (told and isinstance(o, ByHand))]
+        held = {id(p) for o in owners for group in o.param_groups for p in group["params"]}
         return held | {whole for whole, (ref, shard) in self._shard_of.items() if shard in held and ref() is not None}
 
     def holder_of(self, parameter: Tensor) -> Optimizer | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-_SEEDING = frozenset({"manual_seed", "default_rng", "RandomState", "Random"})  # where they are given a seed
-_SEED_OF = frozenset({"np.random.seed", "numpy.random.seed", "random.seed"})
+# where they are given a seed
+_SEEDING = frozenset({"manual_seed", "default_rng", "RandomState", "Random", "seed", "set_seed", "seed_everything"})
 _Loop = ast.For | ast.While
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -32,13 +32,21 @@ def seeds_each_step(source: str) -> int | None:
     for loop in loops:
         if id(loop) not in backward or any(id(n) in backward for n in _reached(loop, functions) if n is not loop):
             continue
-        changes = {n.id for n in ast.walk(loop) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        changes = _changes(loop)
         for call in _calls(loop, functions):
             given = [*call.args, *(word.value for word in call.keywords)]
             names = {n.id for argument in given for n in ast.walk(argument) if isinstance(n, ast.Name)}
             if _seeds(call) and given and not names & changes:
                 return call.lineno
     return None
+
+
+def _changes(loop: _Loop) -> set[str]:
+    """Names that a round may give another value: all that are set in it, but for those set to a constant."""
+    constant = [n for n in ast.walk(loop) if isinstance(n, ast.Assign) and isinstance(n.value, ast.Constant)]
+    same = {id(target) for assignment in constant for target in assignment.targets}
+    names = (n for n in ast.walk(loop) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    return {n.id for n in names if id(n) not in same}
 
 
 def _reached(loop: _Loop, functions: dict[str, list[_Function]]) -> Iterator[ast.AST]:
@@ -63,4 +71,4 @@ def _called(call: ast.Call) -> str:
 
 
 def _seeds(call: ast.Call) -> bool:
-    return _called(call) in _SEEDING or ast.unparse(call.func) in _SEED_OF
+    return _called(call) in _SEEDING

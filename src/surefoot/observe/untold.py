@@ -11,12 +11,14 @@ from torch.optim import Optimizer
 
 from surefoot.observe.by_hand import ByHand, HandWritten
 from surefoot.observe.compiled import Unseen
+from surefoot.observe.discover import census, optimizer_name
 from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.home import Home
 from surefoot.observe.pace import Pace
 from surefoot.observe.scene import Scene
 from surefoot.observe.step_under_way import StepUnderWay
 
+_MANY = 64  # backwards without a step: so many batches are gathered for none
 _TRIES = 16  # backwards before the first step whose graph is read for tensors that are trained and no parameters
 
 
@@ -37,6 +39,7 @@ class UntoldSteps:
         self._hand = HandWritten()
         self._leaves: list[Tensor] = []  # of the backward under way: plain tensors that may be trained
         self._tries = 0
+        self._backwards = 0  # while no step was ever taken
 
     @property
     def sought(self) -> bool:
@@ -51,6 +54,7 @@ class UntoldSteps:
     def begin(self, tensors: Any) -> None:
         """A backward begins, and no optimiser has ever told of a step: see what it leads to if no parameters do."""
         hand = self._hand
+        self._backwards += 1
         if self.hand_written:
             self._leaves = hand.held() or hand.now or hand.trained(plain_leaves(tensors))
         elif self._tries < _TRIES:
@@ -87,6 +91,13 @@ class UntoldSteps:
             self._step.end(optimizer)
             if self._pace.looking:
                 self._meet()
+
+    def unstepped(self) -> dict[str, Any] | None:
+        """The run is over: how many gradients there were, and whose, if no step has ever followed one."""
+        if self._scene.clock.steps or self.hand_written or self._backwards < _MANY:
+            return None
+        waiting = [optimizer_name(o, ()) for o in census().optimizers if _has_gradient(o)]
+        return {"backwards": self._backwards, "optimizers": waiting} if waiting else None
 
     def forget(self) -> None:
         """The run is over."""
@@ -144,6 +155,11 @@ class UntoldSteps:
         self._by_hand = ByHand(owned)
         self._scene.state_of(self._by_hand)
         return [self._by_hand]
+
+
+def _has_gradient(optimizer: Optimizer) -> bool:
+    held = (p for group in optimizer.param_groups for p in group["params"])
+    return not isinstance(optimizer, ByHand) and any(p.grad is not None for p in held)
 
 
 def plain_leaves(tensors: Any) -> list[Tensor]:

@@ -83,7 +83,8 @@ _LOGITS = (
            "Share of entries of the loss's input that are not negative."),
     Signal("num_classes", "logits", "loss", "classes", "number of classes", "Width of the loss's input."),
     Signal("activation_before", "logits", "loss", "code", "activation in front of the loss",
-           "What made the loss's input: 0 neither of these, 1 softmax, 2 log-softmax, 3 sigmoid."),
+           "What made the loss's input: 0 none of these, 1 softmax, 2 log-softmax, 3 sigmoid; 4 a softmax, 5 a sigmoid "
+           "of either."),
 )  # fmt: skip
 _WIRING = (
     Signal("stale_gradient_share", "wiring", "optimizer", "1", "share of stale gradients",
@@ -345,6 +346,8 @@ _PHASES = (
            "1 where the model itself is in evaluation mode in a training step that trains most of it."),
     Signal("eval_mode_share", "mode", "model", "1", "share of layers in evaluation mode",
            "Share of the model's dropout and batch normalisation layers in evaluation mode in a training step."),
+    Signal("eval_dropout_share", "mode", "model", "1", "share of dropout in evaluation mode",
+           "Share of the dropout layers (of a probability above 0) that are in evaluation mode in a training step."),
     Signal("unfed_norm_share", "mode", "model", "1", "share of fixed normalisations that never saw a batch",
            "Share of the normalisations in evaluation mode whose running mean is 0 and variance 1 to the last bit: "
            "what they were made with."),

@@ -130,7 +130,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "batches, over half of the classes at most.\n"
             "Real-valued targets: n Var(batch means)/Var(within) ≥ 10 over at least six batches, by medians, once "
             "batches have come again, and two of them with a loss 1.5 times that of their own mean. Labels: the same "
-            "where (purity − Σ p_c²)/(1 − Σ p_c²) ≥ 0.2 in the median, and 4 standard deviations beyond chance."
+            "where (purity − Σ p_c²)/(1 − Σ p_c²) ≥ 0.2 in the median, and 4 standard deviations beyond chance. Or "
+            "three quarters of eight looks see so few labels, neighbouring steps the same ones (by chance once in a "
+            "thousand times), and a quarter of them a loss 1.5 times that of the batch's own mix."
         ),
         source="arithmetic: shuffled labels of 8 rows or more do this once in thousands of batches",
         not_this=(

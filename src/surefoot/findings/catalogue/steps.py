@@ -98,7 +98,8 @@ ENTRIES: tuple[Explanation, ...] = (
         not_this=(
             "Policy-gradient losses grow with the return, a generator's loss grows while its critic learns, losses "
             "below zero have no floor: there only growth by orders of magnitude counts. A spike that comes back is "
-            "none: three quarters of the newest losses must be high."
+            "none: three quarters of the newest losses must be high. Nor is a sum that grows by terms which began next "
+            "to nothing, while the one that was most of it falls: a codebook that is being found."
         ),
         remedies=(
             "lower learning rate",
@@ -257,15 +258,16 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "
             "series of learning_rate.\n"
-            "Threshold: CosineAnnealingLR at 1.5 T_max; a rate below 1e-4 of its highest for half of the run, or below "
-            "1e-2 and ever lower where all steps so far add up to 32 at the highest; a MultiplicativeLR whose factors "
-            "fall; no step in a run that ended well; a quarter of the horizon where the horizon is the number of steps "
-            "taken (of a scheduler that is gone by then, as often as the last look saw). A scheduler called twice for "
-            "each step of its optimizer, or more, and a rate below 1e-4 of its highest for a fifth of the run (zero: "
-            "an eleventh). A player of a game with a hundredth of its highest rate for a fifth of the run, and a "
-            "hundredth of what another has of its own. A ReduceLROnPlateau whose best number is the first that it was "
-            "given, after more calls than its patience, where that number is printed under a name that says it got "
-            "better."
+            "Threshold: CosineAnnealingLR at 1.5 T_max; another schedule at ten times its end (the last milestone), "
+            "with a quarter of the rate left at most and no fit; a rate below 1e-4 of its highest for half of the "
+            "run, or below 1e-2 and ever lower where all steps so far add up to 32, or an eighth of them, at the "
+            "highest; a MultiplicativeLR whose factors fall; no step in a run that ended well; a quarter of the "
+            "horizon where the horizon is the number of steps taken (of a scheduler that is gone by then, as often as "
+            "the last look saw). A scheduler called twice for each step of its optimizer, or more, and a rate below "
+            "1e-4 of its highest for a fifth of the run (zero: an eleventh). A player of a game with a hundredth of "
+            "its highest rate for a fifth of the run, and a hundredth of what another has of its own. A "
+            "ReduceLROnPlateau whose best number is the first that it was given, after more calls than its patience, "
+            "where that number is printed under a name that says it got better."
         ),
         source="the schedulers' own counts",
         not_this=(

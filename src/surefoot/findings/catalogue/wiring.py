@@ -43,7 +43,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: 0 at the first look and at each since, three at least (eight with several optimisers), while "
             "other modules get one, the module ran (with a graph, or without one inside a forward that trains), and "
             "its weights did not change. Or an optimiser has stepped at six looks and found no gradient at any; or no "
-            "parameter at all gets one, though the script goes backward from a loss."
+            "parameter at all gets one, though the script goes backward from a loss. Or a module of the one optimiser "
+            "that there is had a gradient and has none at six looks over 32 steps, with no other optimiser since."
         ),
         source="autograd's graph; no matter of degree, so the threshold is zero",
         not_this=(
@@ -89,8 +90,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Logits in [0, 1] can favour the right one of C classes by a factor e at most:\n"
             "    L ≥ ln(1 + (C − 1)/e)     (1.46 for ten classes)\n"
             "A sigmoid of a number in [0, 1] is at least ½: a negative scores no less than ln 2.\n"
-            "Judged: activation_before, the operation that made the loss's input (1 softmax, 3 sigmoid), or rows that "
-            "are non-negative and sum to one (row_sum_error < 1e-3).\n"
+            "Judged: activation_before, the operation that made the loss's input (1 softmax, 3 sigmoid; 4 and 5 one of "
+            "these of another), or rows that are non-negative and sum to one (row_sum_error < 1e-3). Of losses written "
+            "by hand: what logsigmoid, softplus and x − logsumexp(x) are taken of.\n"
             "Threshold: at two looks in a row."
         ),
         source="arithmetic of the softmax; no matter of degree",
@@ -184,7 +186,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "normalisation layers that are in evaluation mode in a training step.\n"
             "Threshold: 1 for both at three looks in a row, after a look at which they were not; or at two, half of "
             "the run apart, after three; or from the start, where all normalisations that are in evaluation mode have "
-            "a running mean of 0 and a variance of 1 to the last bit (unfed_norm_share): they normalise nothing."
+            "a running mean of 0 and a variance of 1 to the last bit (unfed_norm_share): they normalise nothing; or "
+            "where there is dropout (of a probability above 0), and none of it drops (eval_dropout_share)."
         ),
         source="the run's own first looks; no matter of degree",
         not_this=(
@@ -193,8 +196,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "the step, which ends in training mode."
         ),
         remedies=("model.train()",),
-        severities="warning after training in training mode, or with normalisations that never saw a batch; info where "
-        "it was so from the start",
+        severities="warning after training in training mode, or with normalisations that never saw a batch or dropout "
+        "that never drops; info where it was so from the start",
     ),
     Explanation(
         id="frozen-parameters",
@@ -213,10 +216,16 @@ ENTRIES: tuple[Explanation, ...] = (
         source="no matter of degree, so the threshold is zero",
         not_this=(
             "requires_grad=False is how one freezes, and is an info even where an optimizer holds it. A learning rate "
-            "of 0 for some parameters while others learn is an info too. Parameters in low precision may round their "
+            "of 0 for some parameters while others learn is an info too, as long as a schedule, or a statement of the "
+            "script, may still set another and the run goes on. Parameters in low precision may round their "
             "updates to nothing: see low-precision-underflow."
         ),
-        remedies=("one optimizer for all parameters", "surefoot.init.off_zero_", "a mask in the place of a copy"),
+        remedies=(
+            "one optimizer for all parameters",
+            "surefoot.init.off_zero_",
+            "a mask in the place of a copy",
+            "optimizer.step()",
+        ),
         severities="critical where they are most of the model, else warning; info where it is likely meant",
     ),
 )

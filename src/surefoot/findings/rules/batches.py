@@ -6,6 +6,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.streams import in_levels, in_stretches
 from surefoot.runs.schema import Evidence, Remedy
 
 _ROWS = 8  # labels a batch must have to say anything of their order
@@ -40,9 +41,11 @@ def unshuffled_data(history: History) -> Sign | None:
     four batches, over few of the classes), or real-valued targets are sorted: warning. The same batches come again in
     a later epoch: info; warning where real-valued targets differ from batch to batch ten times more than chance has it,
     or a fifth of the labels' variance is between batches, and the model, twice as long after, still meets batches on
-    which their own mean (mix of labels) does much better."""
+    which their own mean (mix of labels) does much better. Warning too where a batch has few labels (a narrow
+    range of targets), those of the batch before, and their own mix does much better at a quarter of the looks."""
     for name in history.wheres("batch_rows"):
         sign = _pure(history, name) or _rising(history, name) or _grouped(history, name) or _composed(history, name)
+        sign = sign or _stretched(history, name)
         if sign is not None:
             return sign
     return _returned(history)
@@ -171,6 +174,22 @@ def _composed(history: History, name: str) -> Sign | None:
         f"which come again as they were, and of {len(shares)} batches {len(worse)} were as good as forgotten."
     )
     return Sign("warning", cause, evidence, (name,) if name else (), int(steps[0]), (SHUFFLE,))
+
+
+def _stretched(history: History, name: str) -> Sign | None:
+    if len(history.wheres("batch_rows")) > 1:
+        return None
+    of_labels = in_stretches(history, name)
+    found = of_labels or in_levels(history, name)
+    if found is None:
+        return None
+    began, evidence = found
+    what = "labels" if of_labels else "targets"
+    cause = (
+        f"{what} come in stretches: a batch holds few of them, such as the batch before, and by the time that they "
+        f"come again they are forgotten ({evidence[-1].source})."
+    )
+    return Sign("warning", cause, evidence, (name,) if name else (), began, (SHUFFLE,))
 
 
 def _late(history: History, steps: np.ndarray, returned: np.ndarray) -> np.ndarray:

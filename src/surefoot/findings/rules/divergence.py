@@ -39,6 +39,7 @@ _MIN_ROWS = 6
 _LOOKS, _STEPS = 4, 32
 _FOR_LONG = 0.25  # of the run
 _RISES = 4  # marks of the level, an eighth of the run apart
+_FALLEN = 0.9  # of its first: as a loss that has learned
 _APART = 4 * WINDOW  # rows from which on a mark has half of its own, at least, before that the medians overlap
 
 
@@ -65,7 +66,7 @@ def divergence(history: History) -> Sign | None:
             if sign is not None:
                 return sign
             continue
-        threshold, source = _bound(level, sole)
+        threshold, source = _bound(level, sole and not _first_term_falls(history, level))
         if not level.low > threshold > 0:
             sign = _falls_back(history, name, level)
             if sign is not None:
@@ -241,8 +242,27 @@ def _lost_on_one_batch(history: History, name: str, level: LossLevel) -> Sign | 
     return Sign("warning", cause, (evidence,), (name,) if name else (), level.lost_step, cures)
 
 
-def _bound(level: LossLevel, sole: bool) -> tuple[float, str]:
-    if level.known and sole:
+def _first_term_falls(history: History, level: LossLevel) -> bool:
+    """The term that was most of the loss at first has lost a tenth, and others lift the sum above where it began, at
+    the newest look at all of them: terms that began next to nothing, so that the first loss says nothing of their size.
+    (A codebook's distance, of what the model makes from what it makes, grows until the codes are found.)"""
+    names = [name for name in history.wheres("term_value") if name]
+    if len(names) < 2:
+        return False
+    steps, columns = history.together(*(("term_value", name) for name in names))
+    if len(steps) < 2:
+        return False
+    first, newest = np.array([column[0] for column in columns]), np.array([column[-1] for column in columns])
+    most = int(np.argmax(first))
+    return bool(
+        first[most] > 0.5 * np.abs(first).sum()
+        and newest[most] < _FALLEN * first[most]
+        and newest.sum() > max(level.first, first.sum())
+    )
+
+
+def _bound(level: LossLevel, understood: bool) -> tuple[float, str]:
+    if level.known and understood:
         gained = max(0.0, level.first - level.best)
         bound = max(level.first + gained + 3 * level.best_noise, 2 * level.base)
         return bound, (

@@ -18,7 +18,8 @@ from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy
 
 _LOOKS = 2
-_SOFTMAX, _SIGMOID = 1.0, 3.0
+_SOFTMAX, _SIGMOID, _SOFTMAX_TWICE, _SIGMOID_TWICE = 1.0, 3.0, 4.0, 5.0
+_BY_HAND = {"logsigmoid": "log σ(x)", "softplus": "softplus(x)", "logsumexp": "x − log Σ exp x"}
 # log_softmax: a cross-entropy that is written by hand, or has probabilities as targets
 _OF_CLASSES = ("cross_entropy", "log_softmax", "nll_loss")
 _ROW_ERROR = 1e-3
@@ -53,6 +54,18 @@ def double_softmax(history: History) -> Sign | None:
             classes = history.value("num_classes", name)
             floor = math.log1p((classes - 1) / math.e) if classes >= 2 else math.nan
             cause = f"{name} gets the output of a sigmoid: logits in [0, 1] keep the loss above {floor:.3g}."
+            cures = (remedies.LOGITS_FROM_MODEL,)
+        elif name == "nll_loss" and made == {_SIGMOID}:
+            cause = "nll_loss gets the output of a sigmoid, not log-probabilities: it averages −σ and not −log p."
+            cures = (remedies.LOGITS_FROM_MODEL,)
+        elif name in ("nll_loss", "binary_cross_entropy") and made <= {_SOFTMAX_TWICE, _SIGMOID_TWICE}:
+            cause = (
+                f"{name} gets probabilities that were squashed twice: a softmax or sigmoid of numbers in [0, 1] has "
+                "hardly any range left."
+            )
+            cures = (remedies.LOGITS_FROM_MODEL,)
+        elif name in _BY_HAND and made <= {_SOFTMAX, _SIGMOID}:
+            cause = f"{_BY_HAND[name]} is taken of probabilities: it squashes by itself, and is meant for logits."
             cures = (remedies.LOGITS_FROM_MODEL,)
         elif name == "binary_cross_entropy_with_logits" and made <= {_SOFTMAX, _SIGMOID}:
             floor = math.log(2)

@@ -39,6 +39,12 @@ STEP_ALL = Remedy(
     apply="step-all",
 )
 
+STEP_AT_ALL = Remedy(
+    name="optimizer.step()",
+    why="a gradient alone moves nothing; with a gradient scaler it is scaler.step(optimizer), before scaler.update()",
+    how="# replace: loss.backward()\nloss.backward()\noptimizer.step()\noptimizer.zero_grad()\n",
+    apply=None,
+)
 OFF_ZERO = Remedy(
     name="surefoot.init.off_zero_",
     why="two factors that are both zero keep each other there: the gradient of each is the other one times something",
@@ -83,8 +89,8 @@ def eval_mode_training(history: History) -> Sign | None:
 
     Warning where the first look saw training mode, and the last three saw the whole model, and all those layers, in
     evaluation mode; or the last two, if half of the run lies between them and three had seen training mode before; or
-    where it has been so from the first look on and no normalisation has ever seen a batch, so that it is none. Else
-    such a start is an info: it may be meant.
+    where it has been so from the first look on and no normalisation has ever seen a batch, so that it is none, or there
+    is dropout that never drops. Else such a start is an info: normalisations may be kept as another run left them.
     """
     for name in history.wheres("eval_mode"):
         steps, modes = history.series("eval_mode", name)
@@ -97,7 +103,8 @@ def eval_mode_training(history: History) -> Sign | None:
         looks = len(off) - first
         lasts = looks >= _LOOKS or (looks == 2 and first >= _LOOKS and 2 * steps[first] <= steps[-1])
         unfed = history.value("unfed_norm_share", name) == 1
-        meant = not first and not unfed
+        dry = history.value("eval_dropout_share", name) == 1
+        meant = not first and not unfed and not dry
         if not lasts or (meant and looks < _MANY_LOOKS):
             continue
         began = int(steps[first])
@@ -106,11 +113,14 @@ def eval_mode_training(history: History) -> Sign | None:
             signal, source = "eval_mode_share", "the run's own first looks, in training mode"
         else:
             signal, source = "unfed_norm_share", "a running mean of 0 and variance of 1 to the last bit"
+            if not unfed:
+                signal, source = "eval_dropout_share", "a dropout that never drops is put into no model on purpose"
         evidence = Evidence(signal, name, int(steps[-1]), 1.0, 0.0, source)
         if first:
             told = f"since about step {began}, after it had trained in training mode"
         else:
             told = "from the start" + (", with normalisations that never saw a batch" if unfed else "")
+            told += ", with dropout that has never dropped anything" if dry and not unfed else ""
         cause = (
             f"the model trains in evaluation mode {told}: dropout is off and batch normalisation no longer follows "
             "the data."
@@ -123,16 +133,31 @@ def eval_mode_training(history: History) -> Sign | None:
 def frozen_parameters(history: History) -> Sign | None:
     """Parameters that an optimiser holds and that get a gradient, but never change; or whose gradient is always zero.
 
+    Critical where the run is over, and after 64 gradients or more no optimiser was ever stepped.
+
     Warning (critical where they are most of the model), over 64 steps where none are named: their optimiser never
     stepped (to the end, where it holds parameters of one that does: both at once would step these twice, so that it is
     for another stage); or all of it steps with a learning rate of 0, or a part does and no loss learns anything for 128
-    steps, or to the end of a run of a schedule that began from another rate;
+    steps, or to the end of the run, or nothing in the script will ever set another rate (a rate that was rounded);
     or a layer that runs has had a gradient of exactly zero at eight looks or more while others have one (or at three
     looks over 32 steps where none has, and the loss is not 0); or parameters that changed before are put back after
-    each step since, seen at four looks over 32 steps. Info where a learning rate of 0 spares some parameters and the
-    others learn, and where parameters that are held have ``requires_grad=False``: that is how a backbone is frozen.
+    each step since, seen at four looks over 32 steps. Info where a learning rate of 0 spares some parameters until
+    the script sets another, and where parameters that are held have ``requires_grad=False``: that is how a backbone is
+    frozen.
     """
-    return _unchanged(history) or _put_back(history) or _zero_gradient(history) or _told_to(history)
+    sign = _never_stepped(history) or _unchanged(history) or _put_back(history)
+    return sign or _zero_gradient(history) or _told_to(history)
+
+
+def _never_stepped(history: History) -> Sign | None:
+    """No optimiser was ever stepped, in the whole run."""
+    for event in history.events("unstepped")[-1:]:
+        count, names = event.data["backwards"], ", ".join(name for name in event.data["optimizers"] if name)
+        source = "backwards that gave the parameters of an optimizer a gradient, and no step in all of the run"
+        evidence = Evidence("backwards without a step", names, history.step, float(count), 0.0, source)
+        cause = f"{count} gradients were computed and no optimizer was ever stepped: all weights are what they were."
+        return Sign("critical", cause, (evidence,), (), None, (STEP_AT_ALL,))
+    return None
 
 
 def _unchanged(history: History) -> Sign | None:
@@ -151,14 +176,15 @@ def _unchanged(history: History) -> Sign | None:
     at_zero = [r for r in reasons if r.get("why") == "rate 0"]
     severity: Severity = "info"
     stage = max((event.step for event in history.events("optimizers")), default=0)
-    scheduled = any(r.get("scheduled") for r in at_zero)  # a part may be to wait; to the end, none is
-    kept = over and history.step - stage >= _STEPS and scheduled
+    scheduled = any(r.get("scheduled") for r in at_zero)
+    # a part may be to wait; to the end none is, nor where nothing in the script will ever set another rate
+    kept = bool(at_zero) and (over or any(r.get("fixed") for r in at_zero)) and history.step - stage >= _STEPS
     if never or kept or (at_zero and (whole or (not scheduled and stuck_for(history, 2 * _STEPS)))):
         severity = "critical" if share > 0.5 else "warning"
     reason = (never or at_zero or reasons)[0]
     why = {
         "never stepped": "the optimizer that holds them has never stepped",
-        "rate 0": "their learning rate is 0" + (" to the end of their schedule" if kept else ""),
+        "rate 0": "their learning rate is 0" + (" to the end" if kept and over else ""),
     }.get(str(reason.get("why")), "something puts them back, or their step is nothing")
     evidence = tuple(
         Evidence("unchanged_share", n, newest.step, newest[n], 0.0, "bit for bit what it was at the first look")

@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.analysis.printed_numbers import direction
 from surefoot.findings.history import History
+from surefoot.findings.progress import one_loss
 from surefoot.findings.remedies import best_of, floor_rate
 from surefoot.findings.rule import Sign
 from surefoot.runs.schema import Evidence, Remedy
@@ -31,6 +32,7 @@ TOLD_LESS, TOLD_MORE = (
     for mode in ("min", "max")
 )
 _PRINTED = 2e-3  # of a number, by which it may differ from what is printed of it: three digits
+_ROUNDED = 1e-6  # of a loss that is recorded in float32
 _ENOUGH = 0.1  # of the highest rate: a step of a schedule
 _WAYS = {"min": -1, "max": 1}
 _SOURCE = "the best number that the scheduler knows is the first that it was given: no later one was better by its mode"
@@ -42,6 +44,8 @@ def told_backwards(history: History, found: Mapping[str, Any]) -> Sign | None:
     mode, best = found.get("mode"), found.get("best")
     if not found.get("unbettered") or mode not in _WAYS or best is None:
         return None
+    if mode == "max" and (told := _told_the_loss(history, best)) is not None:
+        return _backwards(history, found, "the loss", told)
     for signal in ("printed_number", "validation_loss"):
         for where in history.wheres(signal):
             way = direction(where) if signal == "printed_number" else -1
@@ -55,6 +59,20 @@ def told_backwards(history: History, found: Mapping[str, Any]) -> Sign | None:
             if way * (now - best) > _PRINTED * abs(best):
                 return _backwards(history, found, where, (int(steps[same[0]]), float(best), now))
     return None
+
+
+def _told_the_loss(history: History, best: float) -> tuple[int, float, float] | None:
+    """It is the training loss: to the last digit that of a step, or a number above 1 (no accuracy, nor any share) from
+    within the range that the loss has come down through."""
+    if not one_loss(history):
+        return None
+    ((name, level),) = list(history.losses.items())[:1]
+    steps, values = history.measured("loss", name)
+    same = np.flatnonzero(np.abs(values - best) <= _ROUNDED * abs(best))
+    among = level.known and best > 1 and level.best <= best <= level.first
+    if not (len(same) or among) or not level.recent < (1 - _ENOUGH) * best:
+        return None
+    return int(steps[same[0]]) if len(same) else level.first_step, float(best), level.recent
 
 
 def _backwards(history: History, found: Mapping[str, Any], where: str, went: tuple[int, float, float]) -> Sign:

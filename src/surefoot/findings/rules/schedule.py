@@ -16,7 +16,10 @@ from surefoot.findings.progress import fit
 from surefoot.findings.rates import FADED, FALLEN, RateLevel
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.endless_warmup import endless_warmup
+from surefoot.findings.rules.cut_short import cut_short
+from surefoot.findings.rules.early_end import ended_early
+from surefoot.findings.rules.endless_warmup import ascends, begins_again, endless_warmup
+from surefoot.findings.rules.one_player import OFTENER, one_player_over
 from surefoot.findings.rules.plateau import told_backwards
 from surefoot.findings.rules.schedule_cures import SCHEDULER_LAST, STEP_THE_SCHEDULER, schedule_for, step_every
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -28,24 +31,26 @@ _HARDLY = 0.5  # of the loss of a constant prediction: more is left than was lea
 _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
 _WORTH = 32.0  # steps at the highest rate that a whole schedule adds up to: half of the fewest that are judged
+_OF_ALL = 1 / 8  # of all steps so far, where those are more: an exponential has 3e-4 of its rate by then
+_AT_MOST = 1 / 5  # the same where the loss was in full swing: an exponential has a hundredth left by then
 _STAYED = 1.25  # times the steps of the fall to a hundredth: a run that ends with its schedule is over by then
 _PASSED = 1.1  # the same where no step is left: a run that ends with its schedule has no such steps at all
 _FASTER = 0.1  # of the rate at half of the steps: what falls as a power of them is never so low
 _SPENT = "a hundredth of the highest rate is left and falls on, and all steps so far add up to few at that rate"
-_OFTENER = 2.0  # calls of a scheduler to a step of its optimiser: batches whose gradients are gathered were counted
+_AT_EACH = 0.9  # calls of a plateau scheduler to a step: it may have been made a little later
 _FALLS, _SMALLER = 4, 0.999  # factors in a row, each smaller than the one before, by more than they are rounded by
-_ALONE = "a hundredth of what the other player has of its own highest rate, for a fifth of the run"
 _COMPOUNDS = "MultiplicativeLR multiplies what it finds: a factor that falls by itself makes the rate fall twice"
 
 
 @rule("scheduler-misuse", needs=("schedule", "weights", "events"))
 def scheduler_misuse(history: History) -> Sign | None:
-    """Eight ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
+    """Eleven ways, each a fact: warning, but for a faded rate where the loss is fit (down to a tenth of its
     first, and to half of a constant's; unless the rate is below 2⁻²⁴ of its highest and falls on, which no schedule
     that has ended does, or its scheduler was called twice as often as the optimiser steps) or a plateau scheduler
     lives (info).
 
     * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
+    * another schedule that tells its end has been stepped to ten times that, and a quarter of its rate is left at most;
     * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least); or below 1e-2 for a
       fifth of it, and a tenth of what it was at half of it, where all steps so far add up to no more than 32 at the
       highest rate; or it is set by a ``MultiplicativeLR`` whose last four factors fell, each below the one before; or
@@ -55,6 +60,8 @@ def scheduler_misuse(history: History) -> Sign | None:
       of what another has of its own;
     * a ``ReduceLROnPlateau`` was given a number that gets better the other way than its ``mode`` says;
     * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
+    * the rate is below zero;
+    * the rate rises from next to nothing again and again, three times in a row: a warm-up that is made anew;
     * the run is over, without an error and far from a fit, and its rate rose from the first step to the last;
     * the run is over, without an error, and a scheduler that was alive to its end was never stepped;
     * the run is over, and a scheduler whose horizon is the number of steps that the optimiser took was stepped less
@@ -65,6 +72,9 @@ def scheduler_misuse(history: History) -> Sign | None:
     facts: list[Mapping[str, Any]] = list(events[-1].data["schedulers"]) if events else []
     for found in facts:
         sign = _overrun(history, found) or _wrong_optimizer(history, found) or told_backwards(history, found)
+        if sign is None:
+            cures = best_of((*_stretched(history, found), schedule_for(history.step)))
+            sign = ended_early(history, found, cures)
         if sign is not None:
             return sign
     if events and _ended_well(history):
@@ -73,7 +83,8 @@ def scheduler_misuse(history: History) -> Sign | None:
             sign = _never_stepped(history, found) or _too_rarely(history, found) if final else _gone(history, found)
             if sign is not None:
                 return sign
-    return _one_player_over(history, facts) or _faded(history, facts) or endless_warmup(history)
+    over = ascends(history) or one_player_over(history, facts) or _faded(history, facts)
+    return over or endless_warmup(history) or begins_again(history)
 
 
 def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
@@ -148,7 +159,7 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
         if over is None:
             continue
         began, told, evidence = over
-        plateau = any(found["type"] == "ReduceLROnPlateau" for found in facts)
+        plateau = any(found["type"] == "ReduceLROnPlateau" and not _each_step(history, found) for found in facts)
         cause = f"the learning rate fell from {level.peak:.3g} to {level.newest:.2g} by step {history.step}: {told}."
         done = fit(history) and not _like_a_constant(history) and not _falls_on(history, name, level)
         severity: Severity = "info" if (plateau or done) and not (compounds or gathered) else "warning"
@@ -160,38 +171,10 @@ def _faded(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
     return None
 
 
-def _one_player_over(history: History, facts: list[Mapping[str, Any]]) -> Sign | None:
-    """A player that no longer steps answers nothing: the other one goes on against what it was."""
-    if len(history.rates) < 2 or not history.wheres("generated_spread"):
-        return None
-    shares = {name: level.newest / level.peak for name, level in history.rates.items() if level.peak > 0}
-    for name, share in shares.items():
-        level, other = history.rates[name], max(shares, key=lambda player: shares[player])
-        began = level.fallen_step
-        if began is None or history.step < max(_STAYED * began, began + _FEWEST) or share > FALLEN * shares[other]:
-            continue
-        evidence = (
-            Evidence("learning_rate, over its highest", name, history.step, share, FALLEN * shares[other], _ALONE),
-        )
-        cause = (
-            f"the learning rate of {name} fell from {level.peak:.3g} to {level.newest:.2g} and that of {other} did "
-            f"not: since step {began} one player stands still, and the other plays against what it was then."
-        )
-        # no loss of a game tells which is better: first the one that is meant by how often the other's is called
-        cures = (*_as_often(history, facts, name), schedule_for(history.step))
-        return Sign("warning", cause, evidence, (name,), began, cures)
-    return None
-
-
-def _as_often(history: History, facts: list[Mapping[str, Any]], name: str) -> tuple[Remedy, ...]:
-    """The scheduler of ``name`` moves as often as the others', if it is called twice as often at least."""
-    mine = theirs = 0.0
-    for found in facts:
-        steps, counts = history.measured("scheduler_steps", found["name"])
-        often = float(counts[-1]) / float(steps[-1]) if len(steps) and not found["inner"] else 0.0
-        # whose one is that was made before its optimizer stepped is not known at first
-        mine, theirs = (max(mine, often), theirs) if found["optimizer"] == name else (mine, max(theirs, often))
-    return (step_every(max(1, round(1 / theirs))),) if mine >= _OFTENER * theirs > 0 else ()
+def _each_step(history: History, found: Mapping[str, Any]) -> bool:
+    """It is given a number at each step: of one batch, of which the next has another, whatever the run does."""
+    steps, counts = history.measured("scheduler_steps", found["name"])
+    return len(steps) > 0 and bool(counts[-1] >= max(_FEWEST / 2, _AT_EACH * steps[-1]))
 
 
 _Over = tuple[int, str, Evidence]  # since when a schedule is over, how it is told, and what shows it
@@ -214,7 +197,7 @@ def _called_for_batches(history: History, name: str, level: RateLevel, found: Ma
     if found is None or began is None or history.step < max(_FEWEST, stayed * began):
         return None
     steps, counts = history.measured("scheduler_steps", found["name"])
-    if not len(steps) or not counts[-1] >= _OFTENER * steps[-1]:
+    if not len(steps) or not counts[-1] >= OFTENER * steps[-1]:
         return None
     often = float(counts[-1]) / float(steps[-1])
     told = (
@@ -222,14 +205,17 @@ def _called_for_batches(history: History, name: str, level: RateLevel, found: Ma
         f"step {began}: it is called for each batch where gradients of several are gathered for a step"
     )
     source = "calls of the scheduler to a step of its optimizer: a schedule is made for steps"
-    return began, told, Evidence("scheduler_steps / step", found["name"], int(steps[-1]), often, _OFTENER, source)
+    return began, told, Evidence("scheduler_steps / step", found["name"], int(steps[-1]), often, OFTENER, source)
 
 
 def _spent(history: History, name: str, level: RateLevel) -> _Over | None:
     """A schedule that falls by the batch and was made for epochs is worth a few steps in all. That is to be seen as
     soon as it is spent, for of one that falls by the same factor again and again little is left to come."""
     began = level.fallen_step
-    if began is None or history.step < max(_FEWEST, _STAYED * began) or level.worth > _WORTH:
+    if began is None or history.step < max(_FEWEST, _STAYED * began):
+        return None
+    few = level.worth <= max(_WORTH, _OF_ALL * history.step)
+    if not few and not (level.worth <= _AT_MOST * history.step and cut_short(history, level)):
         return None
     steps, rates = history.measured("learning_rate", name)
     if not rates[-1] <= _FASTER * rates[2 * steps >= history.step][0] and level.faded_step is None:

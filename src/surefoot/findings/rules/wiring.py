@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History, Layers
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.cut_later import cut_later
 from surefoot.runs.schema import Evidence, Severity
 
 _LOOKS = 3
@@ -55,6 +56,8 @@ def missing_zero_grad(history: History) -> Sign | None:
         return None
     severity: Severity = "warning" if history.learned else "critical"
     of = "" if stale == [""] else " of " + ", ".join(stale)
+    share = max(float(history.measured("stale_gradient_share", name)[1][-1]) for name in stale)
+    of += "" if share >= 1 else f" ({100 * share:.2g} % of the parameters)"
     cause = f"gradients{of} are never cleared: each step adds its gradient to those of all steps before."
     where = tuple(n for n in stale if n)
     return Sign(severity, cause, tuple(evidence), where, max(1, began - 1), (remedies.ZERO_GRAD,))
@@ -92,6 +95,13 @@ def _grown(history: History, name: str) -> bool:
 
 @rule("detached-parameters", needs=("gradients", "events"))
 def detached_parameters(history: History) -> Sign | None:
+    """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do: see
+    :func:`_never_reached`; or of the one optimiser that there is, get none any more since six looks over 32 steps,
+    though no other optimiser was made since."""
+    return _never_reached(history) or cut_later(history)
+
+
+def _never_reached(history: History) -> Sign | None:
     """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do; or all
     of them, though a loss is there to go down.
 
@@ -146,8 +156,8 @@ def detached_parameters(history: History) -> Sign | None:
     ran = any(history.module(n).get("type") != "Parameter" for n in running)
     runs = "run in the forward but" if ran else "are held by the optimiser but"
     cause = f"{shown}{of_all} {runs} never get a gradient: the graph is cut between them and the loss."
-    began = first[0].step if first else newest.step
-    return Sign(severity, cause, evidence, tuple(bad), began, (remedies.KEEP_GRAPH,))
+    seen = [row.step for row in (*first, *recent) if any(math.isfinite(row[n]) for n in bad)]
+    return Sign(severity, cause, evidence, tuple(bad), min(seen, default=newest.step), (remedies.KEEP_GRAPH,))
 
 
 def _behind_all(names: list[str], newest: Layers) -> bool:

@@ -129,7 +129,8 @@ class OneBatch:
             self._sought = True
             with torch.no_grad():
                 self._source = self._source_of(rows, hashes, loaders)
-                self._seeded = self._source is None and not known and self._drawn(hashes)
+                few = self._source is None or len(self._source.rows) < _FEWEST * rows
+                self._seeded = few and not known and self._drawn(hashes)
         if waiting:
             begun = [self._begun(loader) for loader in loaders]  # all: each remembers where its generator stands
             asked = any(begun) if self._made_anew or self._input is None else any(map(self._advanced, loaders))
@@ -186,8 +187,9 @@ class OneBatch:
         if kind is None or not file or seeds_each_step("".join(linecache.getlines(file))) is None:
             return False
         known = [tensor for ref in self._tools.scene.tensors if (tensor := ref()) is not None and tensor is not given]
+        known = [tensor for tensor in known if _alike(tensor, kind) and not _begins_as(tensor, given)]
         wanted = np.unique(hashes)
-        return not any(np.isin(wanted, _hashes(tensor)).all() for tensor in known if _alike(tensor, kind))
+        return not any(np.isin(wanted, _hashes(tensor)).all() for tensor in known)
 
     # -- whether the model is tested ---------------------------------------------------------------------------------
 
@@ -263,6 +265,11 @@ def _alike(tensor: Tensor, kind: _Kind) -> bool:
         and tensor.layout is torch.strided
         and 0 < tensor.numel() <= MAX_ELEMENTS
     )
+
+
+def _begins_as(tensor: Tensor, given: Tensor | None) -> bool:
+    """Its first rows are those of the batch, and it has more: drawn with the same seed, to test on, say."""
+    return given is not None and len(tensor) > len(given) and torch.equal(tensor[: len(given)].detach(), given.detach())
 
 
 def _windows(tensor: Tensor, kind: _Kind) -> Tensor | None:

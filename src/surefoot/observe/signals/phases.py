@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import math
+import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from surefoot.observe.by_hand import ByHand
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument
+from surefoot.observe.set_rates import sets_rates
 from surefoot.observe.signals.gradients import local, parameters_of
 
 SAMPLE = 64  # elements of a parameter that are compared
@@ -28,11 +33,12 @@ class TrainingMode(Instrument):
     Of normalisation in evaluation mode also whether its running statistics have ever seen a batch: mean 0 and variance
     1 to the last bit are those that it was made with, and normalise nothing. The mode is read twice, when the backward
     begins and when the optimiser steps: a model that is in evaluation mode for a part of the step only (to make
-    adversarial inputs, say) trains in training mode.
+    adversarial inputs, say) trains in training mode. Dropout, of which no weights of another stage tell, is counted by
+    itself.
     """
 
     name: ClassVar[str] = "training mode"
-    _seen: dict[str, tuple[float, float]] | None = None
+    _seen: dict[str, tuple[float, float, float]] | None = None
 
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Read the mode of the models that this backward trains."""
@@ -46,7 +52,8 @@ class TrainingMode(Instrument):
             held = [id(p) in leaves for p in module.parameters()]
             moody = [m for m in module.modules() if isinstance(m, _MOODY) and _drops(m) and _tracks(m)]
             if moody and 2 * sum(held) > len(held):
-                found[root.name] = (float(not module.training), sum(not m.training for m in moody) / len(moody))
+                dropouts = [m for m in moody if not isinstance(m, _NORM)]
+                found[root.name] = (float(not module.training), _off(moody), _off(dropouts))
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Write it down for the models that this optimiser trains."""
@@ -57,9 +64,10 @@ class TrainingMode(Instrument):
             module = root.module()
             if module is None or root.name not in (seen or {}) or all(id(p) not in held for p in module.parameters()):
                 continue
-            mode, share = seen[root.name]  # type: ignore[index]
+            mode, share, dropout = seen[root.name]  # type: ignore[index]
             mode = min(mode, float(not module.training))
-            self.tools.rows.put(step, "mode", root.name, eval_mode=mode, eval_mode_share=share)
+            shares = {"eval_mode_share": share, "eval_dropout_share": dropout}
+            self.tools.rows.put(step, "mode", root.name, eval_mode=mode, **shares)
             self._norms(step, root.name, module)
 
     def _norms(self, step: int, name: str, module: nn.Module) -> None:
@@ -73,6 +81,11 @@ class TrainingMode(Instrument):
             self.tools.rows.put(step, "mode", name, unfed_norm_share=float(np.mean(found)))
 
         self.tools.ask(step, unfed, write)
+
+
+def _off(modules: Sequence[nn.Module]) -> float:
+    """Share of them in evaluation mode; NaN where there are none."""
+    return sum(not m.training for m in modules) / len(modules) if modules else math.nan
 
 
 def _drops(module: nn.Module) -> bool:
@@ -92,17 +105,20 @@ class _First:
     owner: weakref.ref[Optimizer]  # that optimiser; its id may be another's once it is gone
     rate: float = 0.0  # the highest learning rate seen since
     scheduled: bool = False  # that rate is a schedule's, which began from another one
+    fixed: bool = False  # nothing will ever set it: a schedule that multiplies 0, or none
 
 
 class Frozen(Instrument):
     """Which parameters that an optimiser holds have never changed since its first look, and why that may be.
 
-    Read at looks 4, 8, 16, …, and from the fourth on at each that falls on a step 2ᵏ: a few numbers of each parameter
-    are compared with what they were, bit for bit.
+    Read at looks 4, 8, 16, …, of the run and since the newest optimiser, and from the fourth on at each that falls on a
+    step 2ᵏ: a few numbers of each parameter are compared with what they were, bit for bit.
     """
 
     name: ClassVar[str] = "frozen parameters"
     _looks = 0
+    _since = 0  # the look at which newcomers were met last
+    _sets: bool | None = None
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Remember the parameters at the first look, compare them with that at some later ones."""
@@ -110,12 +126,15 @@ class Frozen(Instrument):
             return  # one optimiser's step of a look is enough
         if not self._looks:
             self._first: dict[int, _First] = {}
-            self._told: list[tuple[str, str, bool, bool]] = []
+            self._told: list[tuple[str, str, bool, bool, bool]] = []
         self._looks += 1
-        due = self._looks >= 4 and (_power_of_two(self._looks) or _power_of_two(state.count))
+        of_stage = self._looks - self._since
+        due = self._looks >= 4 and any(map(_power_of_two, (self._looks, state.count, of_stage or 3)))
         held: list[tuple[OptimizerState, Tensor, _First]] = []
         for other in self.tools.scene.clock.states:
             owner = other.ref()
+            if isinstance(owner, ByHand) and not other.count:
+                continue  # nothing was changed by hand
             for group in owner.param_groups if owner is not None else ():
                 rate = group.get("lr", 1.0)
                 rate = 1.0 if isinstance(rate, Tensor) else float(rate)
@@ -124,12 +143,14 @@ class Frozen(Instrument):
                     if first is None or id(first.ref()) != id(parameter) or first.owner() is not owner:
                         if first is None and self._looks > 1 and not due:
                             continue  # a newcomer: it waits for the next comparison
+                        self._since = self._looks
                         self._first[id(parameter)] = _First(
                             weakref.ref(parameter), sample(parameter).clone(), other.ref
                         )
                         continue
                     first.rate = max(first.rate, rate)
                     first.scheduled = bool(group.get("initial_lr"))
+                    first.fixed = not first.scheduled and ("initial_lr" in group or not self._by_hand())
                     held.append((other, parameter, first))
         if due and held:
             self._compare(held)
@@ -153,7 +174,7 @@ class Frozen(Instrument):
         def write(found: list[np.ndarray]) -> None:
             count = len(models.layers)
             all_of, off, still = np.zeros(count), np.zeros(count), np.zeros(count)
-            whose: dict[tuple[str, str, bool, bool], list[str]] = {}
+            whose: dict[tuple[str, str, bool, bool, bool], list[str]] = {}
             shared = self._for_another_stage()
             for (state, parameter, first), value in zip(held, found, strict=True):
                 owned = models.find(parameter)
@@ -166,17 +187,24 @@ class Frozen(Instrument):
                 elif value and parameter.element_size() > 2:  # of low precision an update may round to nothing
                     still[place] += 1
                     why = "never stepped" if not state.count else "rate 0" if not first.rate else "other"
-                    key = (state.name, why, first.scheduled, state.name in shared)
+                    key = (state.name, why, first.scheduled, state.name in shared, why == "rate 0" and first.fixed)
                     whose.setdefault(key, []).append(owned.path)
             with np.errstate(invalid="ignore"):
                 self.tools.rows.put_layers(step, "frozen", frozen_share=off / all_of, unchanged_share=still / all_of)
             if sorted(whose) != self._told:
                 self._told = sorted(whose)
-                for (name, why, scheduled, both), paths in whose.items():
-                    told = {"optimizer": name, "why": why, "scheduled": scheduled, "shared": both}
+                for (name, why, scheduled, both, fixed), paths in whose.items():
+                    told = {"optimizer": name, "why": why, "scheduled": scheduled, "shared": both, "fixed": fixed}
                     self.tools.tell("unchanged", **told, parameters=paths[:50], count=len(paths))
 
         self.tools.ask(step, same, write)
+
+    def _by_hand(self) -> bool:
+        """Whether the script may set a rate at any time; its text is read once."""
+        if self._sets is None:
+            file = getattr(sys.modules.get("__main__"), "__file__", None)
+            self._sets = not file or sets_rates("".join(linecache.getlines(file)))
+        return self._sets
 
     def _for_another_stage(self) -> set[str]:
         """The optimisers that never stepped and hold parameters of one that did."""

@@ -13,11 +13,11 @@ from torch.optim import Optimizer
 from surefoot.observe.discover import Models
 from surefoot.observe.signals.phases import sample
 
-PROBES = 4
+PROBES = 64  # gradients: what is cleared may be a part of the model, as of one of its modules
 
 
 class StaleProbe:
-    """Watches a few gradients from one step of their optimiser to its next.
+    """Watches gradients from one step of their optimiser to its next.
 
     A gradient that is the same memory at the same version when a backward begins was not cleared since. If no backward
     finds it cleared, and one adds to it, then the next step takes the last step's gradient a second time. (A gradient
@@ -25,11 +25,10 @@ class StaleProbe:
     """
 
     def __init__(self, optimizer: Optimizer) -> None:
-        # the smallest tensors, since they are compared with zero
         with_gradient = [
             p for g in optimizer.param_groups for p in g["params"] if p.grad is not None and not p.grad.is_sparse
         ]
-        chosen = sorted(with_gradient, key=lambda p: p.numel())[:PROBES]
+        chosen = with_gradient[:: -(-len(with_gradient) // PROBES) or 1]
         self._number = len(chosen)
         self._old = [_Old(weakref.ref(p), p.grad.data_ptr(), p.grad._version) for p in chosen]
         self._began = False
@@ -67,7 +66,9 @@ class _Old:
     def zero(self) -> bool:
         gradient = self.parameter().grad  # type: ignore[union-attr]
         # on an accelerator the version alone must tell: to ask for the numbers would be to wait for them
-        return gradient.is_cpu and not bool(gradient.any())  # type: ignore[union-attr]
+        if not gradient.is_cpu or bool(sample(gradient).any()):  # type: ignore[union-attr,arg-type]
+            return False
+        return not bool(gradient.any())  # type: ignore[union-attr]
 
     def take(self) -> None:
         parameter = self.parameter()
