@@ -241,7 +241,9 @@ def test_clipping_counts_where_it_is_why_nothing_moves() -> None:
     assert severity(clipped(flat(300), 1e-4, 1e-6), id) == "warning"
     assert severity(clipped(flat(300), 1e-4, 1e-11), id) == "info"  # too slow without it as well
     assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-5), id) == "warning"  # it moves, and promises nothing
-    assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-7), id) == "info"
+    # whole steps would promise too little, too: clipping took a factor of 300, the rate less; or 20, and the rate more
+    assert severity(clipped(flat(300), 3e-3, 5e-5, 1e-7), id) == "warning"
+    assert severity(clipped(flat(300), 0.05, 5e-5, 1e-8), id) == "info"
     assert severity(clipped(flat(300), 3e-3, 5e-5, 6e-4), id) == "warning"  # 64 such steps are no tenth of the loss
     assert severity(clipped(flat(300), 3e-3, 5e-5, 2e-3), id) == "info"
     assert severity(clipped(falling(300), 1e-2, 1e-3), id) == "info"

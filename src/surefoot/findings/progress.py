@@ -6,12 +6,15 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, LossLevel
+from surefoot.findings.pace import Pace
 
 HOLDS = 4.0
 """A dear reading of what does not learn is good for so many times the steps that it was taken at: two doublings."""
 
 HEARD = 0.9
 """Of a constant's loss: something was made of the inputs."""
+
+_PROMISED, _TENTH, _AGES, _WARM = 0.2, 0.1, 2000, 128
 
 
 def stuck_for(history: History, steps: int) -> bool:
@@ -27,6 +30,16 @@ def resting(level: LossLevel, left: float = 0.2, slowed: float = 0.9) -> bool:
     """
     began = min(level.first, level.constant) if level.known else level.first
     return not level.negative and level.recent > left * began and level.recent > slowed * level.at_half
+
+
+def promised_nothing(level: LossLevel, pace: Pace, step: int, ended: bool) -> tuple[float, float] | None:
+    """What all steps together promised of a loss that learned nothing, and the bound that it is below: twice the tenth
+    that counts as learned when the run has ``ended``, before (from 128 steps on) so much of it that a tenth would take
+    2,000 steps. It bounds what a convex loss can have lost."""
+    promised = pace.promised_by(step)
+    bound = _PROMISED if ended else _TENTH / _AGES * level.steps
+    told = not level.learned and 0 < promised < bound and (ended or level.steps >= _WARM)
+    return (promised, bound) if told else None
 
 
 def had_learned(history: History) -> bool:

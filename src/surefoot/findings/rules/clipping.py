@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.pace import SMALL_PROMISE, Pace
-from surefoot.findings.progress import one_loss, resting, warming_up
+from surefoot.findings.progress import one_loss, promised_nothing, resting, warming_up
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import GOOD_STEP
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -27,6 +27,10 @@ STILL_SOURCE = "at this rate 50,000 steps move the weights by their own size"
 _PROMISES = "a thousandth of the loss a step; healthy runs promise several times that within their first hundred"
 _LEARNED = 0.1  # of its first level that a loss must have fallen by to have learned anything
 _ALL_PROMISES = "all steps so far together promise less than a tenth of the loss, which is what counts as learned"
+_NOTHING = (
+    "for a convex loss no step takes away more than it promised to first order: all steps did not promise twice the "
+    "tenth that counts as learned, or so far less than one 2,000th of it a step"
+)
 _CLIPPED, _FEW = 0.1, 4
 _HALF = 0.5  # of the loss, and of the curvature that the rate can stand
 _HALVES = (
@@ -42,12 +46,12 @@ def always_clipping(history: History) -> Sign | None:
 
     Warning where the loss learns nothing, or rests far from a fit, for that reason, after 48 steps with a rate that
     does not rise: SGD's steps are below 2·10⁻⁵ of the weights, or promise less than a thousandth of the loss, or all
-    together less than the tenth that counts as learned, and would not without clipping; or ε leaves at most 1/16 of an
-    adaptive optimiser's step and would leave half of it without clipping. Warning, too, after 48 steps of SGD that
-    promised less than half of the loss in all, at a rate that does not rise and would have been a good one without
-    clipping, where more than half of it is left; and where a run of SGD is over that was left a hundredth of its
-    gradients, of which all of it would have been within Polyak's bound, and whose loss was still falling and above a
-    tenth of its first.
+    together less than the tenth that counts as learned, and would not without clipping (or they promised next to
+    nothing in all, where whole ones would have been good); or ε leaves at most 1/16 of an adaptive optimiser's step and
+    would leave half of it without clipping. Warning, too, after 48 steps of SGD that promised less than half of the
+    loss in all, at a rate that does not rise and would have been a good one without clipping, where more than half of
+    it is left; and where a run of SGD is over that was left a hundredth of its gradients, of which all of it would have
+    been within Polyak's bound, and whose loss was still falling and above a tenth of its first.
     """
     for name in history.wheres("clip_ratio"):
         steps, ratio = clipped(history, name)
@@ -136,11 +140,19 @@ def rate_harm(history: History, pace: Pace | None, name: str, ratio: float) -> E
     promise = float(np.median([s.overshoot for s in strides]))
     if promise < SMALL_PROMISE <= promise / ratio:
         return Evidence("predicted_decrease / (2 · loss)", name, strides[-1].step, promise, SMALL_PROMISE, _PROMISES)
-    steps = history.losses[name].steps if name in history.losses else 0
-    if steps and promise * steps < _LEARNED / 2 <= promise * steps / ratio:
-        bound = _LEARNED / (2 * steps)
+    level = history.losses.get(name)
+    if level is None:
+        return None
+    if promise * level.steps < _LEARNED / 2 <= promise * level.steps / ratio:
+        bound = _LEARNED / (2 * level.steps)
         return Evidence("predicted_decrease / (2 · loss)", name, strides[-1].step, promise, bound, _ALL_PROMISES)
-    return None
+    found = promised_nothing(level, pace, history.step, bool(history.events("exit")))
+    if found is None or max(s.overshoot for s in pace.newest) > ratio * GOOD_STEP:
+        return None
+    # the rate may be too low as well: of the factor that is missing, clipping must have taken the larger part
+    promised, bound = found
+    much = promised >= ratio**2 * bound
+    return Evidence("Σ predicted_decrease / loss", name, strides[-1].step, *found, _NOTHING) if much else None
 
 
 def adaptive_harm(history: History, ratio: float) -> Evidence | None:

@@ -17,7 +17,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import SMALL_PROMISE, STIRRED, Pace
-from surefoot.findings.progress import one_loss, resting
+from surefoot.findings.progress import one_loss, promised_nothing, resting
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.timid import BENDS, TIMES, timid
 from surefoot.runs.schema import Evidence
@@ -26,7 +26,6 @@ _MIN_ROWS = 4
 _MIN_STEPS, _WARM = 48, 128
 _GAINED = 0.05
 _SLOW = 2e-5
-_PROMISED, _TENTH, _AGES = 0.2, 0.1, 2000
 _RESTS = 0.95
 _STAGE = 100.0  # times its rate had the one before: no stage of a schedule is two decades below
 _NEVER_SOURCE = (
@@ -90,7 +89,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         if found is None and judged and _rises_yet(pace):
             found = _still_warm(history, level, pace) if ended else None
         elif found is None and judged:
-            found = _never(history, name, level, pace, ended) or _flat_bowl(history, name, level, pace)
+            found = _never(history, level, pace, ended) or _flat_bowl(history, name, level, pace)
             found = found or _left_behind(level, pace, ended)
         least = 1.0
         if found is None and not _rises_yet(pace):
@@ -176,17 +175,10 @@ def _left_behind(level: LossLevel, pace: Pace, ended: bool) -> tuple[str, float,
     return ("Σ predicted_decrease / loss", promised, wanted / 2, _BEHIND_SOURCE) if 2 * promised < wanted else None
 
 
-def _never(
-    history: History, name: str, level: LossLevel, pace: Pace, ended: bool
-) -> tuple[str, float, float, str] | None:
+def _never(history: History, level: LossLevel, pace: Pace, ended: bool) -> tuple[str, float, float, str] | None:
     """What all steps together promised, which bounds what a convex loss can have lost."""
-    if level.learned:
-        return None
-    promised = pace.promised_by(history.step)
-    bound = _PROMISED if ended else _TENTH / _AGES * level.steps
-    if not 0 < promised < bound or not (ended or level.steps >= _WARM):
-        return None
-    return "Σ predicted_decrease / loss", promised, bound, _NEVER_SOURCE
+    found = promised_nothing(level, pace, history.step, ended)
+    return None if found is None else ("Σ predicted_decrease / loss", *found, _NEVER_SOURCE)
 
 
 def _still_warm(history: History, level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
