@@ -18,6 +18,7 @@ from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import one_loss
 from surefoot.findings.turned import first_way, told_by_rewards
+from surefoot.runs.schema import Evidence
 
 _FEWEST = 9  # values: three that began, three that were best, three that are worse
 _LOST = 0.25  # of what was gained
@@ -48,6 +49,11 @@ class Harm:
             self.signal, f"what the script prints as {self.name}"
         )
         return f"{what} went from {self.best:.3g} (step {self.step}) to {self.now:.3g}"
+
+    def evidence(self, step: int) -> Evidence:
+        """The number as it stands at ``step``."""
+        source = "its own best: a quarter of what it had gained is lost"
+        return Evidence(self.signal, self.name, step, self.now, self.best, source)
 
 
 def harms(history: History) -> tuple[Harm, ...]:

@@ -211,14 +211,7 @@ def _longer_with_harm(history: History) -> Sign | None:
                 continue
             evidence = (
                 *_evidence(history, name, bits, _GROWN / 2),
-                Evidence(
-                    harm.signal,
-                    harm.name,
-                    history.step,
-                    harm.now,
-                    harm.best,
-                    "its own best, of which a quarter is lost",
-                ),
+                harm.evidence(history.step),
             )
             length = float(lengths[-1])
             cause = f"{harm.words}, since sequences are longer: {_growth(name, bits * math.log(2) / length, length)}."

@@ -122,7 +122,7 @@ def _sign(history: History, mark: _Mark, harm: Harm, found: list[_Change]) -> Si
     )
     evidence = (
         Evidence(mark.signal, worst.where, worst.step, worst.now, worst.bound, _SOURCE[mark.way]),
-        Evidence(harm.signal, harm.name, history.step, harm.now, harm.best, "its own best, of which a quarter is lost"),
+        harm.evidence(history.step),
     )
     where = tuple(c.where for c in found if c.where)
     return Sign("warning", cause, evidence, where, harm.since, mark.cures(history, harm, worst))
