@@ -133,6 +133,8 @@ EFFECTS: dict[str, frozenset[str]] = {
             "vanishing-gradient",
         }
     ),
+    # where the divergence's weight is what drowns the other terms, this says what has become of the model
+    "posterior-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
     # one term's size sets the size of all gradients: what is too long a step, or too far a weight, is so for it; where
     # its weight grows, the sum rises
     "loss-term-imbalance": frozenset(
@@ -250,7 +252,6 @@ EFFECTS: dict[str, frozenset[str]] = {
     ),
     "adversarial-rotation": frozenset({"mode-collapse", "dead-units", "exploding-gradient", "divergence", "stalled"}),
     "mode-collapse": frozenset({"adversarial-rotation", "dead-units", "exploding-gradient", "stalled"}),
-    "posterior-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
     "always-clipping": frozenset({"epsilon-dominated-update", "learning-rate-too-low", "stalled"}),
     "epsilon-dominated-update": frozenset({"learning-rate-too-low", "stalled"}),
     "naive-loss-minimisation": frozenset({"softmax-collapse", "output-logit-divergence"}),
