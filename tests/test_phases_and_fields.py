@@ -610,6 +610,10 @@ def test_a_generator_that_plays_alone_is_told(stops: str, idle: bool, told: bool
         moving = [p for p in layers if not (p == stops and step > 200 and idle)]
         values = {("update_ratio", name): 1e-3 if p in moving else math.nan for p in layers for name in layers[p]}
         stream.row(step, "weights", values)
+        for player in layers:
+            every = 1 if player != stops else 5
+            stood = step - 200 if player not in moving else step % every
+            stream.row(step, "players", {("idle_steps", player): float(stood)})
         if len(moving) == 2:
             seen = dict.fromkeys(("generated_spread", "coverage", "precision"), 0.9)
             seen |= {"generated_offset": 0.1, "generated_move": 0.1}

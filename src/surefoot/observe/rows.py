@@ -111,6 +111,7 @@ PER_PLACE: dict[str, tuple[str, ...]] = {
     "distances": ("hyperbolic_distance",),
     "choices": ("choice_entropy", "choice_certain_share"),
     "slopes": ("slope_share",),
+    "players": ("idle_steps",),
     "inputs": (
         "input_mean",
         "input_rms",

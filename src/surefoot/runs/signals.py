@@ -382,6 +382,8 @@ _FIELDS = (
            "Its largest length in the newer half of those looks, over that in the older half."),
     Signal("rotation_balance", "rotation", "run", "1", "both players take part",
            "Smaller of the two players' shares of the energy in the plane: ½ for a pure rotation."),
+    Signal("idle_steps", "players", "optimizer", "steps", "steps since a player's last",
+           "Of exactly two optimisers: how many of the run's steps ago each stepped last."),
     Signal("latent_kl", "latent", "layer", "nats", "divergence from the prior",
            "KL divergence of the latent posterior from a standard normal: sum over dimensions, mean over the batch."),
     Signal("active_units_share", "latent", "layer", "1", "share of active latent dimensions",

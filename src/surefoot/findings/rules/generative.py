@@ -40,7 +40,7 @@ _OUTSIDE = 1.0  # of it: so far from the mean of the data most of them are not
 _ARRIVED = 0.5  # of the data's spread from their mean: there a sample is as near to the data as most of the data are
 
 
-@rule("mode-collapse", needs=("game", "step", "weights"))
+@rule("mode-collapse", needs=("game", "players", "weights"))
 def mode_collapse(history: History) -> Sign | None:
     """Generated samples are all alike, or all of a few kinds, at the last four looks and for half of the run.
 

@@ -26,23 +26,22 @@ def one_sided(history: History) -> Sign | None:
     """One of two players whose samples were seen has stood still for 64 steps, and 16 times as long as ever before,
     while at the last looks the layers of the generator, and no others, were changed."""
     generators = history.wheres("generated_spread")
-    if len(history.losses) != 2 or not generators:
-        return None
-    for player, level in history.losses.items():
-        since = history.step - level.newest_step
-        steps, _ = history.measured("loss", player)
-        if len(steps) < 2 * _LOOKS or since < max(_STEPS, _TIMES * int(np.diff(steps).max())):
+    for player in history.wheres("idle_steps") if generators else ():
+        steps, idle = history.measured("idle_steps", player)
+        last = int(steps[-1] - idle[-1]) if len(steps) else 0
+        before = idle[steps <= last]
+        if len(before) < _LOOKS or idle[-1] < max(_STEPS, _TIMES * before.max()):
             continue
-        looks = [row for row in history.recent_layers("update_ratio", _LOOKS) if row.step > level.newest_step]
+        looks = [row for row in history.recent_layers("update_ratio", _LOOKS) if row.step > last]
         for generator in generators:
             if len(looks) == _LOOKS and all(_alone(generator, row.names, row.values) for row in looks):
-                evidence = Evidence("loss", player, level.newest_step, float(since), float(_STEPS), _SOURCE)
+                evidence = Evidence("idle_steps", player, int(steps[-1]), float(idle[-1]), float(_STEPS), _SOURCE)
                 cause = (
                     f"the generator {generator} plays alone: the other player ({player}) has not been stepped since "
-                    f"step {level.newest_step}, and nothing tells its samples from the data any more."
+                    f"step {last}, and nothing tells its samples from the data any more."
                 )
                 where = (generator,) if generator else ()
-                return Sign("warning", cause, (evidence,), where, level.newest_step + 1, (PLAY_ON,))
+                return Sign("warning", cause, (evidence,), where, last + 1, (PLAY_ON,))
     return None
 
 

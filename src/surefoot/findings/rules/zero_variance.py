@@ -16,7 +16,7 @@ _DECIDED = 0.1  # of that entropy: nothing else is tried
 _SOLVED, _VALUES = 0.9, 9  # of all tasks, but a tenth that may have no answer; printed numbers, three a third
 _LOST = 0.5  # of what was earned before
 _GAINED = 0.1  # of what is left to 1: what still comes
-_ALL, _FAR = 0.9, 0.25  # of the reward that there can be; of what an error was at first
+_ALL, _FAR = 0.9, 0.5  # of the reward that there can be; of what an error was at first
 _SOURCE = (
     "a group of G rollouts with success rate p has a gradient with probability 1 − pᴳ − (1 − p)ᴳ, which is 0.78 on "
     "average over all p for G = 8"
@@ -74,7 +74,7 @@ def zero_variance_groups(history: History) -> Sign | None:
     it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, or that reward
     half of what it once was, while a reward that the script prints, between 0 and 1, is below nine tenths and has not
     come nearer to 1 by a tenth of what is left since the middle third of its values; or such a reward is above nine
-    tenths, and an error that is printed beside it has stopped at more than a quarter of its first.
+    tenths, and an error that is printed beside it has stopped at more than half of its first.
     """
     for name in history.wheres("zero_advantage_share"):
         steps, shares = history.series("zero_advantage_share", name)

@@ -41,6 +41,7 @@ class GradientRotation(Instrument):
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Once both have stepped in this look, compare with the looks before."""
+        self._write_pauses()
         players = [self._seen.get(id(s.ref())) for s in self.tools.scene.clock.states]
         if len(players) != 2 or any(player is None for player in players):
             return
@@ -68,6 +69,13 @@ class GradientRotation(Instrument):
             )
 
         self.tools.ask(step, [player for player in players if player is not None], take)
+
+    def _write_pauses(self) -> None:
+        """How long each of the two has not stepped: no loss tells, for not every step's is recorded."""
+        states, step = self.tools.scene.clock.states, self.tools.scene.clock.steps
+        if len(states) == 2:
+            for player in states:
+                self.tools.rows.put(step, "players", player.name, idle_steps=float(step - player.stepped_in))
 
 
 def _sample(optimizer: Optimizer) -> Tensor:
