@@ -28,7 +28,8 @@ def zero_share(advantages: Float[Tensor, "samples ..."]) -> Float[Tensor, ""]:
     in_rows, in_columns = (
         (values.sum(dim).abs() <= CENTRED * size.sum(dim).clamp_min(ABSOLUTE)).all() for dim in (1, 0)
     )
-    return torch.where(in_columns & ~in_rows, of_columns, of_rows)
+    several = values.shape[1] > 1  # one column is no group: all of a batch may be less their mean
+    return torch.where(in_columns & ~in_rows, of_columns, of_rows) if several else of_rows
 
 
 def categorical_entropy(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, ""]:
