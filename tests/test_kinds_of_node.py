@@ -40,6 +40,8 @@ def test_zero_share_finds_groups_along_either_dimension() -> None:
     rewards = torch.tensor([[1.0] * 8, [0.0, 1.0] * 4, [0.0] * 8, [1.0] + [0.0] * 7])
     advantages = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
     assert float(zero_share(advantages)) == float(zero_share(advantages.T)) == 0.5
+    repeated = advantages.flatten()[:, None].expand(-1, 5)  # one for each token of a sample
+    assert float(zero_share(repeated)) == 0.5
     masked = torch.ones(4, 6)
     masked[:, 3:] = 0  # columns of nothing that are no groups
     assert float(zero_share(masked)) == 0.0

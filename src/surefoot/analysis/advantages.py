@@ -15,7 +15,7 @@ CENTRED = 1e-3  # of their absolute sum: what advantages of a group, less their 
 def zero_share(advantages: Float[Tensor, "samples ..."]) -> Float[Tensor, ""]:
     """Share of the samples (rows) whose advantages are all zero: they have no gradient.
 
-    Columns are counted in the place of rows where it is they that add up to zero, as groups less their mean do:
+    Columns are counted as well as rows where it is they that add up to zero, as groups less their mean do:
     rollouts may come first.
 
     In a group whose rewards are all the same every advantage is zero, so that this is one minus the effective gradient
@@ -29,7 +29,8 @@ def zero_share(advantages: Float[Tensor, "samples ..."]) -> Float[Tensor, ""]:
         (values.sum(dim).abs() <= CENTRED * size.sum(dim).clamp_min(ABSOLUTE)).all() for dim in (1, 0)
     )
     several = values.shape[1] > 1  # one column is no group: all of a batch may be less their mean
-    return torch.where(in_columns & ~in_rows, of_columns, of_rows) if several else of_rows
+    found = torch.where(in_columns & ~in_rows, torch.maximum(of_rows, of_columns), of_rows)
+    return found if several else of_rows
 
 
 def categorical_entropy(logits: Float[Tensor, "*batch classes"]) -> Float[Tensor, ""]:
