@@ -18,7 +18,7 @@ _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
     "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "wins", "won",
     "solved", "correct", "elbo", "right",
-    "ndcg", "mrr", "kappa", "mcc", "snr", "sdr", "found", "similarity", "agreement",
+    "ndcg", "mrr", "kappa", "mcc", "snr", "sdr", "found",
 ))  # fmt: skip
 # What comes in, of which more is better; but how much there is to be had may change as well.
 _INCOME = frozenset(("earned", "earnings", "income", "payoff", "profit", "revenue", "sales", "takings", "utility"))
