@@ -311,6 +311,17 @@ class TestGraph:
         ]
         assert [s.producer is net[i].bias for s, i in zip(view.sites, (0, 2, 4), strict=True)] == [True] * 3
 
+    def test_a_margin_is_no_activation_of_the_layer_that_made_the_rows(self):
+        out = nn.Linear(3, 4)
+        rows = out(torch.randn(6, 3))
+        far = torch.cdist(rows, rows)
+        assert not read_graph([(1.0 - far).relu().sum()]).sites
+        assert not read_graph([(1.0 - rows.norm(dim=1)).relu().sum()]).sites
+        assert not read_graph([rows[rows > 0].relu().sum()]).sites
+        assert [s.producer is out.bias for s in read_graph([rows[:3].relu().sum()]).sites] == [True]
+        alone = nn.Linear(3, 1)
+        assert len(read_graph([alone(torch.randn(6, 3)).squeeze(1).relu().sum()]).sites) == 1
+
     def test_gates_are_told_apart(self):
         gate, value, head = nn.Linear(3, 4), nn.Linear(3, 4), nn.Linear(4, 1)
         x = torch.randn(2, 3)

@@ -199,6 +199,16 @@ def test_a_policy_that_decided_for_nothing(first: float, later: float, entropy: 
         assert found["softmax-collapse"].first_step == 40 and found["softmax-collapse"].detected_step <= 80
 
 
+def test_a_policy_that_gained_what_it_is_paid_by_did_not_decide_for_nothing() -> None:
+    stream = train([0.1 * math.sin(i) for i in range(200)])
+    for number in range(1, 21):
+        # an exam of longer words, and what the short ones earn
+        earned = {("printed_number", "score"): 0.28, ("printed_number", "reward"): min(1.0, 0.3 * number)}
+        stream.row(10 * number, "printed", earned)
+        stream.row(10 * number, "policy", {("policy_entropy", ""): 2.0 if number < 4 else 1e-3})
+    assert "softmax-collapse" not in stream.findings()
+
+
 @pytest.mark.parametrize("signal", ["policy_entropy", "weighted_choice_entropy"])
 @pytest.mark.parametrize(
     ("entropy", "steps", "told"),

@@ -142,7 +142,7 @@ def test_no_harm_no_change_is_told():
     stream = printed(turning(after=0.2, m=20))
     for step in range(10, 360, 10):
         stream.row(step, "inputs", {("input_rms", "net.0"): 1.0 if step <= TURN else 15.0})
-        stream.row(step, "wiring", {("missed_parameters", ""): float(step > TURN)})
+        stream.row(step, "wiring", {("stale_gradient_share", ""): float(step > TURN)})
     assert not told(stream)
 
 

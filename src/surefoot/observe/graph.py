@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from surefoot.observe.loss_site import LossSite, find_loss
-from surefoot.observe.nodes import ACCUMULATE, WEIGHT_PLUMBING, Node
+from surefoot.observe.nodes import ACCUMULATE, WEIGHT_PLUMBING, Node, saved
 
 # Activation ops that save their output, and the name under which a signal knows them.
 ACTIVATIONS = {
@@ -21,6 +21,10 @@ ACTIVATIONS = {
     "TanhBackward0": "tanh",
     "SigmoidBackward0": "sigmoid",
 }
+# What is measured between rows or of a row is a number of its own, and no output of the layer that made them.
+_MEASURES = frozenset({
+    "CdistBackward0", "EuclideanDistBackward0", "LinalgVectorNormBackward0", "NormBackward0", "NormBackward1",
+})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -104,6 +108,8 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
         if own and names[node] not in WEIGHT_PLUMBING:
             producer[node] = own[0]
             continue
+        if names[node] in _MEASURES:
+            continue
         # the newest layer upstream: with a residual sum, the branch that was computed last
         upstream = [child for child in children.get(node, ()) if child in producer]
         if upstream:
@@ -121,11 +127,18 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
             if multiplies:
                 gated.add(child)
         kind = ACTIVATIONS.get(names[node])
-        if kind is not None and node in producer:
+        if kind is not None and node in producer and _of_units(node, producer[node]):
             view.sites.append(Site(kind, producer[node], node, node in covered, node in gated))
     view.sites.reverse()
     view.loss = find_loss(nodes, names, children)
     return view
+
+
+def _of_units(node: Node, leaf: Tensor) -> bool:
+    """A row for each sample: what is one number each, is so of a layer of one unit only; else it was picked out of what
+    layers made, as violations of a margin are."""
+    result = saved(node, "result")
+    return result is None or result.dim() != 1 or 1 in leaf.shape
 
 
 def _leaf(node: Node, names: dict[Node, str], children: dict[Node, list[Node]]) -> Tensor | None:

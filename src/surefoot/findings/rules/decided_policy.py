@@ -117,10 +117,15 @@ def _first_way(history: History, name: str) -> int:
 
 
 def _never_more(history: History, decided: int) -> tuple[str, float, float] | None:
-    """Name, first and best newest value of a printed reward that gained nothing by the policy's decision."""
+    """Name, first and best newest value of a printed reward that gained nothing by the policy's decision; None where
+    another one has."""
+    idle = None
     for name in history.wheres("printed_number"):
         steps, values = history.measured("printed_number", name)
+        if of_a_reward(name) != 1 or len(values) < _VALUES or not steps[0] < decided:
+            continue
         newest = values[len(values) // 2 :]
-        if of_a_reward(name) == 1 and len(values) >= _VALUES and steps[0] < decided and newest.max() <= values[0]:
-            return name, float(values[0]), float(newest.max())
-    return None
+        if newest.max() > values[0]:
+            return None
+        idle = idle or (name, float(values[0]), float(newest.max()))
+    return idle

@@ -208,10 +208,6 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
         _Mark("eval_mode_share", "mode", "share", "the share of layers in evaluation mode", _are(TRAIN_MODE),
               at_once=True),
     ),
-    "optimizer-misses-parameters": (
-        _Mark("missed_parameters", "wiring", "grows", "the number of trainable tensors that no optimiser holds",
-              _are(remedies.ALL_PARAMETERS), at_once=True),
-    ),
     "frozen-parameters": (
         _Mark("unchanged_share", "frozen", "share", "the share of steps that left the parameters as they were",
               _thaw),
