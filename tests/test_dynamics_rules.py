@@ -114,6 +114,18 @@ def test_samples_that_jump_about_the_data_together() -> None:
     assert wandering(generated_move=0.3) == {}
 
 
+@pytest.mark.parametrize(("late", "told"), [(0.0, "warning"), (0.29, None)])
+def test_a_generator_that_covered_more_long_ago(late: float, told: str | None) -> None:
+    """Most looks are early ones: the best of the newer half of them lies in the first tenth of the run."""
+    stream = train([1.0] * 2000, rate=0.02)
+    early = {**dict.fromkeys(range(50, 150, 10), 0.0), **dict.fromkeys(range(160, 200, 20), 0.25)}
+    for step, covered in {**early, **dict.fromkeys(range(1100, 2001, 150), late), 2000: late}.items():
+        row = {"generated_move": 0.8, "generated_spread": 0.2, "coverage": covered, "precision": 0.3}
+        stream.row(step, "game", {(name, "G"): value for name, value in row.items()})
+    found = stream.findings().get("mode-collapse")
+    assert (found.severity if found else None) == told
+
+
 def test_gradients_at_the_floor_of_float16_from_the_first_look_on() -> None:
     def half(rms: float, first: float, scale: float = NAN) -> str:
         stream = train(falling(150, 2.3, 0.1), rate=0.01)
@@ -235,7 +247,9 @@ def test_growth_that_longer_sequences_have_brought(
         stream.row(
             step, "recurrence", {("bptt_rate", "f"): now[0] * math.log(2) / now[1], ("bptt_length", "f"): now[1]}
         )
-    assert ("bptt-explosion" in stream.loud()) is told
+    found = stream.findings().get("bptt-explosion")
+    # where harm is evident, less is enough, and other words say so
+    assert (found is not None and "of the first sequences" in found.cause) is told
 
 
 def test_the_player_that_runs_ahead_is_slowed_and_the_other_hastened() -> None:

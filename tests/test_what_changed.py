@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from histories import Stream, falling
+from histories import Stream, falling, train
 from surefoot.findings import Engine, rule
 from surefoot.findings.harm import harms
 from surefoot.findings.rule import _RULES, Sign, all_rules
@@ -113,7 +113,7 @@ CHANGES = [
     for id, marks in _MARKS.items()
     for mark in marks
     for before, after, less in [
-        {"share": (0.1, 0.7, 0.5), "grows": (1.0, 11.0, 9.0), "shrinks": (1.0, 0.09, 0.11)}[mark.way]
+        {"share": (0.1, 0.7, 0.5), "grows": (1.0, 11.0, 9.0), "shrinks": (1.0, 0.09, 0.11)}.get(mark.way, (1, 1, 1))
     ]
     if mark.family not in ("terms", "weights")  # which ask for more, see below
 ]
@@ -154,6 +154,48 @@ def test_a_rate_is_too_low_where_it_was_low_when_the_task_changed(falls_late):
         loss = 0.3 if step <= TURN else 1.5
         stream.row(step, "step", {("loss", ""): loss + 0.01 * (step % 3), ("learning_rate", ""): 1e-6 if low else 1e-2})
     assert ("learning-rate-too-low" in told(stream)) != falls_late
+
+
+@pytest.mark.parametrize(("again", "told_of"), [(5e-3, True), (3e-3, False), (4e-5, False)])
+def test_a_second_stage_may_not_leap_above_what_went_well(again, told_of):
+    """The rate falls to a tenth while all goes well; a restart at what it began with is what schedules do."""
+    stream = printed(turning(m=20))
+    for step in range(1, 351):
+        rate = 3e-3 * (1 - 0.9 * step / TURN) if step <= TURN else again
+        stream.row(step, "step", {("loss", ""): 1.0, ("learning_rate", ""): rate})
+    for step in range(160, 351, 20):
+        stream.row(step, "weights", {("weight_norm", ""): 1.0})
+    found = told(stream).get("learning-rate-too-high")
+    assert (found is not None) == told_of
+    if found:
+        assert "at last" in found.cause and found.remedies
+
+
+@pytest.mark.parametrize(
+    ("last", "recalls", "loud"),
+    [
+        (1.0, [0.18] * 6 + [0.04] * 14, True),
+        (0.5, [0.18] * 6 + [0.04] * 14, False),  # something is learned: another finding's
+        (1.0, [0.18] * 20, False),  # no harm shows
+        (1.0, [0.18] * 14 + [0.04] * 6, False),  # it went well for longer than it has gone wrong
+    ],
+)
+def test_a_loss_that_stays_while_what_it_is_for_is_lost_is_stalled(last, recalls, loud):
+    losses = falling(400, 1.0, last, 0.02)
+    stream = printed(recalls, "recall", 20, train(losses, rate=0.01))
+    assert ("stalled" in stream.loud()) == loud
+
+
+@pytest.mark.parametrize(("bits", "longer", "loud"), [(7.0, 30.0, True), (7.0, 2.0, False), (5.0, 30.0, False)])
+def test_a_gradient_that_grew_over_rollouts_as_harm_began(bits, longer, loud):
+    """Afterwards nothing moves the states any more, and nothing grows: what was then is what is asked for."""
+    losses = [*falling(100, 1.0, 0.1, 0.005), *([1.0] * 300)]
+    stream = train(losses, elasticity=lambda step: longer if 100 < step <= 160 else 1.0)
+    for step in range(80, 401, 20):
+        length = step / 8
+        rate = (bits if step <= 160 else 0.5) * np.log(2) / length
+        stream.row(step, "recurrence", {("bptt_rate", "f"): rate, ("bptt_length", "f"): length})
+    assert ("bptt-explosion" in stream.loud()) == loud
 
 
 def test_a_fit_by_heart_under_a_schedule_that_runs_out_is_no_low_rate():

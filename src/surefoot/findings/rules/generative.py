@@ -285,7 +285,18 @@ def _off(history: History, name: str, least: float = _HALF) -> bool:
 def _had_its_chance(history: History, coverage: np.ndarray) -> bool:
     """Both players have moved far, and what the generated samples cover of the data has stopped to grow."""
     moved = [pace.movement >= _MOVED for pace in history.paces.values()]
-    return bool(moved) and all(moved) and _no_longer_grows(coverage)
+    return bool(moved) and all(moved) and (_no_longer_grows(coverage) or _late_half_no_better(history))
+
+
+def _late_half_no_better(history: History) -> bool:
+    """The newest half of the run covers no more than was covered before. Looks are dense at first, so that the newer
+    half of them begins early: what was best there may be long ago."""
+    for name in history.wheres("coverage"):
+        steps, coverage = history.measured("coverage", name)
+        late = 2 * steps > history.step
+        if late.sum() < _LOOKS or late.all() or coverage[late].max() > coverage[~late].max():
+            return False
+    return bool(history.wheres("coverage"))
 
 
 def _no_longer_grows(coverage: np.ndarray) -> bool:

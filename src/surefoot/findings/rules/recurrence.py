@@ -197,7 +197,9 @@ def _lengthened(history: History, factors: dict[str, list[float]]) -> Sign | Non
 
 def _longer_with_harm(history: History) -> Sign | None:
     """Since what the run is for got worse its sequences are twice as long at least (or so long that anything is seen to
-    compound), and over them the gradient grows by 2³ in the middle of three looks or more."""
+    compound), and over them the gradient grows by 2³ in the middle of three looks or more. Or sequences were too short
+    for that at first, and as it got worse, at the first three looks after its best, the gradient grew by 2⁶ over them
+    and was 2³ times as long as before: what it did then may have left states that nothing moves any more."""
     for harm in harms(history):
         looks, _ = history.measured("weight_norm", next(iter(history.losses), ""))
         for name in history.wheres("bptt_rate"):
@@ -207,17 +209,33 @@ def _longer_with_harm(history: History) -> Sign | None:
                 continue
             bits = float(np.median((rates * lengths)[since])) / math.log(2)
             longer = not before.any() or lengths[since].min() >= _TWICE * lengths[before].max()
-            if not longer or bits < _GROWN / 2:
-                continue
+            least, at = _GROWN / 2, np.flatnonzero(since)
+            if not longer or bits < least:
+                least, at = _GROWN, np.flatnonzero(~before)[:_LOOKS]
+                bits = float(((rates * lengths)[at]).min()) / math.log(2)
+                short = looks[_LOOKS - 1] < steps[0]  # too short at first for anything to compound
+                if not short or bits < least or not _longer_gradient(history, harm.step, steps[at]):
+                    continue
             evidence = (
-                *_evidence(history, name, bits, _GROWN / 2),
+                *_evidence(history, name, bits, least),
                 harm.evidence(history.step),
             )
-            length = float(lengths[-1])
-            cause = f"{harm.words}, since sequences are longer: {_growth(name, bits * math.log(2) / length, length)}."
+            length = float(lengths[at[-1]])
+            when = "since sequences are longer:" if least < _GROWN else "and as that began"
+            cause = f"{harm.words}, {when} {_growth(name, bits * math.log(2) / length, length)}."
             cures = remedies.best_of((remedies.CLIP, orthogonal((name,))), "agc", "lr-search:factor=0.1")
-            return Sign("warning", cause, evidence, (name,), int(steps[since][0]), cures)
+            return Sign("warning", cause, evidence, (name,), int(steps[at[0]]), cures)
     return None
+
+
+def _longer_gradient(history: History, well: int, at: np.ndarray) -> bool:
+    """Over the steps ``at`` the gradient of the only optimiser is 2³ times what it was up to ``well``; both middles."""
+    names = history.wheres("gradient_norm")
+    if len(names) != 1:
+        return False
+    steps, norms = history.measured("gradient_norm", names[0])
+    then, usual = norms[(steps >= at[0]) & (steps <= at[-1])], norms[steps <= well]
+    return bool(len(then) and len(usual) and np.median(then) >= 2.0 ** (_GROWN / 2) * np.median(usual))
 
 
 def _grown_since(history: History, where: str, bits: float) -> int:

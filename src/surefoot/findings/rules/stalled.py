@@ -12,12 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.findings import remedies
+from surefoot.findings.harm import harms
 from surefoot.findings.history import EventLike, History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import STIRRED, Pace
 from surefoot.findings.progress import growing
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.quasi_newton import unsettled
+from surefoot.findings.turned import told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _STEPS, _LONG = 200, 1000
@@ -27,6 +29,7 @@ _CONSTANT = 0.97
 _NEVER = 0.99  # of a constant's loss: what the noise of batches leaves of it
 _NEAR = 1.1  # further above, it is not a constant that the loss is to be measured by
 _ELASTIC = 0.01
+_ALL_ALONG = 2  # times the steps until it was no longer as good as at its best
 _ALIKE, _LOOKS = 64, 4  # steps and looks at which inputs that are all alike are no matter of chance
 _CONSTANT_SOURCE = "the loss of the best constant prediction on the same batches, which needs no input at all"
 _MOVED_SOURCE = (
@@ -35,7 +38,7 @@ _MOVED_SOURCE = (
 )
 
 
-@rule("stalled", needs=("step", "weights", "events", "samples"))
+@rule("stalled", needs=("step", "weights", "events", "samples", "printed"))
 def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
     of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
@@ -44,7 +47,8 @@ def stalled(history: History) -> Sign | None:
     half of the run (what it came down by before was the constant), nor 1 % below a constant's, where it is not falling
     below it just now. Warning after 32 steps of L-BFGS on batches that change, without a line search, where the loss
     rests far from a fit. Warning after 64 steps where all rows of all batches that were looked at are the same, and
-    targets are not.
+    targets are not; and where the loss is of no known size, no lower than it began after 200 steps, while what the
+    script prints has got worse for half of the run or more.
     """
     if len(history.losses) != 1:
         return None
@@ -75,6 +79,38 @@ def stalled(history: History) -> Sign | None:
         if not elasticity >= _ELASTIC:
             continue
         return _sign(history, name, level, pace, elasticity, over)
+    return _beside_its_aim(history)
+
+
+def _beside_its_aim(history: History) -> Sign | None:
+    """A loss that has no constant's to be measured by is where it began, and what the script prints of the same model
+    has lost half and more of what it was at first: whatever is learned is not what it is asked for."""
+    if told_by_rewards(history):
+        return None
+    for name, level in history.losses.items():
+        pace, slack = history.paces.get(name), 2 * max(level.noise, level.best_noise)
+        if pace is None or level.known or level.negative or level.steps < _STEPS or len(pace.newest) < 4:
+            continue
+        if min(level.best, level.low) < level.first - slack or pace.moved_by(history.step) < _MOVED:
+            continue
+        if pace.peak_overshoot >= 1:
+            continue
+        for harm in harms(history):
+            if harm.signal != "printed_number" or not _ALL_ALONG * harm.since <= history.step:
+                continue
+            moved = pace.moved_by(history.step)
+            cause = (
+                f"nothing is learned of what is asked for: after {level.steps} steps the loss {level.recent:.3g} is "
+                f"where it began ({level.first:.3g}), and {harm.words}. Look whether targets belong to their inputs, "
+                "and which pairs the loss is taken of."
+            )
+            evidence = (
+                Evidence("loss", name, level.newest_step, level.best, level.first - slack,
+                         "its own first values, less twice its noise"),
+                Evidence("Σ update_norm / weight_norm", name, history.step, moved, _MOVED, _MOVED_SOURCE),
+                harm.evidence(history.step),
+            )  # fmt: skip
+            return Sign("warning", cause, evidence, (name,) if name else (), level.first_step, _cures(history))
     return None
 
 

@@ -48,12 +48,13 @@ _SOURCE = {
     "share": "the most it was while the run went well, and half of all beyond that",
     "grows": "ten times the most it was while the run went well",
     "shrinks": "a tenth of the least it was while the run went well",
+    "leaps": "the most it was while the run went well, and ten times what it was last",
 }
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What a signal was at most (shrinks: at least) while the run went well, and its middle since."""
+    """What a signal was at most (shrinks: at least; leaps: last) while the run went well, and its middle since."""
 
     where: str
     usual: float
@@ -71,7 +72,7 @@ class _Mark:
 
     signal: str
     family: str  # of which a new row lets it be asked for: rates are in every row, and may wait for a look
-    way: Literal["share", "grows", "shrinks"]
+    way: Literal["share", "grows", "shrinks", "leaps"]
     says: str  # "<where>'s" … "went from a to b"
     cures: Cures
     looks: int = 2  # since the harm began
@@ -94,12 +95,25 @@ def _changed(history: History, mark: _Mark, harm: Harm) -> list[_Change]:
         if mark.way == "shrinks":
             bound, passed = least / _TIMES, now <= least / _TIMES < least
             usual = least
+        elif mark.way == "leaps":
+            usual = _last(steps, values, harm)
+            bound = max(most, _TIMES * usual)
+            passed = now >= bound and now > most
         else:
             bound = most + _HALF if mark.way == "share" else _TIMES * most
             usual, passed = most, now >= bound and now > 0
         if passed:
             found.append(_Change(where, usual, now, bound, int(steps[-1])))
     return found
+
+
+def _last(steps: np.ndarray, values: np.ndarray, harm: Harm) -> float:
+    """What it was right before its largest leap of the time in which harm began."""
+    at = np.flatnonzero((steps > harm.step) & (steps <= harm.since) & (values > 0))
+    at = at[at > 0]
+    with np.errstate(divide="ignore"):
+        leaps = values[at] / values[at - 1]
+    return float(values[at[leaps.argmax()] - 1]) if len(at) else np.inf
 
 
 def _check(marks: tuple[_Mark, ...], history: History) -> Sign | None:
@@ -115,7 +129,7 @@ def _sign(history: History, mark: _Mark, harm: Harm, found: list[_Change]) -> Si
     worst = max(found, key=lambda c: c.now if mark.way != "shrinks" else -c.now)
     at = f" of {worst.where}" if worst.where else ""
     others = f" (and of {len(found) - 1} more)" if len(found) > 1 else ""
-    edge = "at least" if mark.way == "shrinks" else "at most"
+    edge = {"shrinks": "at least", "leaps": "at last"}.get(mark.way, "at most")
     cause = (
         f"{harm.words}, and at that time {mark.says}{at}{others} changed: it was {worst.usual:.3g} {edge} while the "
         f"run went well, and is {worst.now:.3g} since step {harm.since}."
@@ -226,6 +240,7 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
     ),
     "learning-rate-too-high": (
         _Mark("learning_rate", "weights", "grows", "the learning rate", _slower, serves=_too_high),
+        _Mark("learning_rate", "weights", "leaps", "the learning rate", _slower, serves=_too_high),
     ),
     "learning-rate-too-low": (
         _Mark("learning_rate", "weights", "shrinks", "the learning rate", _faster, usual=np.median, serves=_too_low),
