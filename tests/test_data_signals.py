@@ -260,6 +260,8 @@ def test_pairs_that_are_meant_are_no_expansion():
     assert broadcast((10,), lambda p, t: (p.squeeze(1)[:, None] + t).logsumexp(1).mean()) == 1  # a prior of each
     assert broadcast((10,), lambda p, t: ((p * t) ** 2).mean()) == 1  # a kernel: no mean of products
     assert broadcast((10,), lambda p, t: (p * t * torch.eye(10)).sum()) == 1
+    offset = nn.Parameter(torch.zeros(10))  # of ten features, beside ten rows of them
+    assert broadcast((10, 1), lambda p, t: F.mse_loss((torch.randn(10, 10) - offset) * p, torch.zeros(10, 10))) == 1
 
 
 @pytest.mark.parametrize(

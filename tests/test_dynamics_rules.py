@@ -44,6 +44,14 @@ def test_steps_of_one_size_in_all_layers_make_up_for_a_decay_for_some_time_only(
     assert decayed(-10, 280).loud() == []
 
 
+@pytest.mark.parametrize(("why", "told"), [("rate 0", False), ("other", True)])
+def test_layers_that_wait_for_a_rate_are_not_held_by_their_gradient(why: str, told: bool) -> None:
+    stream = decayed(-16, 280)
+    layered(stream, "frozen", "unchanged_share", lambda s: [1.0] * 4 + [0.0] * 4, FEW)
+    stream.event(FEW[0], "unchanged", why=why)
+    assert ("vanishing-gradient" in stream.loud()) is told
+
+
 def test_what_was_lost_in_time_at_the_start_is_lost_while_nothing_is_learned() -> None:
     def unrolled(bits: float, losses: list[float], elasticity=1.0) -> list[str]:
         stream = train(losses, constant=LN10, rate=0.01, elasticity=elasticity)

@@ -726,6 +726,18 @@ def test_a_loss_that_a_new_optimiser_finds_is_not_of_its_making(found: float, to
     assert stream.loud() == told
 
 
+@pytest.mark.parametrize(
+    ("found", "renewed", "anew"), [(2e-13, True, True), (2e-13, False, False), (0.01, True, False)]
+)
+def test_a_loss_that_a_new_optimiser_finds_orders_lower_is_another(found: float, renewed: bool, anew: bool) -> None:
+    """Targets in another unit: what the loss before was says nothing of what is left of this one."""
+    stream = train([*falling(120, 1.6, 0.3, 0.001), *flat(60, found, 0.0)])
+    for step in (1, 121)[: 1 + renewed]:
+        stream.event(step, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": 900}])
+    history = stream.engine().history
+    assert history.losses[""].first == (pytest.approx(found, rel=0.5) if anew else pytest.approx(1.6, rel=0.1))
+
+
 @pytest.mark.parametrize(("level", "gentler", "told"), [(2.3, 1e-5, True), (2.3, 0.1, False), (0.2, 1e-5, False)])
 def test_a_stage_whose_rate_is_orders_lower(level: float, gentler: float, told: bool) -> None:
     """Another task, learned on with a new optimiser: at a rate that moves nothing, or that does; or the same task."""

@@ -127,10 +127,10 @@ class History:
             self._pace(step, layout, values)
 
     def _first_of_its_own(self, where: str, level: LossLevel, loss: float) -> LossLevel:
-        """The loss that an optimiser finds was raised by none of its steps: a leap there begins a stage, too, for it
-        is another task, or other data."""
+        """The loss that an optimiser finds was made by none of its steps: a leap there begins a stage, too, or a drop
+        by orders of magnitude, for it is another task, or other data."""
         self._succeeded.discard(where)
-        if level.leaps(loss):
+        if level.leaps(loss) or level.drops(loss):
             self.paces.pop(where, None)
             self.rates.pop(where, None)
             level = self.losses[where] = LossLevel()

@@ -11,7 +11,7 @@ from collections import deque
 
 WINDOW = 32
 _EVERY_ROW_UNTIL = 64  # rows; later the medians are refreshed every few rows, at most every 16th
-ORDERS = 100.0  # as many times more is another loss, whatever its scale
+ORDERS = 100.0  # as many times more, or less at once, is another loss, whatever its scale
 _CONSTANT = 0.97
 _HALF = 0.5  # of all that was gained
 EARLY = 16  # rows in which a run finds its feet: what happens to the loss there may well be over soon
@@ -139,6 +139,11 @@ class LossLevel:
     def leaps(self, loss: float) -> bool:
         """This next loss is further above the newest than half of what the highest so far was above the best."""
         return self.count >= EARLY and loss - self.newest > _HALF * (self.peak - self.best)
+
+    def drops(self, loss: float) -> bool:
+        """This next loss is a hundredth of the best so far, or less: targets in another unit, say. (Zero has no scale;
+        of a loss that was below zero, nothing is a share.)"""
+        return self.count >= EARLY and not self.negative and 0 < ORDERS * loss < self.best
 
     def add_constant(self, constant: float, loss: float = math.nan) -> None:
         """Take in the loss of the best constant prediction, where a look measured it, and the model's on that batch."""

@@ -253,7 +253,8 @@ def _only_averages(node: Node) -> bool:
 
 def _outer_rows(node: Node) -> int:
     """n if ``node`` combines something without a gradient with ``(n, 1)`` (or the other way) and gets ``(n, n)``;
-    where that was made of ``(n,)`` by ``[:, None]``, all pairs are meant."""
+    where that was made of ``(n,)`` by ``[:, None]``, all pairs are meant, and a parameter is no prediction: an offset
+    of n features beside n rows is for all of them."""
     shape = [int(size) for size in node._input_metadata[0].shape]
     children = [(child, number) for child, number in node.next_functions if child is not None]
     if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or len(children) != 1:
@@ -261,7 +262,7 @@ def _outer_rows(node: Node) -> int:
     child, number = children[0]
     if child.name() == "ExpandBackward0" and child.next_functions[0][0] is not None:
         child, number = child.next_functions[0]
-    if child.name() == "UnsqueezeBackward0":
+    if child.name() in ("UnsqueezeBackward0", ACCUMULATE):
         return 1
     source = [int(size) for size in child._input_metadata[number].shape]
     return shape[0] if source in ([shape[0], 1], [shape[0]]) else 1

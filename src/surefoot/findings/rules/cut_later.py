@@ -1,7 +1,7 @@
 """Modules that had a gradient, run and are held as before, and get none any more: the graph was cut on the way.
 
-A stage in which only a head learns has an optimiser of its own, or tells its trunk that it takes no gradient; players
-that take turns have an optimiser each.
+A stage in which only a head learns has an optimiser of its own that holds nothing else, or tells its trunk that it
+takes no gradient; players that take turns have an optimiser each.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ _LOOKS, _BEFORE, _STEPS = 6, 3, 32
 
 
 def cut_later(history: History) -> Sign | None:
-    """No gradient at the newest six looks or more, over 32 steps, after three with one, while others have theirs."""
+    """No gradient at the newest six looks or more, over 32 steps, after three with one, while others have theirs; under
+    one optimiser, which holds them, though the gradient may have been that of an earlier stage."""
     if len(history.wheres("gradient_norm")) != 1:
         return None
     rows = history.recent_layers("gradient_share", 64)
-    stage = max((event.step for kind in ("optimizers", "modules") for event in history.events(kind)), default=0)
-    rows = [row for row in rows if row.step >= stage and row.names == rows[-1].names]
+    made = max((event.step for event in history.events("modules")), default=0)
+    stage = max((event.step for event in history.events("optimizers")), default=0)
+    rows = [row for row in rows if row.step >= made and row.names == rows[-1].names]
     if len(rows) < _BEFORE + _LOOKS or rows[-1].step != history.step:
         return None
     reached = np.array([row.values for row in rows])
@@ -30,7 +32,7 @@ def cut_later(history: History) -> Sign | None:
     cut = []
     for place, name in enumerate(rows[-1].names):
         had = np.flatnonzero(reached[:, place] > 0)
-        since = rows[had[-1] + 1 :] if len(had) >= _BEFORE else []
+        since = [row for row in rows[had[-1] + 1 :] if row.step >= stage] if len(had) >= _BEFORE else []
         if len(since) < _LOOKS or since[-1].step - since[0].step < _STEPS:
             continue
         others = all(bool((row.values > 0).any()) for row in since)

@@ -91,6 +91,8 @@ def over_depth(history: History) -> Sign | None:
         return None  # the last layers do not learn either
     at = int(np.argmin(newest.log2[: max(1, len(newest.names) // 2)]))
     first, last = newest.names[at], newest.names[-1]
+    if first in _at_rate_zero(history):
+        return None  # it waits for another rate, whatever gradient it gets
     value = float(2.0 ** newest.log2[at])
     ratio = float(2.0 ** (newest.log2[at] - newest.log2[-1]))
     bound, source = (_HALF, _SOURCE) if worst <= _HALF else (limit, _DEEP)
@@ -120,6 +122,16 @@ def over_depth(history: History) -> Sign | None:
     )
     severity: Severity = "critical" if worst <= _ALL and not learned else "warning"
     return Sign(severity, cause, tuple(evidence), where, began, cures_of_start(history, newest))
+
+
+def _at_rate_zero(history: History) -> tuple[str, ...]:
+    """Layers that have not changed so far, where it is a learning rate of 0 that holds what has not."""
+    newest, events = history.layers("unchanged_share"), history.events("unchanged")
+    if newest is None or not events:
+        return ()
+    if any(event.data.get("why") != "rate 0" for event in events if event.step == events[-1].step):
+        return ()
+    return tuple(name for name, share in zip(newest.names, newest.values, strict=True) if share > 0)
 
 
 def _had_a_code(history: History) -> bool:

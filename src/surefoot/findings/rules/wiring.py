@@ -97,7 +97,7 @@ def _grown(history: History, name: str) -> bool:
 def detached_parameters(history: History) -> Sign | None:
     """Modules that run, are trainable and held by an optimiser, and have never got a gradient while others do: see
     :func:`_never_reached`; or of the one optimiser that there is, get none any more since six looks over 32 steps,
-    though no other optimiser was made since."""
+    all of them under the optimiser that holds them now."""
     return _never_reached(history) or cut_later(history)
 
 
