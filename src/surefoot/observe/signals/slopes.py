@@ -41,7 +41,7 @@ class Slopes(Instrument):
         self._sums = {}
         if self.tools.scene.checkpointing:
             return
-        own: list[Node] = [node for node in view.nodes if isinstance(node, BackwardCFunction) and not _of_ours(node)]
+        own: list[Node] = [node for node in view.nodes if isinstance(node, BackwardCFunction) and not _of_a_library(node)]
         for node in own[-_NODES:]:
             parameter = feeder(node)
             owned = None if parameter is None else self.tools.scene.models.find(parameter)
@@ -91,6 +91,7 @@ class Slopes(Instrument):
         self.tools.ask(step, list(sums.values()), write)
 
 
-def _of_ours(node: Node) -> bool:
-    """A function of surefoot's own layers, which are read as such."""
-    return str(getattr(node._forward_cls, "__module__", "")).startswith("surefoot.")
+def _of_a_library(node: Node) -> bool:
+    """A function of surefoot's own layers, which are read as such, or of PyTorch: a hook on a compiled graph would have
+    it compiled anew."""
+    return str(getattr(node._forward_cls, "__module__", "")).startswith(("surefoot.", "torch."))
