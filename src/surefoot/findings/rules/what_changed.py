@@ -73,7 +73,7 @@ class _Mark:
     signal: str
     family: str  # of which a new row lets it be asked for: rates are in every row, and may wait for a look
     way: Literal["share", "grows", "shrinks", "leaps"]
-    says: str  # "<where>'s" … "went from a to b"
+    says: str  # what it is, in the words of a cause
     cures: Cures
     looks: int = 2  # since the harm began
     at_once: bool = False  # a fact of data or script, no effect: three quarters of all looks since the best show it
@@ -223,12 +223,10 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
               at_once=True),
     ),
     "frozen-parameters": (
-        _Mark("unchanged_share", "frozen", "share", "the share of steps that left the parameters as they were",
-              _thaw),
+        _Mark("unchanged_share", "frozen", "share", "the share of steps that left the parameters as they were", _thaw),
     ),
     "unscaled-inputs": (
-        _Mark("input_rms", "inputs", "grows", "the size of the inputs", _are(*OTHER_UNIT),
-              at_once=True),
+        _Mark("input_rms", "inputs", "grows", "the size of the inputs", _are(*OTHER_UNIT), at_once=True),
         _Mark("input_rms", "inputs", "shrinks", "the size of the inputs", _are(STANDARDISE)),
     ),
     "unshuffled-data": (
