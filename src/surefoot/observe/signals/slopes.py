@@ -41,7 +41,9 @@ class Slopes(Instrument):
         self._sums = {}
         if self.tools.scene.checkpointing:
             return
-        own: list[Node] = [node for node in view.nodes if isinstance(node, BackwardCFunction) and not _of_a_library(node)]
+        own: list[Node] = [
+            node for node in view.nodes if isinstance(node, BackwardCFunction) and not _of_a_library(node)
+        ]
         for node in own[-_NODES:]:
             parameter = feeder(node)
             owned = None if parameter is None else self.tools.scene.models.find(parameter)
