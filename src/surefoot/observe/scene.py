@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
-import sys
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -18,6 +16,7 @@ from surefoot.observe.discover import Models, census, find_models, optimizer_nam
 from surefoot.observe.lone_order import lone_orders
 from surefoot.observe.own_names import own_names
 from surefoot.observe.rows import Rows
+from surefoot.observe.script_text import script_text
 from surefoot.observe.sharded import shards
 from surefoot.observe.signals.gradients import parameters_of
 from surefoot.observe.skips import Skips
@@ -250,8 +249,7 @@ class Scene:
         if self._orders_told:
             return
         self._orders_told = True
-        file = getattr(sys.modules.get("__main__"), "__file__", None)
-        for found in lone_orders("".join(linecache.getlines(file))) if file else ():
+        for found in lone_orders(script_text()):
             self._tell("lone_order", **asdict(found))
 
     def _add(self, optimizer: Optimizer, name: str, in_backward: bool = False) -> OptimizerState:

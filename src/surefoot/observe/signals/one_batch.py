@@ -17,8 +17,6 @@ tested on what is no part of that. Nothing of a data loader's is touched to find
 from __future__ import annotations
 
 import gc
-import linecache
-import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -34,6 +32,7 @@ from surefoot.analysis.samples import row_hashes
 from surefoot.observe.compiled import anything_compiled
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Tools
+from surefoot.observe.script_text import script_text
 from surefoot.observe.seeded_loops import seeds_each_step
 from surefoot.observe.signals.activations import first_tensor
 
@@ -183,8 +182,8 @@ class OneBatch:
     def _drawn(self, hashes: np.ndarray) -> bool:
         """Whether nothing that was there before holds these rows, and the training loop seeds a generator."""
         kind, given = self._kind, None if self._input is None else self._input()
-        file = getattr(sys.modules.get("__main__"), "__file__", None)
-        if kind is None or not file or seeds_each_step("".join(linecache.getlines(file))) is None:
+        text = script_text()
+        if kind is None or not text or seeds_each_step(text) is None:
             return False
         known = [tensor for ref in self._tools.scene.tensors if (tensor := ref()) is not None and tensor is not given]
         known = [tensor for tensor in known if _alike(tensor, kind) and not _begins_as(tensor, given)]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import linecache
 import math
-import sys
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from surefoot.observe.by_hand import ByHand
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument
+from surefoot.observe.script_text import script_text
 from surefoot.observe.set_rates import sets_rates
 from surefoot.observe.signals.gradients import local, parameters_of
 
@@ -202,8 +201,8 @@ class Frozen(Instrument):
     def _by_hand(self) -> bool:
         """Whether the script may set a rate at any time; its text is read once."""
         if self._sets is None:
-            file = getattr(sys.modules.get("__main__"), "__file__", None)
-            self._sets = not file or sets_rates("".join(linecache.getlines(file)))
+            text = script_text()
+            self._sets = not text or sets_rates(text)
         return self._sets
 
     def _for_another_stage(self) -> set[str]:
