@@ -62,7 +62,7 @@ def test_what_is_flat_before_anything_was_learned_may_be_a_saddle(saddle: bool, 
 
 FAR = {
     "losses": list(2.3 * np.arange(1, 301) ** -0.25),
-    "curvature": 5e-3,
+    "curvature": 6e-3,
     "rate": 2e-3,
     "overshoot": 2e-3,  # 1.2 of the loss promised in all
     "constant": LN10,
@@ -89,3 +89,31 @@ def test_a_loss_that_ten_times_the_steps_would_bring_down_by_a_third() -> None:
 )
 def test_runs_that_have_no_room_or_no_need(changed: dict) -> None:
     assert LOW not in over(**FAR | changed).loud()
+
+
+SADDLE = {
+    "losses": list(2.3 - 0.9 * (np.arange(1, 301) / 300) ** 2),  # the longer the faster
+    "curvature": 4e-3,
+    "rate": 5e-3,  # the weights moved by more than their size
+    "overshoot": 1.8e-3,  # 1.1 of the loss promised in all
+    "constant": LN10,
+}
+
+
+def test_a_loss_that_has_just_begun_to_fall_under_steps_two_decades_too_short() -> None:
+    found = over(**SADDLE).findings()[LOW]
+    assert found.evidence[0].value == pytest.approx(0.2 / 1.8e-3, rel=0.01) and found.evidence[0].threshold == 100
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"curvature": 6e-3},
+        {"curvature": None},
+        {"overshoot": 2.2e-3},
+        {"losses": list(2.3 - 0.05 * np.arange(1, 301) / 300 + 0.1 * np.cos(np.arange(300)))},  # nothing there to learn
+        {"losses": list(2.3 - 1.3 * (np.arange(1, 301) / 300) ** 2)},  # more than half of it is gone
+    ],
+)
+def test_runs_that_are_less_than_two_decades_from_good_steps(changed: dict) -> None:
+    assert LOW not in over(**SADDLE | changed).loud()

@@ -23,6 +23,7 @@ BENDS = 2e-3
 _LONG = 128  # steps
 TIMES = 10.0
 _FIFTY = 50.0  # such steps would still have five times the room
+_HUNDRED = 100.0  # two decades: no noise in a look at curvature or promise is so large
 _BEGUN, _HALF, _HALVED = 0.8, 0.5, math.log(2)
 _QUARTER, _FIFTH = 0.25, 0.2
 _GAIN = 2 / 3
@@ -39,6 +40,10 @@ _AHEAD_SOURCE = (
     "the loss after ten times the steps over that at the end, if it falls on as it did in the newer half: steps ten "
     "times as long would be as far, and still five times below what promise and curvature allow"
 )
+_ROOM_SOURCE = (
+    "times as long as it was, a step would still be a good one, by its promise and by the curvature at all looks: a "
+    "hundred, and more than half of the loss is left"
+)
 _Found = tuple[str, float, float, str]
 
 
@@ -52,7 +57,8 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
       as little, or no more than their own size while the loss was still falling; curvature, if known, allows for ten
       times the rate; or
     * the run is over, curvature and promise would allow fifty times the rate, the loss is above a fifth of where it
-      began, and falls so that ten times the steps would bring it down by a third.
+      began, and falls so that ten times the steps would bring it down by a third; or they would allow a hundred times,
+      and more than half of the loss is left, which falls (what starts at a saddle speeds up: it is no power law).
     """
     if level.negative or level.steps < _LONG or not one_loss(history) or _shortened(history, name):
         return None
@@ -73,8 +79,10 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
     falls = level.at_half - level.recent > level.uncertainty
     if left > _HALF and 0 < promised < _HALVED and (moved < STIRRED or (moved < 1 and falls)):
         return "Σ predicted_decrease / loss", promised, _HALVED, _HALVED_SOURCE
-    far = len(curved) >= 2 and _FIFTY * max(bends / _HALF, longest / GOOD_STEP) <= 1
-    if far and falls and left > _FIFTH and moved < 1:
+    room = 1 / max(bends / _HALF, longest / GOOD_STEP) if len(curved) >= 2 else 0.0
+    if room >= _HUNDRED and falls and left > _HALF:
+        return "good step / step", room, _HUNDRED, _ROOM_SOURCE
+    if room >= _FIFTY and falls and left > _FIFTH and moved < 1:
         at = next(step for step, recent in reversed(level.marks) if recent == level.at_half)
         ahead = (level.recent / level.at_half) ** (math.log(TIMES) / math.log(level.newest_step / at))
         if ahead <= _GAIN:
