@@ -335,6 +335,16 @@ def test_a_code_that_had_been_born_and_is_silent_is_told_at_once() -> None:
     assert coded(40.0, 0.02) is None  # the noise of a start, and the quiet before a birth
 
 
+@pytest.mark.parametrize(("grown", "first"), [(3.0, "kl-scale"), (8.0, "best-of:of=weight-cap:max=0.25/kl-scale")])
+def test_the_weight_under_which_a_code_died_may_stay_what_it_was_when_it_said_most(grown: float, first: str) -> None:
+    stream = train(falling(450, 3.0, 0.5))
+    for step, value in {1: 0.1, 32: 20.0, 64: 36.0, 256: 67.0, 384: 0.3, 448: 0.02}.items():
+        share = 0.3 if step == 448 else 1.0
+        stream.row(step, "latent", {("active_units_share", "mu"): share, ("latent_kl", "mu"): value})
+        stream.row(step, "terms", {("term_weight", "kl"): 0.25 if step <= 256 else 0.25 * grown})
+    assert str(stream.findings()["posterior-collapse"].remedies[0].apply).startswith(first)
+
+
 def test_a_rise_among_noisy_validation_losses_is_plain_once_there_are_many() -> None:
     rng = np.random.default_rng(3)
     noise, falls = 0.03 * rng.normal(size=20), [2.3 * math.exp(-i / 60) + 0.01 for i in range(500)]

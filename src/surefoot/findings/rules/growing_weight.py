@@ -18,7 +18,7 @@ from surefoot.findings.rules.term_cures import drowned_by
 from surefoot.findings.turned import Turned, given_back
 from surefoot.runs.schema import Evidence, Remedy
 
-_GROWN = 4.0  # times at twice the steps: the square of that by an even growth from zero
+GROWN = 4.0  # times at twice the steps: the square of that by an even growth from zero
 _UNDONE = 1.5  # times what the error was at its best: the highest of its three lowest readings
 _FELL = 0.5  # of its first value: it had been learned
 _AS_LOUD = 0.5  # of the error's gradient
@@ -47,11 +47,11 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
         for other in names:
             growth = _growth(history, other)
             gradient, own = (history.value("term_gradient_norm", name) for name in (other, error))
-            if other == error or not (growth >= _GROWN and gradient >= _AS_LOUD * own):
+            if other == error or not (growth >= GROWN and gradient >= _AS_LOUD * own):
                 continue
             weight = history.value("term_weight", other)
             evidence = (
-                Evidence("term_weight", other, int(steps[-1]), weight, _GROWN * weight / growth,
+                Evidence("term_weight", other, int(steps[-1]), weight, GROWN * weight / growth,
                          "four times what it was at half of the steps; a warm-up has twice that at most"),
                 Evidence("term_value", error, int(steps[-1]), now, _UNDONE * best, "1.5 times its own best"),
             )  # fmt: skip

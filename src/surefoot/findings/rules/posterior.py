@@ -13,6 +13,7 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.generative import stretch
+from surefoot.findings.rules.growing_weight import GROWN, bounds
 from surefoot.findings.rules.loss_terms import ERRORS
 from surefoot.findings.rules.term_cures import kind_of
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -118,7 +119,7 @@ def posterior_collapse(history: History) -> Sign | None:
             place = "loss / weight of the divergence"
             evidence = (*evidence, Evidence(place, "", int(steps[-1]), affordable, _NEXT_TO_NOTHING, source))
             cause += f" No code of more than {affordable:.2g} nats could pay: the divergence weighs too much."
-        return Sign(severity, cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
+        return Sign(severity, cause, evidence, (name,) if name else (), began, _cures(history, steps, nats))
     return None
 
 
@@ -150,7 +151,20 @@ def _fading(history: History, name: str, steps: np.ndarray, nats: np.ndarray, ac
         f"the latent variables say less and less of the input: {nats.max():.3g} nats at step {began}, {nats[-1]:.2g} "
         f"now{pace}: what the code costs has outgrown what it saves."
     )
-    return Sign("warning", cause, evidence, (name,) if name else (), began, (KL_SCALE, KL_WARMUP, FREE_BITS))
+    return Sign("warning", cause, evidence, (name,) if name else (), began, _cures(history, steps, nats))
+
+
+def _cures(history: History, steps: np.ndarray, nats: np.ndarray) -> tuple[Remedy, ...]:
+    """Where the weight of a term has grown to four times what it was when the code said most: it may stay what it was.
+    Else the weight that the evidence bound has."""
+    usual = (KL_SCALE, KL_WARMUP, FREE_BITS)
+    best = steps[int(nats.argmax())]
+    for term in history.wheres("term_weight"):
+        at, weights = history.measured("term_weight", term)
+        well = weights[at <= best]
+        if len(well) and weights[-1] >= max(GROWN * well[-1], weights.max()) and well[-1] > 0:
+            return bounds(well, usual)
+    return usual
 
 
 def _dying(steps: np.ndarray, nats: np.ndarray) -> bool:
