@@ -345,6 +345,14 @@ def test_the_weight_under_which_a_code_died_may_stay_what_it_was_when_it_said_mo
     assert str(stream.findings()["posterior-collapse"].remedies[0].apply).startswith(first)
 
 
+@pytest.mark.parametrize(("weight", "told"), [(lambda s: s / 100, False), (lambda s: 1 + s / 900, True)])
+def test_a_loss_of_unknown_terms_may_rise_by_the_weight_of_one(weight: Callable[[int], float], told: bool) -> None:
+    stream = train([10 + 0.1 * step for step in range(900)], constant=5.0)
+    for step in (4, 8, 32, 64, 128, 256, 512):  # looks at terms are rare
+        stream.row(step, "terms", {("term_weight", "mean"): 1.0, ("term_weight", "sum"): weight(step)})
+    assert ("divergence" in stream.loud()) == told
+
+
 def test_a_rise_among_noisy_validation_losses_is_plain_once_there_are_many() -> None:
     rng = np.random.default_rng(3)
     noise, falls = 0.03 * rng.normal(size=20), [2.3 * math.exp(-i / 60) + 0.01 for i in range(500)]

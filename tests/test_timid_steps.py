@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -22,20 +23,31 @@ def over(losses: list[float], curvature: float | None, **given) -> Stream:
     return stream
 
 
-HALVED = {"losses": falling(300, 2.3, 1.7, 0.01), "curvature": None, "rate": 1e-4, "overshoot": 5e-4, "constant": LN10}
+def longest_at_8(usual: float) -> Callable[[int], float]:
+    """One step that promised so much that none could be a hundred times as long."""
+    return lambda step: 2.2e-3 if step == 8 else usual
+
+
+HALVED = {
+    "losses": falling(300, 2.3, 1.7, 0.01),
+    "curvature": None,
+    "rate": 1e-4,
+    "overshoot": longest_at_8(5e-4),
+    "constant": LN10,
+}
 
 
 def test_steps_that_could_not_have_halved_the_loss() -> None:
     found = over(**HALVED).findings()[LOW]
     assert found.severity == "warning" and found.detected_step == 300
     # 300 steps that promise a thousandth of the loss each, and none of them more than 0.3 of it together
-    assert found.evidence[0].value == pytest.approx(0.3, rel=0.01) and found.evidence[0].threshold == math.log(2)
+    assert found.evidence[0].value == pytest.approx(0.3, rel=0.05) and found.evidence[0].threshold == math.log(2)
 
 
 @pytest.mark.parametrize(
     "changed",
     [
-        {"overshoot": 1.3e-3},  # 0.78 of it promised
+        {"overshoot": longest_at_8(1.3e-3)},  # 0.78 of it promised
         {"losses": falling(300, 2.3, 1.0, 0.01)},  # more than half of it is gone
         {"rate": 4e-3},  # the weights moved by more than their own size
         {"curvature": 0.06},  # the rate could not be ten times as high
@@ -81,7 +93,7 @@ def test_a_loss_that_ten_times_the_steps_would_bring_down_by_a_third() -> None:
     [
         {"losses": list(2.3 * np.arange(1, 301) ** -0.1)},  # by a fifth
         {"curvature": 0.02},  # 25 times the rate, and it is at the edge
-        {"curvature": None},  # nothing says that it has the room
+        {"curvature": None},  # by the promise alone it must bring it down by two
         {"overshoot": 5e-3},
         {"rate": 5e-3},
         {"losses": list(0.1 + 2.3 * np.arange(1, 301) ** -0.6)},  # most of it is learned
@@ -109,7 +121,6 @@ def test_a_loss_that_has_just_begun_to_fall_under_steps_two_decades_too_short() 
     "changed",
     [
         {"curvature": 6e-3},
-        {"curvature": None},
         {"overshoot": 2.2e-3},
         {"losses": list(2.3 - 0.05 * np.arange(1, 301) / 300 + 0.1 * np.cos(np.arange(300)))},  # nothing there to learn
         {"losses": list(2.3 - 1.3 * (np.arange(1, 301) / 300) ** 2)},  # more than half of it is gone
@@ -117,3 +128,9 @@ def test_a_loss_that_has_just_begun_to_fall_under_steps_two_decades_too_short() 
 )
 def test_runs_that_are_less_than_two_decades_from_good_steps(changed: dict) -> None:
     assert LOW not in over(**SADDLE | changed).loud()
+
+
+@pytest.mark.parametrize(("last", "told"), [(1.4, False), (0.9, True)])
+def test_without_curvature_the_gain_must_be_plain(last: float, told: bool) -> None:
+    changed = {"losses": list(np.linspace(2.3, last, 300)), "curvature": None, "overshoot": 2.5e-3}
+    assert (LOW in over(**FAR | changed).loud()) == told

@@ -132,21 +132,32 @@ def _result_lost(history: History) -> Sign | None:
 
 def _by_weights(history: History, level: LossLevel) -> bool:
     """The script has made it another loss: with the weights that its terms began with it is no higher than it began,
-    and half of what it is, at most."""
+    and half of what it is, at most. Where the values of several terms are not known: the weight of one of them has
+    grown by more than the loss since that was best, so that the loss may have risen by it alone."""
     terms = [name for name in history.wheres("term_weight") if name]
+    weights = {name: history.measured("term_weight", name) for name in terms}
     values = {name: history.value("term_value", name) for name in terms}
     unknown = [name for name in terms if not math.isfinite(values[name])]
-    if not terms or len(unknown) > 1:
+    if not terms or not all(len(found) and found[-1] for _, found in weights.values()):
         return False
+    if len(unknown) > 1:
+        lowest = min(level.marks, key=lambda mark: mark[1])[0]
+        return level.recent <= level.best * max(_grown_since(history, name, lowest) for name in unknown)
     for name in unknown:
         values[name] = level.recent - math.fsum(value for value in values.values() if math.isfinite(value))
-    at_first = 0.0
-    for name, value in values.items():
-        weights = history.measured("term_weight", name)[1]
-        if not len(weights) or not weights[-1]:
-            return False
-        at_first += value * float(weights[0] / weights[-1])
+    at_first = math.fsum(value * float(weights[name][1][0] / weights[name][1][-1]) for name, value in values.items())
     return at_first <= min(level.first, level.recent / 2)
+
+
+def _grown_since(history: History, term: str, step: int) -> float:
+    """How many times what it was last at a step the weight of a term is by now, if it goes on from its newest two looks
+    as between them; 1 where it was nothing then, or is not known."""
+    steps, weights = history.measured("term_weight", term)
+    then = weights[max(0, np.searchsorted(steps, step, side="right") - 1)] if len(steps) > 1 else 0.0
+    if not then > 0:
+        return 1.0
+    slope = (weights[-1] - weights[-2]) / (steps[-1] - steps[-2])
+    return float((weights[-1] + slope * (history.step - steps[-1])) / then)
 
 
 def _grows_by_itself(history: History) -> Sign | None:

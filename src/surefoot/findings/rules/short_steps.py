@@ -82,7 +82,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         strides = list(pace.newest)
         first, newest, middle = pace.first[0], strides[-1], len(strides) // 2
         elasticity = sorted(s.elasticity for s in strides)[middle]
-        if not min(elasticity, newest.elasticity) >= 0.05 or _doubled(pace):
+        if not min(elasticity, newest.elasticity) >= 0.05 or (_doubled(pace) and not ended):
             continue
         found = _still(level, pace)
         judged = not level.negative and (level.known or one_loss(history)) and pace.moved_by(history.step) < STIRRED

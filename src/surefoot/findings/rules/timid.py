@@ -26,7 +26,7 @@ _FIFTY = 50.0  # such steps would still have five times the room
 _HUNDRED = 100.0  # two decades: no noise in a look at curvature or promise is so large
 _BEGUN, _HALF, _HALVED = 0.8, 0.5, math.log(2)
 _QUARTER, _FIFTH = 0.25, 0.2
-_GAIN = 2 / 3
+_GAIN, _SURE_GAIN = 2 / 3, 1 / 3  # the latter where the promise alone tells of the room
 _FRESH = (math.sqrt(0.5), 1.0)
 _FLAT_SOURCE = (
     "curvature over what the optimizer can stand (2/λ): ten times as long, a step would be far below it and below "
@@ -41,8 +41,8 @@ _AHEAD_SOURCE = (
     "times as long would be as far, and still five times below what promise and curvature allow"
 )
 _ROOM_SOURCE = (
-    "times as long as it was, a step would still be a good one, by its promise and by the curvature at all looks: a "
-    "hundred, and more than half of the loss is left"
+    "so many times as long a step would still be a good one, by its promise and by the curvature of all looks: here a "
+    "hundred times, and more than half of the loss is left"
 )
 _Found = tuple[str, float, float, str]
 
@@ -56,9 +56,10 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
     * the run is over, and its steps promised less than ln 2 of the loss, of which more than half is left; weights moved
       as little, or no more than their own size while the loss was still falling; curvature, if known, allows for ten
       times the rate; or
-    * the run is over, curvature and promise would allow fifty times the rate, the loss is above a fifth of where it
-      began, and falls so that ten times the steps would bring it down by a third; or they would allow a hundred times,
-      and more than half of the loss is left, which falls (what starts at a saddle speeds up: it is no power law).
+    * the run is over, promise and curvature (if known) would allow fifty times the rate, the loss is above a fifth of
+      where it began, and falls so that ten times the steps would bring it down by a third (by two, if curvature is not
+      known); or they would allow a hundred times, and more than half of the loss is left, which falls (what starts at a
+      saddle speeds up: it is no power law).
     """
     if level.negative or level.steps < _LONG or not one_loss(history) or _shortened(history, name):
         return None
@@ -77,16 +78,17 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
     if not ended or not 0 < TIMES * longest <= GOOD_STEP or TIMES * bends > _HALF or not _kept_up(history, name):
         return None
     falls = level.at_half - level.recent > level.uncertainty
+    room = 1 / max(longest / GOOD_STEP, bends / _HALF if len(curved) else 0.0)
     if left > _HALF and 0 < promised < _HALVED and (moved < STIRRED or (moved < 1 and falls)):
         return "Σ predicted_decrease / loss", promised, _HALVED, _HALVED_SOURCE
-    room = 1 / max(bends / _HALF, longest / GOOD_STEP) if len(curved) >= 2 else 0.0
-    if room >= _HUNDRED and falls and left > _HALF:
+    if left > _HALF and room >= _HUNDRED and falls:
         return "good step / step", room, _HUNDRED, _ROOM_SOURCE
-    if room >= _FIFTY and falls and left > _FIFTH and moved < 1:
+    if left > _FIFTH and room >= _FIFTY and falls and moved < 1:
         at = next(step for step, recent in reversed(level.marks) if recent == level.at_half)
         ahead = (level.recent / level.at_half) ** (math.log(TIMES) / math.log(level.newest_step / at))
-        if ahead <= _GAIN:
-            return "loss after ten times the steps / loss", ahead, _GAIN, _AHEAD_SOURCE
+        least = _GAIN if len(curved) >= 2 else _SURE_GAIN
+        if ahead <= least:
+            return "loss after ten times the steps / loss", ahead, least, _AHEAD_SOURCE
     return None
 
 
