@@ -153,7 +153,7 @@ def _grown_since(history: History, term: str, step: int) -> float:
     """How many times what it was last at a step the weight of a term is by now, if it goes on from its newest two looks
     as between them; 1 where it was nothing then, or is not known."""
     steps, weights = history.measured("term_weight", term)
-    then = weights[max(0, np.searchsorted(steps, step, side="right") - 1)] if len(steps) > 1 else 0.0
+    then = float(weights[max(0, int(np.searchsorted(steps, step, side="right")) - 1)]) if len(steps) > 1 else 0.0
     if not then > 0:
         return 1.0
     slope = (weights[-1] - weights[-2]) / (steps[-1] - steps[-2])
