@@ -134,3 +134,29 @@ def test_runs_that_are_less_than_two_decades_from_good_steps(changed: dict) -> N
 def test_without_curvature_the_gain_must_be_plain(last: float, told: bool) -> None:
     changed = {"losses": list(np.linspace(2.3, last, 300)), "curvature": None, "overshoot": 2.5e-3}
     assert (LOW in over(**FAR | changed).loud()) == told
+
+
+PAID = {"moved": 0.05, "entropy": 1.2, "gain": lambda s: s**2, "over": True}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, True),
+        ({"moved": 0.15}, False),
+        ({"entropy": 0.6}, False),  # it has decided
+        ({"gain": lambda s: s**0.5}, False),  # what is left to gain is ever less
+        ({"gain": lambda s: s**2 + 2 * math.sin(1e3 * s)}, False),  # noise
+        ({"over": False}, False),
+    ],
+)
+def test_a_policy_that_was_still_learning_faster_when_the_run_ended(changed: dict, told: bool) -> None:
+    how = PAID | changed
+    stream = train([0.0] * 400, rate=how["moved"] / 400, looks=range(10, 401, 10))
+    for step in range(10, 401, 10):
+        entropy = 1.4 + (how["entropy"] - 1.4) * step / 400
+        stream.row(step, "policy", {("policy_entropy", ""): entropy, ("zero_advantage_share", ""): 0.0})
+        stream.row(step, "printed", {("printed_number", "reward"): how["gain"](step / 400)})
+    if how["over"]:
+        stream.event(400, "exit", code=0, exception=None)
+    assert (LOW in stream.loud()) == told

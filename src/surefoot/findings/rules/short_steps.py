@@ -19,6 +19,7 @@ from surefoot.findings.levels import LossLevel
 from surefoot.findings.pace import SMALL_PROMISE, STIRRED, Pace
 from surefoot.findings.progress import one_loss, promised_nothing, resting
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.slow_policy import slow_policy
 from surefoot.findings.rules.timid import BENDS, TIMES, timid
 from surefoot.runs.schema import Evidence
 
@@ -65,7 +66,8 @@ def learning_rate_too_low(history: History) -> Sign | None:
     * the weights moved by less than a tenth of their size, nothing was learned, and could not be: all steps together
       promised less than a fifth of the loss, and the run is over, or after 128 steps a tenth would take over 2,000;
     * they moved no more, the run is over while its rate was still rising, and its loss never came below a constant's;
-    * they could be ten times as long, and the loss would gain by it (see ``timid.py``);
+    * they could be ten times as long, and the loss would gain by it (see ``timid.py``), or a policy's result (see
+      ``slow_policy.py``);
     * they moved no more, in a stage of a hundredth of the rate of the one before or less, whose loss is above a
       constant's (where that is not known: has lost half of what that one gained) after 128 steps or at its end, and
       would be after as many again, by all that they promise;
@@ -118,7 +120,7 @@ def learning_rate_too_low(history: History) -> Sign | None:
         else:
             cures = (higher,)
         return Sign("warning", cause, evidence, (name,) if name else (), first.step, cures)
-    return None
+    return slow_policy(history)
 
 
 def _doubled(pace: Pace) -> bool:
