@@ -146,7 +146,7 @@ PAID = {"moved": 0.05, "entropy": 1.2, "gain": lambda s: s**2, "over": True}
         ({"moved": 0.15}, False),
         ({"entropy": 0.6}, False),  # it has decided
         ({"gain": lambda s: s**0.5}, False),  # what is left to gain is ever less
-        ({"gain": lambda s: s**2 + 2 * math.sin(1e3 * s)}, False),  # noise
+        ({"gain": lambda s: s**2 + 2 * (-1) ** round(40 * s)}, False),  # noise
         ({"over": False}, False),
     ],
 )

@@ -25,9 +25,9 @@ _SOURCE = (
 
 
 def slow_policy(history: History) -> Sign | None:
-    """The run is over after 128 steps or more; the policy has half of its first entropy left, weights moved by less than
-    a tenth of their size, and a printed number gained in its last third as much as in the one before, beyond twice its
-    noise: warning. What is fine-tuned, or has nothing to learn, gains less and less."""
+    """The run is over after 128 steps or more; the policy has half of its first entropy left, weights moved by less
+    than a tenth of their size, and a printed number gained in its last third as much as in the one before, beyond twice
+    its noise: warning. What is fine-tuned, or has nothing to learn, gains less and less."""
     if not history.events("exit") or history.step < _STEPS:
         return None
     for name, pace in history.paces.items():
@@ -59,7 +59,7 @@ def _gains_more(history: History) -> str | None:
             continue
         good = of_a_reward(name) * values
         changes = np.diff(good)
-        noise = 1.4826 * float(np.median(np.abs(changes - np.median(changes))))
+        noise = 1.4826 * float(np.median(np.abs(changes - changes.mean())))
         before, now = np.diff([np.median(good[:third]), np.median(good[third:-third]), np.median(good[-third:])])
         if now >= before > 0 and now > _NOISES * noise:
             return name
