@@ -136,6 +136,20 @@ def test_without_curvature_the_gain_must_be_plain(last: float, told: bool) -> No
     assert (LOW in over(**FAR | changed).loud()) == told
 
 
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [((0.335, 0.31, 2.0), True), ((0.335, 0.4, 2.0), False), ((0.335,), False), ((0.335, 0.31, 2.0, 1.0), False)],
+)
+def test_weights_as_torch_draws_them_begin_from_nothing(sizes: tuple[float, ...], told: bool) -> None:
+    """Of 1,000 weights the mean square is within 0.04 of 1/3, four standard deviations of that of a uniform one."""
+    stream = over(**SADDLE | {"constant": math.nan})
+    names = [f"layers.{i}" for i in range(len(sizes))]
+    stream.event(1, "modules", modules=[{"name": name, "type": "Linear", "parameters": 1000} for name in names])
+    stream.event(1, "initialisation", activation="relu", weight_variance=dict(zip(names, sizes, strict=True)))
+    stream.row(1, "weights", {("weight_rms", name): 0.1 for name in names})
+    assert (LOW in stream.loud()) == told
+
+
 PAID = {"moved": 0.05, "entropy": 1.2, "gain": lambda s: s**2, "over": True}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from surefoot.findings import remedies
@@ -29,6 +31,18 @@ def weight_size(history: History, grown: Profile) -> float:
     sizes = told[0].data.get("weight_variance", {}) if told else {}
     known = [float(sizes[n]) for n in grown.names[1:-1] if isinstance(sizes.get(n), int | float)]
     return float(np.median(known)) if known else float("nan")
+
+
+def as_drawn(history: History) -> bool:
+    """Whether at the first look most dense layers, two at least, had weights as torch draws them: uniform, with
+    variance times fan-in 1/3 within four of its standard deviations. Training leaves no layer with just that."""
+    told = history.events("initialisation")
+    sizes = told[0].data.get("weight_variance", {}) if told else {}
+    fresh = 0
+    for name, size in sizes.items():
+        many = int(history.module(name).get("parameters", 0))
+        fresh += isinstance(size, int | float) and many > 0 and abs(3 * size - 1) <= 4 * math.sqrt(0.8 / many)
+    return fresh >= 2 and 2 * fresh > len(sizes)
 
 
 def explained(slope: float, ratio: float) -> bool:

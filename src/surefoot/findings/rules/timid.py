@@ -18,6 +18,7 @@ from surefoot.findings.pace import STIRRED, Pace
 from surefoot.findings.progress import one_loss
 from surefoot.findings.rules.clipping import clipped
 from surefoot.findings.slower import GOOD_STEP
+from surefoot.findings.start import as_drawn
 
 BENDS = 2e-3
 _LONG = 128  # steps
@@ -94,7 +95,8 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
 
 def _from_nothing(history: History, level: LossLevel) -> bool:
     """What it starts from has learned nothing: a fine-tune may step as it likes. The loss began where a constant's is;
-    where that is not known, all normalisations stood at 1 at the first look, and some are there."""
+    where that is not known, all normalisations stood at 1 at the first look, and some are there, or weights were as
+    torch draws them."""
     if not level.learned:
         return True
     if level.known:
@@ -104,7 +106,8 @@ def _from_nothing(history: History, level: LossLevel) -> bool:
         return False
     norms = firsts[0].values[history.of_type(firsts[0].names, ("norm",))]
     norms = norms[np.isfinite(norms)]
-    return bool(len(norms)) and all(min(abs(v - fresh) for fresh in _FRESH) < 1e-3 for v in norms)
+    untouched = bool(len(norms)) and all(min(abs(v - fresh) for fresh in _FRESH) < 1e-3 for v in norms)
+    return untouched or as_drawn(history)
 
 
 def _kept_up(history: History, name: str) -> bool:
