@@ -74,6 +74,11 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left() -> Iterator[None]:
-    """Schedulers and the optimisers that they wrap hold each other: who watches next would find them alive."""
+    """Schedulers and the optimisers that they wrap hold each other: who watches next would find them alive.
+
+    What stays, stays for good: mostly what torch imports at a first step, or a first compilation. To go through it
+    again before each block that is watched took longer than most of them.
+    """
     yield
     gc.collect()
+    gc.freeze()
