@@ -28,7 +28,8 @@ demo: $(READY)  ## watch a GPT whose learning rate ruins it, and read why
 	@OMP_NUM_THREADS=1 $(BIN)/surefoot $(DEMO)  # on a busy machine two threads wait for each other longer than they work
 
 test: $(READY)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+	@# PYTHONDONTWRITEBYTECODE, which images of Python like to set, would have every process of the tests compile anew
+	@OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(READY)
 	@$(BIN)/ruff check .
