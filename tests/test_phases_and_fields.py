@@ -326,7 +326,7 @@ def variational(weight: float) -> list[torch.Tensor]:
     torch.manual_seed(0)
     encoder, decoder = nn.Linear(8, 6), nn.Linear(3, 8)
     optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-2)
-    for _ in range(250):
+    for _ in range(100):
         x = torch.randn(32, 2) @ torch.ones(2, 8)
         mu, logvar = encoder(x).chunk(2, -1)
         z = mu + torch.randn_like(mu) * (0.5 * logvar).exp()
@@ -344,7 +344,7 @@ def test_latent_variables_are_seen_and_not_changed(weight: float, active: bool) 
         watched = variational(weight)
     assert all(map(torch.equal, bare, watched)) and not seen.of("note")
     (where,) = {w for _, f, _ in seen.rows if f.name == "latent" for _, w in f.columns}
-    assert (seen.signal("active_units_share", where)[250] > 0) == active
+    assert (seen.signal("active_units_share", where)[100] > 0) == active
 
 
 @pytest.mark.parametrize("shared", [False, True])
