@@ -15,7 +15,7 @@ from reference_recorder import LossCall, Recorder
 from surefoot.findings import Engine
 from surefoot.runs import Event, Finding
 
-SEEDS = (0, 1)  # many more scripts are judged in the clinic
+SEEDS = (0,)  # more seeds, and many more scripts, are the clinic's
 Make = Callable[[Iterator[nn.Parameter]], Optimizer]
 
 
