@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,25 +124,30 @@ def test_signals_end_the_script_and_keep_the_record(script, tmp_path, number):
     assert record.steps > 100
     if number == signal.SIGINT:
         assert diagnosis(tmp_path / "run")["exit"]["exception"].startswith("KeyboardInterrupt")
-    shown = subprocess.run(
-        [sys.executable, "-m", "surefoot", "show", str(tmp_path / "run")], capture_output=True, text=True
-    )
+    shown = processes.run([sys.executable, "-m", "surefoot", "show", tmp_path / "run"])
     assert shown.returncode == 0, shown.stderr
     assert "healthy" in shown.stdout
 
 
 def test_killed_at_any_moment_the_record_can_be_read(script, tmp_path):
+    """What is on the disk while a process stands still is what it would leave if it were killed there."""
     chance = random.Random(0)
-    for trial in range(3):
-        out = tmp_path / str(trial)
-        process = subprocess.Popen(
-            command(script, 100000, "1e-3", 0, out=out), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0, 2))
-        process.kill()
-        process.wait()
-        record = open_run(out)
+    out, moments = tmp_path / "run", []
+    process = subprocess.Popen(
+        command(script, 100000, "1e-3", 0, out=out), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout.readline() == "ready\n"
+    for trial in range(2):
+        time.sleep(chance.uniform(0, 1))
+        process.send_signal(signal.SIGSTOP)
+        assert os.WIFSTOPPED(os.waitpid(process.pid, os.WUNTRACED)[1])
+        moments.append(shutil.copytree(out, tmp_path / str(trial)))
+        process.send_signal(signal.SIGCONT)
+    time.sleep(chance.uniform(0, 1))
+    process.kill()
+    process.wait()
+    for moment in (*moments, out):
+        record = open_run(moment)
         assert record.diagnosis is None
         surefoot.diagnose(record)
         for signal_name in record.signals():
