@@ -118,8 +118,20 @@ def _wait(line: socket.socket) -> dict[str, Any] | None:
         line.sendall(code.to_bytes(_LENGTH, "big", signed=True))
 
 
-def _become(request: dict[str, Any]) -> None:
-    """Do what the command line says, as far as that can be done late."""
+def become(request: Mapping[str, Any]) -> NoReturn:
+    """Do what the command line says, as far as that can be done late, and end."""
+    code: object = None
+    try:
+        _begin(request)
+    except SystemExit as leaving:
+        code = leaving.code
+    except BaseException as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    _end(code)
+
+
+def _begin(request: Mapping[str, Any]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
@@ -158,12 +170,4 @@ if __name__ == "__main__":
     request = _wait(socket.socket(fileno=int(sys.argv[1])))
     if request is not None:
         np.random.seed()
-        code: object = None
-        try:
-            _become(request)
-        except SystemExit as leaving:
-            code = leaving.code
-        except BaseException as error:
-            sys.excepthook(type(error), error, error.__traceback__)
-            code = 1
-        _end(code)
+        become(request)

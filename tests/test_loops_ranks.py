@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import processes
 import surefoot
 from surefoot.runs import RunWriter, open_run
 from surefoot.runs.schema import Family
@@ -47,16 +48,24 @@ dist.destroy_process_group()
 """
 
 
-def torchrun(
-    folder: Path, *arguments: str, watched: bool, options: tuple[str, ...] = (), script: str = TRAIN
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+FORKED = (Path(__file__).with_name("ranks.py"),)
+
+
+def train(
+    folder: Path,
+    *arguments: str,
+    watched: bool,
+    options: tuple[str, ...] = (),
+    script: str = TRAIN,
+    launcher: tuple[str | Path, ...] = FORKED,
 ) -> subprocess.CompletedProcess:
     (folder / "train.py").write_text(script)
     module = ["-m", "surefoot", "run", *options, "train.py"] if watched else ["train.py"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    start = processes.run if launcher is FORKED else subprocess.run
+    command = [sys.executable, *launcher, *module, *arguments]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [*launcher, *module, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=120
-    )
+    return start(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120)
 
 
 def only_run(folder: Path) -> Path:
@@ -65,8 +74,8 @@ def only_run(folder: Path) -> Path:
 
 
 def test_two_ranks_are_one_run(tmp_path):
-    bare = torchrun(tmp_path, "ddp", "150", watched=False)
-    watched = torchrun(tmp_path, "ddp", "150", watched=True)
+    bare = train(tmp_path, "ddp", "150", watched=False)
+    watched = train(tmp_path, "ddp", "150", watched=True, launcher=TORCHRUN)
     assert watched.returncode == 0, watched.stderr
     assert sorted(watched.stdout.split("\n")) == sorted(bare.stdout.split("\n"))  # to the last digit, on both ranks
     folder = only_run(tmp_path)
@@ -93,7 +102,7 @@ def test_two_ranks_are_one_run(tmp_path):
     [("rate", "critical", "learning rates"), ("unwrapped", "warning", "their gradients are not averaged")],
 )
 def test_ranks_that_drift_apart(mode, severity, words, tmp_path):
-    watched = torchrun(tmp_path, mode, "150", watched=True, options=("--out", "run", "--quiet"))
+    watched = train(tmp_path, mode, "150", watched=True, options=("--out", "run", "--quiet"))
     assert watched.returncode == 0, watched.stderr
     found = {f.id: f for f in surefoot.diagnose(tmp_path / "run")}
     assert found["rank-desync"].severity == severity
@@ -104,16 +113,14 @@ def test_ranks_that_drift_apart(mode, severity, words, tmp_path):
 
 
 def test_the_death_of_a_rank_leaves_the_others_record(tmp_path):
-    watched = torchrun(tmp_path, "death", "100000", watched=True, options=("--out", "run"))
+    watched = train(tmp_path, "death", "100000", watched=True, options=("--out", "run"), launcher=TORCHRUN)
     assert watched.returncode != 0
     assert "rank 1 is gone" in watched.stderr
     assert open_run(tmp_path / "run", 1).steps == 100
     assert "rank 1 is gone" in open_run(tmp_path / "run", 1).events("exit")[0].data["exception"]
     assert open_run(tmp_path / "run", 0).steps >= 100
     surefoot.diagnose(tmp_path / "run")
-    shown = subprocess.run(
-        [sys.executable, "-m", "surefoot", "show", "run"], cwd=tmp_path, capture_output=True, text=True
-    )
+    shown = processes.run([sys.executable, "-m", "surefoot", "show", "run"], cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
 
 
@@ -290,8 +297,8 @@ dist.destroy_process_group()
 def test_shards_are_read_where_they_are(tmp_path):
     from surefoot.findings.ranks import joined_rows
 
-    bare = torchrun(tmp_path, "", "16", watched=False, script=SHARDED)
-    watched = torchrun(
+    bare = train(tmp_path, "", "16", watched=False, script=SHARDED)
+    watched = train(
         tmp_path, "", "16", watched=True, options=("--out", "run", "--look-every", "1", "--quiet"), script=SHARDED
     )
     assert watched.returncode == 0, watched.stderr
