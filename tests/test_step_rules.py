@@ -169,12 +169,17 @@ INPUTS, TARGETS = torch.tensor(DIGITS.data, dtype=torch.float32) / 16, torch.ten
 
 
 def digits(
-    make: Callable, rate: Callable[[int], float] | None = None, steps: int = 90, batch: int | None = 64, seed: int = 0
+    make: Callable,
+    rate: Callable[[int], float] | None = None,
+    steps: int = 90,
+    batch: int | None = 64,
+    seed: int = 0,
+    every: int = 1,
 ) -> dict:
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
     optimizer = make(model.parameters())
-    with watching(1, "hooks") as seen:  # whatever another test has compiled
+    with watching(every, "hooks") as seen:  # whatever another test has compiled
         for step in range(steps):
             if rate is not None:
                 optimizer.param_groups[0]["lr"] = rate(step)
@@ -191,7 +196,7 @@ def digits(
 SGD, Adam = torch.optim.SGD, torch.optim.Adam
 
 
-@pytest.mark.parametrize("seed", (0, 1))
+@pytest.mark.parametrize("seed", [0])  # more seeds, and more networks, are the clinic's
 @pytest.mark.parametrize(("make", "usual"), [(lambda p: Adam(p, 1e-3), 1e-3), (lambda p: SGD(p, 0.1), 0.1)])
 def test_one_step_of_ten_thousand_times_the_rate(make: Callable, usual: float, seed: int) -> None:
     found = digits(make, lambda s: 1e4 * usual if s == 60 else usual, seed=seed)
@@ -205,6 +210,6 @@ def test_a_spike_that_heals_is_told_with_its_step() -> None:
 
 
 def test_full_batch_descent_at_the_edge_is_no_fault() -> None:
-    found = digits(lambda p: SGD(p, 0.3), steps=260, batch=None)
+    found = digits(lambda p: SGD(p, 0.3), steps=260, batch=None, every=4)
     assert found["edge-of-stability"].severity == "info"
     assert not [f for f in found.values() if f.severity != "info"]
