@@ -506,6 +506,7 @@ def watched(
     spoil: bool = False,
     schedule: Callable[[Optimizer], LRScheduler] | None = None,
     per: int = 1,
+    every: int = 4,
 ) -> tuple[Finding, ...]:
     torch.manual_seed(seed)
     draw = torch.Generator().manual_seed(seed)
@@ -513,7 +514,7 @@ def watched(
     net = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)).to(dtype)
     optimizer = make(net.parameters())
     scheduler = None if schedule is None else schedule(optimizer)
-    with watching(4) as seen:
+    with watching(every) as seen:
         for step in range(steps):
             rows = torch.randint(len(x), (64,), generator=draw)
             optimizer.zero_grad()
@@ -615,8 +616,8 @@ LOOPS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "shift": (
         "output-logit-divergence",
-        {"make": lambda p: Adam(p, 1e-2), "autocast": torch.bfloat16, "weigh": shifted, "steps": 500},
-        {"make": lambda p: Adam(p, 1e-2), "autocast": torch.bfloat16, "weigh": held, "steps": 500},
+        {"make": lambda p: Adam(p, 1e-2), "autocast": torch.bfloat16, "weigh": shifted, "steps": 500, "every": 10},
+        {"make": lambda p: Adam(p, 1e-2), "autocast": torch.bfloat16, "weigh": held, "steps": 500, "every": 10},
     ),
 }
 
