@@ -296,7 +296,10 @@ def test_gradients_at_the_floor_count_in_a_run_that_learns_nothing() -> None:
     assert silent.findings()[id].where == ("layers.0", "layers.1", "layers.2", "layers.3")
 
 
-def swallowing(norm: int, losses: list[float], share: float = 0.97, **how: Any) -> Stream:
+def swallowing(
+    norm: int, losses: list[float], share: float | Callable[[int], float] = 0.97, other: float = 0.5, **how: Any
+) -> Stream:
+    at = share if callable(share) else lambda s: share
     stream = train(losses, looks=LOOKS, **how)
     sizes = [100_000] * 7 + [norm]
     stream.event(1, "modules", root="m", modules=[
@@ -304,13 +307,14 @@ def swallowing(norm: int, losses: list[float], share: float = 0.97, **how: Any) 
     ])  # fmt: skip
     layered(stream, "gradients", "gradient_rms", lambda s: [1.0] * 8, LOOKS)
     layered(stream, "weights", "weight_rms", lambda s: [0.02] * 8, LOOKS)
-    return layered(stream, "weights", "swallowed_share", lambda s: [share] * 7 + [0.5], LOOKS)
+    return layered(stream, "weights", "swallowed_share", lambda s: [at(s)] * 7 + [other], LOOKS)
 
 
 def test_swallowed_updates_count_by_elements_where_float32_would_move() -> None:
     id = "low-precision-underflow"
     assert severity(swallowing(2000, flat(300)), id) == "warning"  # the biases of a normalisation begin at zero
-    assert severity(swallowing(400_000, flat(300)), id) == "info"
+    assert severity(swallowing(400_000, flat(300)), id) == "warning"  # most of all, where nothing is learned
+    assert severity(swallowing(2_000_000, flat(300), other=0.2), id) == "info"
     assert severity(swallowing(2000, falling(300)), id) == "info"
 
 
@@ -328,6 +332,20 @@ def test_swallowed_updates_count_where_steps_promise_a_sixteenth_of_what_they_di
     assert found(1 / 20, falling(300, last=0.1)) == "info"  # the updates that are left are enough
     assert found(1.0, lr=lambda s: 1e-3 * 0.98**s) == "info"  # the schedule's own fall
     assert found(1 / 20, lr=lambda s: 1e-3 if s < 32 else 1e-4) == "info"  # it is the schedule that ends the run
+
+
+def test_swallowed_updates_count_from_a_rate_on_that_was_to_teach_something() -> None:
+    losses = [*falling(150, last=1.0, noise=0.01), *flat(150, 1.0, 0.01)]
+
+    def found(at: int, losses: list[float] = losses, **how: Any) -> str | None:
+        falls = how.pop("lr", lambda s: 1e-3 * (1 - s / 301))
+        return severity(swallowing(2000, losses, lambda s: 0.95 if s >= at else 0.5, lr=falls, **how),
+                        "low-precision-underflow")  # fmt: skip
+
+    assert found(160) == "warning"
+    assert found(232) == "info"  # a quarter of the rate: it is the schedule that ends the run
+    assert found(160, falling(300, last=0.5, noise=0.01)) == "info"  # the updates that are left are enough
+    assert found(160, FIT) == "info"
 
 
 def test_overflow_is_told_before_it_comes() -> None:

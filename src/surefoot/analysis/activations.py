@@ -57,6 +57,14 @@ def active_units(output: Float[Tensor, ...], unit_dim: int = -1) -> Bool[Tensor,
     return output.amax(dim=others) != 0 if others else output != 0
 
 
+def active_share(output: Float[Tensor, ...]) -> Tensor:
+    """Share of the outputs of a rectified layer that are not zero, as a 0-d float32 tensor: what a gradient passes.
+
+    Of units that are each off for all rows but a few it is small, where none of them is dead.
+    """
+    return (output.detach() != 0).float().mean()
+
+
 def saturated_share(output: Float[Tensor, ...], kind: str) -> Tensor:
     """Share of the outputs of a bounded activation that lie in its flat part, as a 0-d float32 tensor.
 

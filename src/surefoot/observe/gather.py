@@ -15,6 +15,7 @@ from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_site import LossSite, shape_source
+from surefoot.observe.nodes import Node
 from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.attention import AttentionLogits
 from surefoot.observe.signals.choices import Choices
@@ -149,7 +150,7 @@ class Gatherer:
         view.by_hand = self._scene.trained_by_hand()
         self.activations.at_backward(view)
         if view.loss is not None:
-            self._guard("logits", self._read_loss_site, view.loss)
+            self._guard("logits", self._read_loss_site, view.loss, view.nodes)
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
         for instrument in self._instruments:
             self._guard(instrument.name, instrument.at_backward, view, roots)
@@ -221,12 +222,12 @@ class Gatherer:
 
     # ----------------------------------------------------------------------------------------------------------------
 
-    def _read_loss_site(self, loss: LossSite) -> None:
+    def _read_loss_site(self, loss: LossSite, nodes: Sequence[Node]) -> None:
         made_by = loss.input_node
         outputs = self.activations.outputs()
         # a linear layer on (batch, tokens, width) ends in a reshape, and so may what the script hands to the loss
         output = next((o for o in outputs if made_by is not None and shape_source(o.grad_fn) is made_by), None)
-        self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach()))
+        self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach(), nodes))
         self._look.constant_loss = constant_loss(loss)
 
     def _find_missed(self, leaves: Sequence[Tensor]) -> list[str] | None:

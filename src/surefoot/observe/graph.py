@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 from torch.nn import Parameter
 
+from surefoot.observe.clamps import clamp_kind
 from surefoot.observe.loss_site import LossSite, find_loss
 from surefoot.observe.nodes import ACCUMULATE, WEIGHT_PLUMBING, Node, saved
 
@@ -127,6 +128,8 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
             if multiplies:
                 gated.add(child)
         kind = ACTIVATIONS.get(names[node])
+        if kind is None and node in covered and not direct[node]:  # else it bounds weights, or answers
+            kind = clamp_kind(node, names[node])
         if kind is not None and node in producer and _of_units(node, producer[node]):
             view.sites.append(Site(kind, producer[node], node, node in covered, node in gated))
     view.sites.reverse()
@@ -137,7 +140,7 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
 def _of_units(node: Node, leaf: Tensor) -> bool:
     """A row for each sample: what is one number each, is so of a layer of one unit only; else it was picked out of what
     layers made, as violations of a margin are."""
-    result = saved(node, "result")
+    result = saved(node, "result", "self")
     return result is None or result.dim() != 1 or 1 in leaf.shape
 
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.analysis.activations import BOUNDED, RECTIFIED
+from surefoot.observe.clamps import activated
 from surefoot.observe.compiled import holds_compiled
 from surefoot.observe.discover import ACTIVATION_TYPES, Models
 from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
-from surefoot.observe.nodes import saved
 from surefoot.observe.replay import ForwardRecorder, tensors_of
 from surefoot.observe.signals.activations import ActivationReader, first_tensor, saturation
 
@@ -165,7 +165,7 @@ def borrow(view: GraphView, models: Models, reader: ActivationReader, covered: s
             continue
         layer = owned.layer
         taken[layer.name, site.kind] = number = taken.get((layer.name, site.kind), 0) + 1
-        output = saved(site.node, "result") if number <= SITES_A_LAYER else None
+        output = activated(site.node, site.kind) if number <= SITES_A_LAYER else None
         if output is None or not output.is_floating_point() or not output.numel():
             continue
         if layer.name not in heard:
@@ -174,6 +174,8 @@ def borrow(view: GraphView, models: Models, reader: ActivationReader, covered: s
             reader.rectified(layer.name, output, layer.unit_dim)
         elif site.hidden and not site.gate:
             reader.saturated(layer.name, saturation(output, site.kind))
+        else:
+            reader.closed(layer.name, saturation(output, site.kind))
 
 
 class Replay:

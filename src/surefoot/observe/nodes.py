@@ -9,6 +9,7 @@ from torch import Tensor
 Node = Any  # torch.autograd.graph.Node; its saved tensors are attributes that no type stub knows
 
 ACCUMULATE = "torch::autograd::AccumulateGrad"
+CAST = "ToCopyBackward0"
 
 # Ops between a parameter and the op that uses it, e.g. the transpose of a weight or its cast under autocast.
 WEIGHT_PLUMBING = frozenset(

@@ -20,6 +20,8 @@ PER_LAYER = {
         "saturated_share",
         "called",
         "activation_peak",
+        "active_share",
+        "closed_share",
     ),
     "adaptivity": ("epsilon_share", "epsilon_factor"),
     "frozen": ("frozen_share", "unchanged_share"),

@@ -69,6 +69,10 @@ _ACTIVATIONS = (
            "Share of the layer's units whose ReLU-like activation gave 0 for every row of the last four looks."),
     Signal("saturated_share", "activations", "layer", "1", "share of saturated outputs",
            "Share of outputs of a bounded activation where its derivative is below 2 % of its maximum."),
+    Signal("active_share", "activations", "layer", "1", "share of active outputs",
+           "Share of the outputs of a ReLU-like activation that are not 0."),
+    Signal("closed_share", "activations", "layer", "1", "share of closed outputs",
+           "As saturated_share, of a bounded activation that ends the model or is multiplied with something."),
     Signal("called", "activations", "layer", "1", "ran in the forward",
            "1 where the layer ran in the forward that was looked at; missing where that is not known."),
 )  # fmt: skip

@@ -1,9 +1,10 @@
-"""``rank-collapse``: over depth the tokens of a sequence become one vector.
+"""``rank-collapse``: over depth the tokens of a sequence, or the nodes of a graph, become one vector.
 
 Attention averages: without skip connections the part of the tokens that differs from their mean decays doubly
 exponentially with depth (Dong, Cordonnier, Loukas 2021, arXiv 2103.03404), and where the residual stream is normalised
-after each sum it decays geometrically. What is left of it, relative to the whole, is ρ = √(1 − cosine): below 2⁻⁸ it
-is less than a rounding error of bfloat16, and whatever comes after sees one token.
+after each sum it decays geometrically. So it does in a graph network, whose layers are averages over neighbours (Li,
+Han, Wu 2018, arXiv 1801.07606). What is left of it, relative to the whole, is ρ = √(1 − cosine): below 2⁻⁸ it is less
+than a rounding error of bfloat16, and whatever comes after sees one token.
 """
 
 from __future__ import annotations
@@ -63,6 +64,24 @@ ATTENTION_SKIP = Remedy(
     ),
     apply="attention-skip",
 )
+FIRST_AGAIN = Remedy(
+    name="what the first layer gave, again in each",
+    why="added to what each layer gives, it keeps apart what averages over neighbours make alike, at any depth (GCNII: "
+    "Chen et al. 2020, arXiv 2007.02133)",
+    how=(
+        "# after: model\n"
+        "import torch\n"
+        "first = []\n"
+        "def keep(module, args, output):\n"
+        "    first[:] = [output]\n"
+        "def again(module, args, output):\n"
+        "    return output + first[0] if first and output.shape == first[0].shape else output\n"
+        "layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]\n"
+        "layers[0].register_forward_hook(keep)\n"
+        "for layer in layers[1:]:\n"
+        "    layer.register_forward_hook(again)\n"
+    ),
+)
 REWIRED = Remedy(
     name="surefoot.nn.mgt.rewire_",
     why="sublayers that are gated, and erase what they overwrite, keep tokens apart where pre-norm alone lets them "
@@ -111,10 +130,11 @@ def rank_collapse(history: History) -> Sign | None:
         Evidence("1 − token_cosine, factor a layer", where, recent[-1].step, float(2.0**slope), 1.0,
                  "1 keeps the tokens apart; Dong, Cordonnier, Loukas 2021 for what a factor below 1 comes to"),
     )  # fmt: skip
+    attends = bool(history.wheres("attention_entropy"))  # else it is something else that averages
     harm = "" if history.inspected else ", and so do the answers" if same else ", and nothing is learned"
     cause = (
-        f"the tokens of a sequence become one vector over depth: in {where} they differ by {left**0.5:.2g} of their "
-        f"length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}{harm}."
+        f"the {'tokens of a sequence' if attends else 'rows'} become one vector over depth: in {where} they differ by "
+        f"{left**0.5:.2g} of their length, in {names[0]} by {float(distances[0]) ** 0.5:.2g}{harm}."
     )
     firsts = [_distances(history, layers) for layers in history.first_layers("token_cosine")]
     at_start = bool(firsts) and firsts[0] is not None and _collapsed(firsts[0][1])
@@ -124,6 +144,8 @@ def rank_collapse(history: History) -> Sign | None:
     parts = ("self_attn.out_proj", "linear1", "linear2")
     rewirable = any(all(history.module(f"{parent}.{part}") for part in parts) for parent in parents)
     cures = (PRE_NORM, REWIRED, SMALL_BRANCHES) if rewirable else (ATTENTION_SKIP, SMALL_BRANCHES)
+    if not attends:
+        cures = (FIRST_AGAIN, *cures)
     return Sign(severity, cause, evidence, alike, began, cures)
 
 

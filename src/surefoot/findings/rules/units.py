@@ -21,6 +21,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.closed import shut
 from surefoot.findings.rules.last_activation import dead, flat
 from surefoot.findings.start import cures_of_start
 from surefoot.findings.stretches import unbroken_from
@@ -72,7 +73,8 @@ def saturated_units(history: History) -> Sign | None:
     all paths open or less, or one with ≥ ¾ later on in a run that learns nothing. Critical from 90 % of a layer on
     in such a run; info where it learns all the same. A warning, too, where half of a layer has become flat since the
     start, and a quarter of what had been learned is lost; or where outputs of the model itself are flat, and a tenth of
-    the targets' spread is error there.
+    the targets' spread is error there; or where nine tenths of a layer have been flat for half of the run, and the loss
+    hardly falls (see ``closed.py``).
     """
     found = _judge(
         history,
@@ -87,7 +89,8 @@ def saturated_units(history: History) -> Sign | None:
     )
     if found is None or found.severity == "info":
         cures = remedies.best_of((remedies.lower_rate(10.0),), "saturation-cap")
-        found = _lost_since(history, "saturated_share", "have saturated", _FLATTENING, cures) or flat(history) or found
+        lost = _lost_since(history, "saturated_share", "have saturated", _FLATTENING, cures)
+        found = lost or flat(history) or shut(history) or found
     return found
 
 

@@ -213,6 +213,7 @@ def _thaw(history: History, harm: Harm, change: _Change) -> tuple[Remedy, ...]:
     return best_of((floor_rate(most / 10),), str(floor_rate(most).apply)) if most > 0 else (STEP_ALL,)
 
 
+_ALIVE = best_of((remedies.LEAKY, remedies.lower_rate(10.0)))
 _MARKS: dict[str, tuple[_Mark, ...]] = {
     "missing-zero-grad": (
         _Mark("stale_gradient_share", "wiring", "share", "the part of the gradient that earlier steps had left",
@@ -275,8 +276,8 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
         _Mark("coverage", "game", "shrinks", "the share of the data that what is generated covers", _collapse),
     ),
     "dead-units": (
-        _Mark("dead_share", "activations", "share", "the share of dead units",
-              _are(*best_of((remedies.LEAKY, remedies.lower_rate(10.0))))),
+        _Mark("dead_share", "activations", "share", "the share of dead units", _are(*_ALIVE)),
+        _Mark("active_share", "activations", "shrinks", "the share of outputs that are not 0", _are(*_ALIVE)),
     ),
     "saturated-units": (
         _Mark("saturated_share", "activations", "share", "the share of saturated outputs",

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from surefoot.analysis.activations import active_units, moments, saturated_share
+from surefoot.analysis.activations import active_share, active_units, moments, saturated_share
 from surefoot.analysis.precision import FLOAT16_MAX
 from surefoot.observe.later import Later
 
@@ -63,12 +63,17 @@ class ActivationReader:
         if output.numel():
             # behind a channels-first layer units are dimension 1; flattened, they are the last
             mask = active_units(output, unit_dim if output.dim() > 2 else -1)
+            self._add(layer, "active_share", active_share(output))
             known = self._masks.get(layer)
             self._masks[layer] = mask if known is None or known.shape != mask.shape else known | mask
 
     def saturated(self, layer: str, share: Tensor) -> None:
         """The share of flat outputs of a bounded activation that follows ``layer``."""
         self._add(layer, "saturated_share", share)
+
+    def closed(self, layer: str, share: Tensor) -> None:
+        """The same of an activation that ends the model or is multiplied with something: to be flat may be its job."""
+        self._add(layer, "closed_share", share)
 
     def _add(self, layer: str, signal: str, value: Tensor) -> None:
         self._numbers.setdefault((layer, signal), []).append(value)
@@ -82,6 +87,8 @@ class ActivationReader:
             "dead_share",
             "called",
             "activation_peak",
+            "active_share",
+            "closed_share",
         )
         values = {name: np.full(len(layers), np.nan) for name in names}
         place = {layer: i for i, layer in enumerate(layers)}

@@ -22,6 +22,7 @@ from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.nodes import Node, saved
 
 _PRODUCTS = frozenset(("MulBackward0", "MmBackward0", "BmmBackward0", "AddmmBackward0", "MvBackward0", "DotBackward0"))
+_SOFTMAXES = frozenset(("SoftmaxBackward0", "LogSoftmaxBackward0"))
 _LOGARITHMS = frozenset(("LogBackward0", "LogSoftmaxBackward0", "LogsumexpBackward0"))
 _FAR = 6  # nodes between a softmax and what it multiplies
 _SITES = 32  # choices read in one look
@@ -40,7 +41,7 @@ class Choices(Instrument):
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Find and read the choices."""
         self._read = []
-        if self.tools.scene.checkpointing or not any(node.name() == "SoftmaxBackward0" for node in view.nodes):
+        if self.tools.scene.checkpointing or not any(node.name() in _SOFTMAXES for node in view.nodes):
             return
         attended = {a.weights.data_ptr() for a in find_attentions(view.nodes) if a.weights is not None}
         with torch.no_grad():
@@ -72,7 +73,8 @@ class Choices(Instrument):
 
 
 def _choices(nodes: Sequence[Node]) -> list[tuple[Node, Tensor]]:
-    """Softmaxes over two things or more whose result multiplies something that is not their own logarithm."""
+    """Softmaxes over two things or more whose result multiplies something that is not their own logarithm; be it that
+    the exponential is taken of a log-softmax."""
     found = []
     used: dict[Node, list[Node]] = {}
     for node in nodes:
@@ -80,14 +82,19 @@ def _choices(nodes: Sequence[Node]) -> list[tuple[Node, Tensor]]:
             if child is not None:
                 used.setdefault(child, []).append(node)
     for node in nodes:
-        if node.name() != "SoftmaxBackward0":
+        if node.name() not in _SOFTMAXES:
             continue
-        result = saved(node, "result")
+        made = node if node.name() == "SoftmaxBackward0" else _exponential(used.get(node, ()))
+        result = None if made is None else saved(made, "result")
         if result is None or not result.dim() or not result.numel() or result.shape[_dim(node)] < 2:
             continue
-        if _weighs(node, used):
+        if made is not None and _weighs(made, used):
             found.append((node, result))
     return found
+
+
+def _exponential(users: Sequence[Node]) -> Node | None:
+    return next((user for user in users if user.name() == "ExpBackward0"), None)
 
 
 def _dim(softmax: Node) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,8 @@ from surefoot.analysis.softmax import (
     spread,
     target_margins,
 )
-from surefoot.observe.loss_site import LossSite, chosen_classes
-from surefoot.observe.nodes import saved
+from surefoot.observe.loss_site import LossSite, chosen_classes, soft_targets
+from surefoot.observe.nodes import Node, saved
 
 MAX_ROWS = 4096
 MAX_ELEMENTS = 1 << 20  # what passes over whole rows in float32 may read: 4 MiB a copy
@@ -34,8 +36,8 @@ def _stride(rows: Tensor) -> int:
     return max(1, -(-rows.numel() // MAX_ELEMENTS))
 
 
-def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | float]:
-    """The signals of a loss function found in the graph.
+def read_logits(loss: LossSite, output: Tensor | None, nodes: Sequence[Node] = ()) -> dict[str, Tensor | float]:
+    """The signals of a loss function found in the graph, of which these are the ``nodes``.
 
     ``output`` is the model's output if it is known to be the logits: the graph itself saves log-probabilities only.
     """
@@ -52,7 +54,7 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
             values["num_classes"] = float(classes)
             # of other inputs nll_loss does not say what they are
             if classes > 1 and loss.name != "nll_loss":
-                values |= _margins(rows[:MAX_ROWS], _targets(loss))
+                values |= _margins(rows[:MAX_ROWS], _targets(loss, nodes))
         if loss.squashed_by == 1 and loss.input_node is not None:
             probabilities = saved(loss.input_node, "result")
             if probabilities is not None and probabilities.dim() >= 2:
@@ -65,7 +67,7 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
             rows = output[:MAX_ROWS] - log_z.reshape(-1, 1)[:MAX_ROWS]
             values["softmax_collapse_share"], values["num_classes"] = collapsed(rows).float().mean(), float(classes)
             if classes > 1:
-                values |= _margins(rows, _targets(loss))
+                values |= _margins(rows, _targets(loss, nodes))
     elif loss.name == "binary_cross_entropy_with_logits":
         output = saved(loss.node, "self")
     if output is not None and output.numel() and output.is_floating_point():
@@ -83,11 +85,16 @@ def read_logits(loss: LossSite, output: Tensor | None) -> dict[str, Tensor | flo
     return values
 
 
-def _targets(loss: LossSite) -> Tensor | None:
-    """The right classes, one a row, as :func:`class_last` orders the rows; those to ignore are negative."""
+def _targets(loss: LossSite, nodes: Sequence[Node]) -> Tensor | None:
+    """The right classes, one a row, as :func:`class_last` orders the rows; those to ignore are negative, as are those
+    of rows whose targets are several probabilities."""
     if loss.chosen is not None:  # a cross-entropy written by hand
         chosen = chosen_classes(loss)
         return None if chosen is None else chosen[:MAX_ROWS]
+    weights = soft_targets(loss, nodes)
+    if weights is not None and weights.dim() >= 2:
+        rows = weights.flatten(0, -2)[:MAX_ROWS] != 0  # negative, where the script's own sign is in them
+        return torch.where(rows.sum(-1) == 1, rows.int().argmax(-1), -1)
     targets = saved(loss.node, "target") if loss.name == "cross_entropy" else None
     if targets is None or targets.is_floating_point():
         return None

@@ -2,7 +2,9 @@
 
 What modules give is read by their hooks. What a forward computes between them (a norm written as squares and a sum, a
 product of scores) leaves no trace where an infinity is divided by next, so that it is zero, or where no gradient is
-asked for. So the operations of a forward that computes in float16 are followed one by one, at a look only.
+asked for. So the operations of a forward that computes in float16 are followed one by one, at a look only. Whether it
+does is told by what it is given and made of, or by the graph of an earlier look: a model of float32 may well compute
+some of its states in half.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
+from surefoot.observe.nodes import CAST, saved
 from surefoot.observe.signals.activations import MAX_ELEMENTS
+from surefoot.observe.signals.precision import SAVED
 
 # Sums and products, which are finite for finite numbers where there is room. Not 1/0 or log 0, which are infinite in
 # any format; not exp, of which a sigmoid or a softplus written by hand is right at infinity, too.
@@ -55,6 +60,7 @@ class Overflow(Instrument):
         self._handles: list[Any] = []
         self._mode: _Followed | None = None
         self._within = 0
+        self._inside = False  # float16 was seen in a graph
         self._shares: list[tuple[str, Tensor]] = []
 
     def prepare(self, roots: Sequence[nn.Module]) -> None:
@@ -65,7 +71,7 @@ class Overflow(Instrument):
         def begins(module: nn.Module, args: Any) -> None:
             if trains(home):
                 self._within += 1
-                if self._within == 1 and len(self._shares) < _MOST and _in_half(module, args):
+                if self._within == 1 and len(self._shares) < _MOST and (self._inside or _in_half(module, args)):
                     self._mode = _Followed(lambda *seen: self.tools.guard(self.name, self._take, *seen))
                     self._mode.__enter__()
 
@@ -79,6 +85,15 @@ class Overflow(Instrument):
             if not isinstance(root, torch.jit.ScriptModule):
                 self._handles.append(root.register_forward_pre_hook(Hook(begins)))
                 self._handles.append(root.register_forward_hook(Hook(ends), always_call=True))
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """See whether anything was computed in float16."""
+        if self._inside or self.tools.scene.checkpointing:
+            return
+        casts = any(node.name() == CAST for node in view.nodes)
+        self._inside = casts and any(
+            (tensor := saved(node, *SAVED)) is not None and tensor.dtype == torch.float16 for node in view.nodes
+        )
 
     def withdraw(self) -> None:
         """Follow nothing any more."""

@@ -11,11 +11,12 @@ from surefoot.analysis.precision import FLOAT16_MAX, flushed, representable
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
-from surefoot.observe.nodes import saved
+from surefoot.observe.nodes import CAST, saved
 from surefoot.observe.signals.gradients import local, parameters_of
 
 SAMPLE = 1 << 12  # elements of each gradient: a share is known to within 1 %
-_CASTS = "ToCopyBackward0"
+SAVED = ("mat1", "self", "input", "result")
+"""What nodes keep that tells in which precision they were computed."""
 
 
 class Precision(Instrument):
@@ -38,10 +39,10 @@ class Precision(Instrument):
 
     def at_backward(self, view: GraphView, roots: object) -> None:
         """See whether something was cast, and to float16."""
-        if self.tools.scene.checkpointing or not any(node.name() == _CASTS for node in view.nodes):
+        if self.tools.scene.checkpointing or not any(node.name() == CAST for node in view.nodes):
             return
         for node in view.nodes:
-            tensor = saved(node, "mat1", "self", "input", "result")
+            tensor = saved(node, *SAVED)
             if tensor is not None and tensor.dtype in (torch.float16, torch.bfloat16):
                 self._casts = tensor.dtype == torch.float16
                 return

@@ -1,12 +1,15 @@
 """Rank of every layer's output, and how alike its tokens are, from a few sampled rows.
 
+Tokens are those of a sequence, or the rows of a matrix that a constant matrix is multiplied to, or that are summed by
+an index: nodes of a graph, which hear of each other by nothing else.
+
 A dear reading: the eigenvalues of some small matrices for every layer. It has a share of the budget of its own.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,15 +19,19 @@ from torch.optim import Optimizer
 
 from surefoot.analysis.rank import effective_rank, gram, stable_rank, token_cosine
 from surefoot.observe.clock import OptimizerState
+from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.look import trains
+from surefoot.observe.nodes import ACCUMULATE, WEIGHT_PLUMBING, Node, saved
 from surefoot.observe.signals.activations import first_tensor
 
 SEQUENCES, TOKENS = 2, 32  # of (batch, tokens, features)
 SAMPLES = 32  # of (batch, features) and (batch, channels, …)
 LAYERS = 64  # of a deeper model, so many layers are read, evenly spaced
 MOST = 1 << 20  # elements read of one output
+_PRODUCTS = {"MmBackward0": 0, "BmmBackward0": 0, "SparseAddmmBackward0": 1}  # and where the matrix stands in front
+_SUMS = frozenset(("IndexAddBackward0", "ScatterAddBackward0"))
 _GUESS = 3.0  # how many steps of the run's own the first reading may take
 
 
@@ -36,13 +43,15 @@ class RankStatistics(Instrument):
     def __init__(self, tools: Tools) -> None:
         super().__init__(tools)
         self._handles: list[Any] = []
-        self._grams: dict[str, tuple[Tensor, bool]] = {}  # and whether its rows are tokens of sequences
+        self._grams: dict[str, tuple[Tensor, int]] = {}  # and how many rows there are; 0: tokens of sequences
+        self._nodes: set[int] = set()  # how many rows there are of what was mixed over the rows
         self._thread = threading.get_ident()
 
     def prepare(self, roots: Sequence[nn.Module]) -> None:
         """Put hooks on, if it can be afforded."""
         self.withdraw()
         self._grams.clear()
+        self._nodes.clear()
         if not self.tools.affords(self.name, _GUESS):
             return
         inside = {id(module) for root in roots for module in root.modules()}
@@ -69,7 +78,13 @@ class RankStatistics(Instrument):
         with self.tools.spending(self.name), torch.no_grad():
             rows = sample_rows(tensor.detach(), unit_dim)
             if rows is not None:
-                self._grams[name] = (gram(rows), unit_dim == -1 and tensor.dim() >= 3)
+                sequences = unit_dim == -1 and tensor.dim() >= 3
+                self._grams[name] = (gram(rows), 0 if sequences else tensor.shape[0] if tensor.dim() == 2 else -1)
+
+    def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
+        """See which rows the forward has mixed."""
+        if self._grams:
+            self._nodes = set(mixed_rows(view.nodes))
 
     def withdraw(self) -> None:
         """Take the hooks off."""
@@ -82,6 +97,7 @@ class RankStatistics(Instrument):
         if not self._grams:
             return
         read, self._grams = self._grams, {}
+        mixed = {0} | self._nodes
         step, layers, rows = self.tools.scene.clock.steps, self.tools.scene.layer_names(), self.tools.rows
         place = {name: number for number, name in enumerate(layers)}
         read = {name: value for name, value in read.items() if name in place}
@@ -91,15 +107,33 @@ class RankStatistics(Instrument):
                 signal: np.full(len(layers), np.nan) for signal in ("stable_rank", "effective_rank", "token_cosine")
             }
             with self.tools.spending(self.name):
-                for (name, (_, tokens)), grams in zip(read.items(), found, strict=True):
+                for (name, (_, number)), grams in zip(read.items(), found, strict=True):
                     at = place[name]
                     values["stable_rank"][at] = np.mean(stable_rank(grams))
                     values["effective_rank"][at] = np.mean(effective_rank(grams))
-                    if tokens:
+                    if number in mixed:
                         values["token_cosine"][at] = np.mean(token_cosine(grams))
             rows.put_layers(step, self.name, **values)
 
         self.tools.ask(step, [grams for grams, _ in read.values()], write)
+
+
+def mixed_rows(nodes: Sequence[Node]) -> Iterator[int]:
+    """How many rows there are of what a constant square matrix is multiplied to, and of what is summed by an index."""
+    for node in nodes:
+        kind = node.name()
+        if kind in _SUMS:
+            if getattr(node, "_saved_dim", 1) == 0:
+                yield node._input_metadata[0].shape[0]
+        elif kind in _PRODUCTS:
+            at = _PRODUCTS[kind]
+            (mixer, _), (mixed, _) = node.next_functions[at : at + 2]
+            matrix = saved(node, "self", "mat1") if mixer is None and mixed is not None else None
+            # a weight is no row of anything: data may have as many rows as columns
+            if matrix is not None and mixed.name() not in WEIGHT_PLUMBING | {ACCUMULATE}:
+                *one, rows, columns = matrix.shape
+                if rows == columns and one in ([], [1]):
+                    yield rows
 
 
 def sample_rows(output: Tensor, unit_dim: int) -> Tensor | None:
