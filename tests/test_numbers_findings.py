@@ -344,7 +344,7 @@ def test_swallowed_updates_count_from_a_rate_on_that_was_to_teach_something() ->
 
     assert found(160) == "warning"
     assert found(232) == "info"  # a quarter of the rate: it is the schedule that ends the run
-    assert found(160, falling(300, last=0.5, noise=0.01)) == "info"  # the updates that are left are enough
+    assert found(160, [2.3 - 0.006 * s for s in range(300)]) == "info"  # the updates that are left are enough
     assert found(160, FIT) == "info"
 
 
