@@ -245,3 +245,10 @@ def test_no_gradient_at_all_is_told_however_late() -> None:
         if 250 <= step <= 400:
             stream.row(step, "gradients", {("gradient_norm", ""): 0.0})
     assert stream.findings()["saturated-units"].severity == "warning"
+
+
+@pytest.mark.parametrize(("share", "told"), [(0.95, True), (0.7, False)])
+def test_outputs_that_shut_count_where_what_was_learned_is_lost(share: float, told: bool) -> None:
+    losses = [*falling(150, 2.3, 0.2), *flat(100, 1.5)]
+    stream = shutting("closed_share", losses, at=100, share=share, left=1.0)
+    assert ("saturated-units" in stream.loud()) is told

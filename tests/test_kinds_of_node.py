@@ -60,6 +60,15 @@ class Gated(nn.Module):
         return (weights.unsqueeze(1) * torch.stack([e(x) for e in self.experts], -1)).sum(-1)
 
 
+class GatedByLogarithms(Gated):
+    """The same by log-softmax, whose exponential also gives an entropy."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        logs = self.gate(x).log_softmax(-1)
+        entropy = -(logs.exp() * logs).sum(-1).mean()
+        return (logs.exp().unsqueeze(1) * torch.stack([e(x) for e in self.experts], -1)).sum(-1) + entropy
+
+
 class Selecting(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -102,6 +111,7 @@ def trained(model: nn.Module, loss: Callable[[Tensor], Tensor], every: int | Non
     ("make", "loss", "place"),
     [
         (Gated, lambda model: lambda x: model(x).square().mean(), "gate"),
+        (GatedByLogarithms, lambda model: lambda x: model(x).square().mean(), "gate"),
         (Selecting, lambda model: lambda x: model(x).square().mean(), ""),
         (lambda: nn.Linear(4, 4), lambda model: lambda x: attended(model(x)).square().mean(), None),
         (lambda: nn.Linear(4, 3), lambda model: lambda x: bonus(model(x)), None),

@@ -18,8 +18,8 @@ from surefoot.findings.rule import Sign
 from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Remedy
 
-_SHUT, _OPEN = 0.9, 0.5  # of the outputs: now, and at the first look
-_HALF, _LOOKS, _STEPS, _APART = 0.5, 4, 64, 8  # of the run so far; looks and steps that it has lasted; steps
+MOST, _OPEN = 0.9, 0.5  # of the outputs: now, and at the first look
+_HALF, _LOOKS, _STEPS = 0.5, 4, 64  # of the run so far; looks and steps that it has lasted
 _LOST = 2.0**-24  # of the gradient that it once got: one rounding error of float32
 _SOURCE = "the run's own start; flat outputs pass on less than 2 % of the gradient"
 _NONE = "one rounding error of float32 of the largest that it got"
@@ -52,7 +52,7 @@ def shut(history: History) -> Sign | None:
     for signal in ("saturated_share", "closed_share"):
         for name in history.wheres(signal):
             steps, shares = history.measured(signal, name)
-            at = unbroken_from(shares >= _SHUT)
+            at = unbroken_from(shares >= MOST)
             if len(steps) - at < _LOOKS or not shares[0] < _OPEN or history.step - steps[at] < _STEPS:
                 continue
             since = int(steps[at])
@@ -66,16 +66,16 @@ def shut(history: History) -> Sign | None:
 
 
 def _lost(steps: np.ndarray, sizes: np.ndarray, since: int) -> bool:
-    """Of the largest gradient less than a rounding error is left at the newest three looks, eight steps apart."""
+    """Of the largest gradient less than a rounding error is left at the newest looks, which are 64 steps apart."""
     if not len(sizes) or not sizes.max() > 0:
         return False
     at = unbroken_from(sizes <= _LOST * sizes.max())
     left = steps[at:][steps[at:] >= since]
-    return len(left) > 0 and 1 + int((np.diff(left) >= _APART).sum()) >= _LOOKS - 1
+    return len(left) > 1 and bool(left[-1] - left[0] >= _STEPS)
 
 
 def _sign(history: History, signal: str, name: str, since: int, share: float) -> Sign:
-    evidence = [Evidence(signal, name, history.step, share, _SHUT, _SOURCE)]
+    evidence = [Evidence(signal, name, history.step, share, MOST, _SOURCE)]
     size, largest = history.value("gradient_rms", name), history.measured("gradient_rms", name)[1].max(initial=0.0)
     if size <= _LOST * largest:
         evidence.append(Evidence("gradient_rms", name, history.step, size, float(_LOST * largest), _NONE))

@@ -21,7 +21,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
-from surefoot.findings.rules.closed import shut
+from surefoot.findings.rules.closed import MOST, shut
 from surefoot.findings.rules.last_activation import dead, flat
 from surefoot.findings.start import cures_of_start
 from surefoot.findings.stretches import unbroken_from
@@ -72,9 +72,9 @@ def saturated_units(history: History) -> Sign | None:
     """Layers with ≥ ½ of their outputs in the flat part from the start at three looks, which together leave a fifth of
     all paths open or less, or one with ≥ ¾ later on in a run that learns nothing. Critical from 90 % of a layer on
     in such a run; info where it learns all the same. A warning, too, where half of a layer has become flat since the
-    start, and a quarter of what had been learned is lost; or where outputs of the model itself are flat, and a tenth of
-    the targets' spread is error there; or where nine tenths of a layer have been flat for half of the run, and the loss
-    hardly falls (see ``closed.py``).
+    start (of outputs and gates: nine tenths), and a quarter of what had been learned is lost; or where outputs of the
+    model itself are flat, and a tenth of the targets' spread is error there; or where nine tenths of a layer have been
+    flat for half of the run, and the loss hardly falls (see ``closed.py``).
     """
     found = _judge(
         history,
@@ -89,14 +89,18 @@ def saturated_units(history: History) -> Sign | None:
     )
     if found is None or found.severity == "info":
         cures = remedies.best_of((remedies.lower_rate(10.0),), "saturation-cap")
-        lost = _lost_since(history, "saturated_share", "have saturated", _FLATTENING, cures)
+        lost = _lost_since(history, "saturated_share", "have saturated", _FLATTENING, cures) or _lost_since(
+            history, "closed_share", "have saturated", _FLATTENING, cures, MOST
+        )
         found = lost or flat(history) or shut(history) or found
     return found
 
 
-def _lost_since(history: History, signal: str, what: str, source: str, cures: tuple[Remedy, ...]) -> Sign | None:
-    """Units that let a gradient through at the start do so no more, half of a layer, while the loss climbs back: by a
-    quarter of what it had gained, beyond its noise."""
+def _lost_since(
+    history: History, signal: str, what: str, source: str, cures: tuple[Remedy, ...], most: float = _HALF
+) -> Sign | None:
+    """Units that let a gradient through at the start do so no more, half of a layer (or ``most``), while the loss
+    climbs back: by a quarter of what it had gained, beyond its noise."""
     recent = history.recent_layers(signal, _LOOKS)
     firsts = history.first_layers(signal)
     levels = history.losses.values()
@@ -109,16 +113,16 @@ def _lost_since(history: History, signal: str, what: str, source: str, cures: tu
             return None
     newest = recent[-1]
     shares = {n: float(np.min([r[n] for r in recent])) for n in newest.names}
-    bad = [n for n, s in shares.items() if s >= _HALF and firsts and firsts[0][n] <= _FEW]
+    bad = [n for n, s in shares.items() if s >= most and firsts and firsts[0][n] <= _FEW]
     if not bad:
         return None
     worst = max(bad, key=lambda n: shares[n])
-    evidence = tuple(Evidence(signal, n, newest.step, shares[n], _HALF, source) for n in bad[:4])
+    evidence = tuple(Evidence(signal, n, newest.step, shares[n], most, source) for n in bad[:4])
     cause = (
         f"{100 * shares[worst]:.3g} % of the units of {worst} {what} since the start (step {newest.step}), and more "
         "than a quarter of what the loss had gained is lost."
     )
-    return Sign("warning", cause, evidence, tuple(bad), _since(history, signal, worst, _HALF), cures)
+    return Sign("warning", cause, evidence, tuple(bad), _since(history, signal, worst, most), cures)
 
 
 def _judge(

@@ -277,7 +277,8 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
     ),
     "dead-units": (
         _Mark("dead_share", "activations", "share", "the share of dead units", _are(*_ALIVE)),
-        _Mark("active_share", "activations", "shrinks", "the share of outputs that are not 0", _are(*_ALIVE)),
+        _Mark("active_share", "activations", "shrinks", "the share of outputs that are not 0", _are(*_ALIVE),
+              looks=1),  # it is of thousands of outputs, no estimate
     ),
     "saturated-units": (
         _Mark("saturated_share", "activations", "share", "the share of saturated outputs",

@@ -84,17 +84,16 @@ def _choices(nodes: Sequence[Node]) -> list[tuple[Node, Tensor]]:
     for node in nodes:
         if node.name() not in _SOFTMAXES:
             continue
-        made = node if node.name() == "SoftmaxBackward0" else _exponential(used.get(node, ()))
-        result = None if made is None else saved(made, "result")
-        if result is None or not result.dim() or not result.numel() or result.shape[_dim(node)] < 2:
-            continue
-        if made is not None and _weighs(made, used):
-            found.append((node, result))
+        direct = node.name() == "SoftmaxBackward0"
+        exponentials = [] if direct else [user for user in used.get(node, ()) if user.name() == "ExpBackward0"]
+        for made in [node] if direct else exponentials:
+            result = saved(made, "result")
+            if result is None or not result.dim() or not result.numel() or result.shape[_dim(node)] < 2:
+                continue
+            if _weighs(made, used):
+                found.append((node, result))
+                break
     return found
-
-
-def _exponential(users: Sequence[Node]) -> Node | None:
-    return next((user for user in users if user.name() == "ExpBackward0"), None)
 
 
 def _dim(softmax: Node) -> int:
