@@ -238,8 +238,7 @@ def test_what_shut_in_the_first_half_and_keeps_the_loss_is_told(
 
 
 def test_no_gradient_at_all_is_told_however_late() -> None:
-    losses = [*falling(250, 2.3, 0.1, 0.01), *flat(150, 2.0)]
-    stream = shutting("closed_share", losses, at=250)
+    stream = shutting("closed_share", HALVED, at=250)
     assert "saturated-units" not in stream.findings()
     for step in LOOKS:
         if 250 <= step <= 400:
