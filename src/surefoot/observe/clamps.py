@@ -15,10 +15,9 @@ _BOUNDS = {
 
 def clamp_kind(node: Node, name: str) -> str | None:
     """Which activation a node of this name is by its bounds; None where it is none."""
-    bounds = _bounds(node, name)
-    if bounds is None or bounds[0] is None:
+    low, high = _bounds(node, name) or (None, None)
+    if low is None:
         return None
-    low, high = bounds
     if high is None:
         return "relu" if low == 0 else None
     return None if not low < high else "relu6" if low == 0 else "hardtanh"

@@ -20,6 +20,7 @@ from surefoot.runs.schema import Evidence, Severity
 _LOOKS, _MOST = 3, 0.9  # in a row; of the elements
 _HALF = 0.5  # of the elements: of a run that learns nothing more is not asked for
 _LONG = 48  # steps
+_AS_LONG = 0.5  # of the time before: a loss that falls evenly is a quarter lower by then
 _STILL = 2e-5  # as for learning-rate-too-low
 _UNLEARNED = 0.2  # of a constant's loss
 _SLOWED = 0.75  # of the loss at half of the run: what is left takes a quarter of it at most in a doubling of the time
@@ -72,16 +73,16 @@ def swallowed(history: History) -> Sign | None:
 
 
 def _ended_early(history: History) -> tuple[int, float] | None:
-    """Since which step nine tenths of all elements have stood still at each look, three looks and 48 steps at least,
-    and what part of its highest the rate was then, if that was a quarter or more: whatever the schedule has still to
-    give, no weight takes it."""
+    """Since which step nine tenths of all elements have stood still at each look, three looks, 48 steps and half as
+    long as they had moved at least, and what part of its highest the rate was then, if that was a quarter or more and
+    the loss has hardly fallen since: whatever the schedule has still to give, no weight takes it."""
     names = [name for name in history.wheres("swallowed_share") if len(history.measured("swallowed_share", name)[0])]
     steps, shares = history.together(*(("swallowed_share", name) for name in names))
     if not len(steps) or len(history.rates) != 1 or not _would_move(history, highest=True):
         return None
     sizes = [history.module(name).get("parameters", 1) for name in names]
     at = unbroken_from(np.average(shares, axis=0, weights=sizes) >= _MOST)
-    if len(steps) - at < _LOOKS or history.step - steps[at] < _LONG:
+    if len(steps) - at < _LOOKS or history.step - steps[at] < max(_LONG, _AS_LONG * steps[at]):
         return None
     if any(level.recent <= _SLOWED * trained(history, name, int(steps[at])) for name, level in history.losses.items()):
         return None
