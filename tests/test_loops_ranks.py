@@ -75,7 +75,7 @@ def only_run(folder: Path) -> Path:
 
 def test_two_ranks_are_one_run(tmp_path):
     bare = train(tmp_path, "ddp", "150", watched=False)
-    watched = train(tmp_path, "ddp", "150", watched=True, launcher=TORCHRUN)
+    watched = train(tmp_path, "ddp", "150", watched=True)
     assert watched.returncode == 0, watched.stderr
     assert sorted(watched.stdout.split("\n")) == sorted(bare.stdout.split("\n"))  # to the last digit, on both ranks
     folder = only_run(tmp_path)
@@ -113,14 +113,15 @@ def test_ranks_that_drift_apart(mode, severity, words, tmp_path):
 
 
 def test_the_death_of_a_rank_leaves_the_others_record(tmp_path):
-    watched = train(tmp_path, "death", "100000", watched=True, options=("--out", "run"), launcher=TORCHRUN)
+    watched = train(tmp_path, "death", "100000", watched=True, launcher=TORCHRUN)
     assert watched.returncode != 0
+    run = only_run(tmp_path)  # both came to it by themselves
     assert "rank 1 is gone" in watched.stderr
-    assert open_run(tmp_path / "run", 1).steps == 100
-    assert "rank 1 is gone" in open_run(tmp_path / "run", 1).events("exit")[0].data["exception"]
-    assert open_run(tmp_path / "run", 0).steps >= 100
-    surefoot.diagnose(tmp_path / "run")
-    shown = processes.run([sys.executable, "-m", "surefoot", "show", "run"], cwd=tmp_path)
+    assert open_run(run, 1).steps == 100
+    assert "rank 1 is gone" in open_run(run, 1).events("exit")[0].data["exception"]
+    assert open_run(run, 0).steps >= 100
+    surefoot.diagnose(run)
+    shown = processes.run([sys.executable, "-m", "surefoot", "show", run])
     assert shown.returncode == 0, shown.stderr
 
 
