@@ -60,6 +60,15 @@ def test_seeding_around_the_innermost_loop_is_that_of_a_run_or_of_an_epoch():
     assert seeds_each_step("for x in data: (") is None
 
 
+def test_where_nothing_goes_backward_the_loop_that_steps_is_meant():
+    asks = "for step in range(9):\n    p.grad = slope(p, batch({seed}))\n    optimizer.step()\n"
+    draws = "def batch(seed):\n    return np.random.default_rng(seed).random(8)\n"
+    assert seeds_each_step(draws + asks.format(seed=0)) == 2
+    assert seeds_each_step(asks.format(seed="np.random.default_rng(step)")) is None
+    backward = "for x in data:\n    torch.manual_seed(0)\n    f(x).backward()\n    optimizer.step()\n"
+    assert seeds_each_step(asks.format(seed="np.random.default_rng(0)") + backward) == 5
+
+
 @pytest.mark.parametrize(
     ("draw", "seeded"),
     [
@@ -83,6 +92,28 @@ def test_a_batch_of_nothing_that_was_there_before_was_drawn(monkeypatch, draw, s
             optimizer.step()
     assert seen.signal("stale_seeded")[8] == seeded
     assert ("stale-batch" in seen.findings()) == bool(seeded)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_samples_of_a_step_whose_gradient_was_asked_for_by_torch_func(monkeypatch, again):
+    """No graph is left to be read: the model's input tells who they are."""
+    monkeypatch.setattr(one_batch, "seeds_each_step", lambda source: 4)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
+    generator = torch.Generator()
+    model = nn.Sequential(nn.Linear(227, 4), nn.Tanh(), nn.Linear(4, 1))  # a width that no tensor of another test has
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    params = dict(model.named_parameters())
+    slope = torch.func.grad(lambda params, x: torch.func.functional_call(model, params, (x,)).square().mean())
+    with watching(1) as seen:
+        for step in range(40):
+            x = torch.rand(12, 227, generator=generator.manual_seed(3 if again else step))
+            for name, gradient in slope(params, x).items():
+                params[name].grad = gradient
+            optimizer.step()
+    batches = seen.signal("distinct_batches")
+    assert seen.signal("batch_rows")[40] == 12 and batches[40] == (1 if again else len(batches))
+    found = seen.findings().get("stale-batch")
+    assert (found is not None and found.severity == "warning") == again
 
 
 def test_a_batch_that_the_test_data_begin_with(monkeypatch):

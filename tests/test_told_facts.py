@@ -316,6 +316,34 @@ def test_a_graph_that_is_cut_on_the_way(how: str) -> None:
     assert since is None or (found.where == ("trunk.0",) and since < found.first_step <= since + 16)
 
 
+@pytest.mark.parametrize(
+    ("how", "told"), [("refreshed", True), ("left", False), ("now and then", False), ("behind", False)]
+)
+def test_a_part_that_runs_beside_the_steps_alone(how: str, told: bool) -> None:
+    """What it makes is used for many steps, and no gradient comes back to it; or nobody calls it any more."""
+    torch.manual_seed(0)
+    parts = {"catalogue": nn.Linear(6, 8), "query": nn.Linear(4, 8)}
+    model = nn.ModuleDict(dict(reversed(parts.items())) if how == "behind" else parts)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    items = torch.randn(5, 6)
+    with watching(8) as seen:
+        for step in range(200):
+            if step < 48 or (how == "now and then" and step % 8 == 3):  # which no look sees
+                vectors = model["catalogue"](items)
+            elif step % 5 == 0 and how != "left":
+                with torch.no_grad():
+                    vectors = model["catalogue"](items)
+            else:
+                vectors = vectors.detach()
+            optimizer.zero_grad()
+            F.cross_entropy(model["query"](torch.randn(8, 4)) @ vectors.T, torch.randint(5, (8,))).backward()
+            optimizer.step()
+    found = seen.findings().get("detached-parameters")
+    assert (found is not None and found.severity != "info") == told
+    assert not told or found.where == ("catalogue",)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
 @pytest.mark.parametrize("cleared", ["trunk", "all"])
 def test_gradients_of_a_part_that_are_never_cleared(cleared: str) -> None:
     torch.manual_seed(0)

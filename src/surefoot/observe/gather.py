@@ -17,6 +17,7 @@ from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_site import LossSite, shape_source
 from surefoot.observe.nodes import Node
 from surefoot.observe.signals.adaptivity import Adaptivity
+from surefoot.observe.signals.asides import Asides
 from surefoot.observe.signals.attention import AttentionLogits
 from surefoot.observe.signals.choices import Choices
 from surefoot.observe.signals.clipping import ClipRatio
@@ -77,6 +78,7 @@ INSTRUMENTS: tuple[type[Instrument], ...] = (
     SafeStepReading,
     TrainingMode,
     Frozen,
+    Asides,
     Restored,
     Edges,
     Game,

@@ -16,9 +16,9 @@ _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def seeds_each_step(source: str) -> int | None:
-    """The line of the first call that seeds a generator in a round of the innermost loop that goes backward, with what
-    that loop does not change; in the loop's own body or in a function of the script's that it calls. None where there
-    is none, or the text is no Python."""
+    """The line of the first call that seeds a generator in a round of the innermost loop that goes backward (where none
+    does, as of ``torch.func``: that steps), with what that loop does not change; in the loop's own body or in a
+    function of the script's that it calls. None where there is none, or the text is no Python."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
@@ -28,7 +28,7 @@ def seeds_each_step(source: str) -> int | None:
         if isinstance(node, _Function):
             functions.setdefault(node.name, []).append(node)
     loops = [node for node in ast.walk(tree) if isinstance(node, _Loop)]
-    backward = {id(loop) for loop in loops if any(_called(call) == "backward" for call in _calls(loop, functions))}
+    backward = _that_call("backward", loops, functions) or _that_call("step", loops, functions)
     for loop in loops:
         if id(loop) not in backward or any(id(n) in backward for n in _reached(loop, functions) if n is not loop):
             continue
@@ -39,6 +39,10 @@ def seeds_each_step(source: str) -> int | None:
             if _seeds(call) and given and not names & changes:
                 return call.lineno
     return None
+
+
+def _that_call(name: str, loops: list[_Loop], functions: dict[str, list[_Function]]) -> set[int]:
+    return {id(loop) for loop in loops if any(_called(call) == name for call in _calls(loop, functions))}
 
 
 def _changes(loop: _Loop) -> set[str]:

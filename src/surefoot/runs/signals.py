@@ -289,6 +289,13 @@ _DATA = (
     Signal("far_row_share", "samples", "optimizer", "1", "share of rows with far inputs",
            "Rows of a batch whose inputs are four times as large as its median row's, as root mean squares."),
     Signal("far_loss_share", "samples", "optimizer", "1", "their share of the loss", "Of all rows of the batch."),
+    Signal("far_target_share", "samples", "optimizer", "1", "share of rows with far targets",
+           "Rows of a batch with targets beyond Tukey's outer fences, three interquartile ranges off the quartiles."),
+    Signal("far_target_loss_share", "samples", "optimizer", "1", "share of the loss of rows with far targets",
+           "Of all rows of the batch."),
+    Signal("far_target_above", "samples", "optimizer", "1", "share of them above", "Too high, not too low."),
+    Signal("far_target_unlearned", "samples", "optimizer", "1", "loss of rows with far targets over a constant's",
+           "Of the median of all targets: 1 where nothing was learned of these rows."),
     Signal("target_rms", "samples", "optimizer", "target", "target RMS", "Root mean square of real-valued targets."),
     Signal("target_mean", "samples", "optimizer", "target", "mean target", "Of real-valued targets, one a row."),
     Signal("target_deviation", "samples", "optimizer", "target", "deviation of targets",
@@ -357,6 +364,9 @@ _PHASES = (
            "what they were made with."),
     Signal("frozen_share", "frozen", "layer", "1", "share of parameters told to stay",
            "Share of the layer's parameters that an optimizer holds and that have requires_grad=False."),
+    Signal("aside_calls", "asides", "layer", "calls", "calls of a layer without a gradient",
+           "Calls without a graph since the last look, of layers whose optimizer steps and finds no gradient for them; "
+           "−1 where a call was with one."),
     Signal("unchanged_share", "frozen", "layer", "1", "share of parameters that never changed",
            "Share of the layer's parameters that an optimizer holds, that have a gradient, and that are bit for bit "
            "what they were at the first look (64 elements of each are compared)."),

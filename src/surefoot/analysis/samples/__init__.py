@@ -3,7 +3,7 @@
 from surefoot.analysis.samples.hashing import row_hashes
 from surefoot.analysis.samples.order import LabelOrder, label_order, target_order
 from surefoot.analysis.samples.row_losses import ROW_LOSSES, expansion, row_losses, top_share
-from surefoot.analysis.samples.scale import InputScale, far_rows, input_scale, preactivation_scale
+from surefoot.analysis.samples.scale import InputScale, far_rows, far_targets, input_scale, preactivation_scale
 from surefoot.analysis.samples.tracking import KEPT_SAMPLES, Seen, Tracked, see, track
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Tracked",
     "expansion",
     "far_rows",
+    "far_targets",
     "input_scale",
     "label_order",
     "preactivation_scale",

@@ -87,6 +87,25 @@ def preactivation_scale(second_moments: Float[Tensor, " features"], weight: Floa
     return (power @ second_moments).mean().sqrt()
 
 
+def far_targets(targets: Float[Tensor, "n ..."], fence: float = 3.0) -> Float[Tensor, " n"]:
+    """How far each row's target is beyond the quartiles, in interquartile ranges: 0 within Tukey's outer fences, below
+    zero where it is too low. Of several numbers a row, the furthest.
+
+    Two normal numbers in a million are beyond three ranges. A column of which half is one number has no range, and none
+    of it is far.
+
+    Source: Tukey 1977, "Exploratory Data Analysis".
+    """
+    if not fence > 0:
+        raise ValueError(f"fence: got {fence}; must be above 0")
+    columns = targets.detach().float().reshape(len(targets), -1)
+    low, high = columns.quantile(columns.new_tensor([0.25, 0.75]), dim=0)
+    beyond = (columns - high).clamp(min=0) - (low - columns).clamp(min=0)
+    beyond = torch.where(high > low, beyond / (high - low), 0.0)
+    furthest = beyond.gather(1, beyond.abs().argmax(dim=1, keepdim=True)).squeeze(1)
+    return torch.where(furthest.abs() > fence, furthest, 0.0)
+
+
 def far_rows(inputs: Float[Tensor, "n ..."], factor: float = 4.0) -> Bool[Tensor, " n"]:
     """Rows whose root mean square is more than ``factor`` times the median row's.
 

@@ -105,7 +105,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "correlation ≤ −½ between the groups.\n"
             "Or, of batches drawn anew: rows with inputs four times the median row's in root mean square, a quarter of "
             "all at most, that carry half of the loss (far_loss_share) at three of four looks of the newest half of "
-            "the run and score worse than a constant."
+            "the run and score as badly as a constant (nine tenths of it) or worse, where three looks had 32 of them "
+            "in all; or rows with targets beyond Tukey's outer fences, a tenth at most, a quarter on either side, "
+            "that carry three quarters of the loss (far_target_loss_share) while half of a constant's is left."
         ),
         source="Rosenfeld, Risteski 2024 (arXiv 2311.04163); thresholds from independent noise",
         not_this=(

@@ -44,7 +44,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "other modules get one, the module ran (with a graph, or without one inside a forward that trains), and "
             "its weights did not change. Or an optimiser has stepped at six looks and found no gradient at any; or no "
             "parameter at all gets one, though the script goes backward from a loss. Or a module of the one optimiser "
-            "that there is had a gradient and has none at six looks over 32 steps, with no other optimiser since."
+            "that there is had a gradient and has none at six looks over 32 steps, with no other optimiser since: it "
+            "runs in each of them, or beside the steps alone (aside_calls) for a quarter of the run."
         ),
         source="autograd's graph; no matter of degree, so the threshold is zero",
         not_this=(

@@ -14,11 +14,14 @@ from surefoot.findings.rule import Sign
 from surefoot.runs.schema import Evidence
 
 _LOOKS, _BEFORE, _STEPS = 6, 3, 32
+_ASIDES, _OF_RUN = 3, 0.25  # looks since which they were called; of the steps so far
 
 
 def cut_later(history: History) -> Sign | None:
     """No gradient at the newest six looks or more, over 32 steps, after three with one, while others have theirs; under
-    one optimiser, which holds them, though the gradient may have been that of an earlier stage."""
+    one optimiser, which holds them, though the gradient may have been that of an earlier stage. They run in each step;
+    or, not the last of all, beside the steps alone, as three looks tell, over a quarter of the run: what they make
+    is in use (of a head that is done with, nothing comes after it)."""
     if len(history.wheres("gradient_norm")) != 1:
         return None
     rows = history.recent_layers("gradient_share", 64)
@@ -37,6 +40,8 @@ def cut_later(history: History) -> Sign | None:
             continue
         others = all(bool((row.values > 0).any()) for row in since)
         runs = all(own[row.step][name] == 1 for row in since if row.step in own)
+        if not runs and since[-1].step - since[0].step >= _OF_RUN * history.step:
+            runs = _called_aside(history, name) and bool((rows[-1].values[place + 1 :] > 0).any())
         if others and runs and all(row[name] == 0 for row in since):
             cut.append((name, since[0].step))
     if not cut:
@@ -53,3 +58,10 @@ def cut_later(history: History) -> Sign | None:
         "is cut between them and the loss."
     )
     return Sign("warning", cause, evidence, names, began, (remedies.KEEP_GRAPH,))
+
+
+def _called_aside(history: History, name: str) -> bool:
+    """Whether a layer that gets no gradient was called all the same, between three looks at least, and never with a
+    graph."""
+    calls = [row[name] for row in history.recent_layers("aside_calls", 64)]
+    return sum(n > 0 for n in calls) >= _ASIDES and not any(n < 0 for n in calls)

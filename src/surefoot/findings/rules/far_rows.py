@@ -73,7 +73,7 @@ def far_rows(history: History, opposing: bool = False) -> Sign | None:
             f"spread by {own:.3g}: their loss, {most[last]:.3g} after a median of {median[last]:.3g} a row, outweighs "
             f"all the rest and is never learned{_WHY[opposing]}"
         )
-        cures = best_of((_robust(3 * usual), remedies.CLIP))
+        cures = best_of((robust(3 * usual), remedies.CLIP))
         return Sign("warning", cause, evidence, (name,) if name else (), int(steps[np.argmax(hit)]), cures)
     return None
 
@@ -92,7 +92,8 @@ def _looks(history: History, name: str) -> tuple[np.ndarray, list[np.ndarray]]:
     return history.together(*((signal, name) for signal in signals))
 
 
-def _robust(delta: float) -> Remedy:
+def robust(delta: float) -> Remedy:
+    """Huber's loss, which counts errors beyond ``delta`` by their size."""
     return Remedy(
         name="torch.nn.HuberLoss",
         why="beyond three usual residuals an error counts by its size, not by its square; better: take the rows out",

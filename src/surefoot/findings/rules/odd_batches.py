@@ -16,6 +16,7 @@ from surefoot.findings.history import EventLike, History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.far_inputs import far_inputs
 from surefoot.findings.rules.far_rows import far_rows
+from surefoot.findings.rules.far_targets import far_targets
 from surefoot.findings.rules.input_cures import BOUND_INPUTS, EVEN_OUT, SKIP_OUTLIERS
 from surefoot.findings.rules.precision import overflowed_data
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -234,9 +235,8 @@ def opposing_outliers(history: History) -> Sign | None:
         severity: Severity = "warning" if harmful else "info"
         cures = _of_few(history)
         return Sign(severity, cause, evidence, (name,) if name else (), _window_began(history), cures)
-    return far_rows(history, opposing=True) or far_inputs(
-        history, remedies.best_of((BOUND_INPUTS, SKIP_OUTLIERS, EVEN_OUT))
-    )
+    sign = far_rows(history, opposing=True) or far_targets(history)
+    return sign or far_inputs(history, remedies.best_of((BOUND_INPUTS, SKIP_OUTLIERS, EVEN_OUT)))
 
 
 def _rise_of_few(values: dict[str, float]) -> dict[str, float]:

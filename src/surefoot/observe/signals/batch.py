@@ -15,15 +15,23 @@ import torch
 from torch import Tensor
 
 from surefoot.analysis.activations import RECTIFIED, dead_outputs, unanswered_error
-from surefoot.analysis.samples import KEPT_SAMPLES, ROW_LOSSES, expansion, far_rows, row_hashes, row_losses, top_share
+from surefoot.analysis.samples import (
+    KEPT_SAMPLES,
+    ROW_LOSSES,
+    expansion,
+    far_rows,
+    row_hashes,
+    row_losses,
+    top_share,
+)
 from surefoot.observe.data_sites import find_data
 from surefoot.observe.graph import GraphView
 from surefoot.observe.loss_site import LossSite, chosen_classes, rows_taken, soft_targets
-from surefoot.observe.loss_sum import hand_written_expansion
+from surefoot.observe.loss_sum import hand_written_expansion, hand_written_rows
 from surefoot.observe.nodes import saved
+from surefoot.observe.signals.far_targets import DISTANCES, read_far_targets
 
 _ROUNDING = 1e-3  # of probabilities that are to sum to one
-_DISTANCES = ("mse_loss", "smooth_l1_loss", "huber_loss")  # what an activation stands in front of, passes through it
 _LAST = {"ReluBackward0": "relu", "TanhBackward0": "tanh", "SigmoidBackward0": "sigmoid"}
 MAX_ELEMENTS = 1 << 18  # outputs whose errors are read
 
@@ -59,7 +67,7 @@ def read_batch(
     """
     batch = Batch()
     inputs = None
-    if given is not None and given[0].layout is torch.strided and given[0]._version == given[1]:
+    if given is not None and _as_it_was(*given):
         inputs, batch.source = given[0], "input"
     elif not checkpointing:
         sites = find_data(view)
@@ -67,15 +75,16 @@ def read_batch(
             inputs, batch.source = sites[0].data, "graph"
     with torch.no_grad():
         if inputs is not None:
-            hashes = row_hashes(inputs)
-            batch.rows, batch.hashes, batch.whole = len(hashes), hashes, hashes.sum().reshape(1)
-            batch.known["batch_rows"] = float(batch.rows)
-            if keep:
-                batch.inputs = inputs
+            _identify(batch, inputs, keep)
         if view.loss is not None and view.loss.name in ROW_LOSSES:
             _read_losses(batch, view.loss)
         elif view.loss is not None:
             _read_log_probabilities(batch, view.loss, soft_targets(view.loss, view.nodes))
+        elif len(roots) == 1:
+            losses = hand_written_rows(roots[0])
+            if losses is not None and len(losses) == batch.rows:
+                _keep_losses(batch, losses)
+        batch.numbers |= read_far_targets(view.nodes)
         if batch.known.get("loss_expansion", 1.0) <= 1 and len(roots) == 1:
             batch.known["loss_expansion"] = hand_written_expansion(roots[0])
         if inputs is not None and batch.losses is not None and not batch.in_part and inputs.is_floating_point():
@@ -85,6 +94,31 @@ def read_batch(
         if batch.hashes is not None and batch.rows > KEPT_SAMPLES:
             _thin(batch)
     return batch
+
+
+def known_by_input(given: Tensor, version: int, keep: bool) -> Batch:
+    """Who the samples are, and nothing of their losses: of a step that leaves no graph. ``version`` is the input's own
+    at the forward."""
+    batch = Batch()
+    if _as_it_was(given, version):
+        batch.source = "input"
+        with torch.no_grad():
+            _identify(batch, given, keep)
+            if batch.rows > KEPT_SAMPLES:
+                _thin(batch)
+    return batch
+
+
+def _as_it_was(given: Tensor, version: int) -> bool:
+    return given.layout is torch.strided and given._version == version
+
+
+def _identify(batch: Batch, inputs: Tensor, keep: bool) -> None:
+    hashes = row_hashes(inputs)
+    batch.rows, batch.hashes, batch.whole = len(hashes), hashes, hashes.sum().reshape(1)
+    batch.known["batch_rows"] = float(batch.rows)
+    if keep:
+        batch.inputs = inputs
 
 
 def _read_losses(batch: Batch, loss: LossSite) -> None:
@@ -115,7 +149,7 @@ def _read_losses(batch: Batch, loss: LossSite) -> None:
 
 def _read_unanswered(batch: Batch, loss: LossSite, outputs: Tensor, targets: Tensor) -> None:
     """What the last activation in front of the loss lets no error through of."""
-    kind = _LAST.get(loss.input_node.name()) if loss.input_node is not None and loss.name in _DISTANCES else None
+    kind = _LAST.get(loss.input_node.name()) if loss.input_node is not None and loss.name in DISTANCES else None
     if kind is not None and outputs.shape == targets.shape and len(outputs) > 1:
         rows = max(2, MAX_ELEMENTS * len(outputs) // max(1, outputs.numel()))
         outputs, targets = outputs[:rows], targets[:rows]
@@ -135,7 +169,7 @@ def _read_log_probabilities(batch: Batch, loss: LossSite, weights: Tensor | None
         batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs
 
 
-def _keep_losses(batch: Batch, losses: Tensor, loss: LossSite) -> None:
+def _keep_losses(batch: Batch, losses: Tensor, loss: LossSite | None = None) -> None:
     if len(losses) > 1:
         batch.numbers["row_loss_median"] = losses.median()
         batch.numbers["row_loss_max"] = losses.max()
@@ -143,7 +177,7 @@ def _keep_losses(batch: Batch, losses: Tensor, loss: LossSite) -> None:
     if batch.rows in (0, len(losses)):
         batch.losses = losses
         return
-    taken = rows_taken(loss, batch.rows)
+    taken = None if loss is None else rows_taken(loss, batch.rows)
     if taken is not None and len(taken) == len(losses):
         batch.losses = losses.new_full((batch.rows,), torch.nan)
         batch.losses[taken], batch.in_part = losses, True

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from surefoot.analysis.samples import Tracked, label_order, see, target_order, track
+from surefoot.observe.asked import unwrapped
 from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
-from surefoot.observe.signals.batch import Batch, read_batch
+from surefoot.observe.signals.batch import Batch, known_by_input, read_batch
 from surefoot.observe.signals.loss import constant_loss
 from surefoot.observe.signals.one_batch import OneBatch
 from surefoot.observe.signals.swings import Swings
@@ -54,6 +55,7 @@ class Samples(Instrument):
         self._handles: list[Any] = []
         self._input: tuple[Tensor, int, Tensor] | None = None  # numbers, their version, and the script's own object
         self._batch: Batch | None = None
+        self._backward = False  # the script goes backward; else ``torch.func`` gives it gradients
         self._past: dict[str, _Past] = {}
         self._one_batch = OneBatch(tools)
 
@@ -67,7 +69,9 @@ class Samples(Instrument):
                 tensor = _first(args) if args else None
                 tensor = _first(kwargs) if tensor is None else tensor
                 if tensor is not None and tensor.dim() and tensor.numel():
-                    self._input = (tensor.detach(), tensor._version, tensor)
+                    # what ``torch.func`` has wrapped is gone after it, and whatever is made of it here is wrapped, too
+                    plain = unwrapped(tensor)
+                    self._input = (tensor.detach() if plain is tensor else plain, plain._version, plain)
 
         for root in roots:
             if not isinstance(root, torch.jit.ScriptModule):
@@ -85,6 +89,7 @@ class Samples(Instrument):
 
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Read the batch while its input and the loss's targets are there."""
+        self._backward = True
         given, self._input = self._input, None
         self._one_batch.meet(None if given is None else given[2])
         self._batch = self._read(view, roots, None if given is None else given[:2])
@@ -110,8 +115,19 @@ class Samples(Instrument):
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Now it is known whose batch it was."""
         batch, self._batch = self._batch, None
+        if batch is None and not self._backward:
+            batch = self._asked_for()
         if batch is not None:
             self._write(self.tools.scene.clock.steps, state.name, batch, odd=False)
+
+    def _asked_for(self) -> Batch | None:
+        """The batch of a step without a backward, whose gradient was asked for by ``torch.func``: no graph is left to
+        be read, but who its samples are is known by the input; not where another transform has wrapped it, too."""
+        given, self._input = self._input, None
+        if given is None or torch._C._functorch.is_functorch_wrapped_tensor(given[2]):
+            return None
+        self._one_batch.meet(given[2])
+        return known_by_input(given[2].detach(), given[1], keep=self.tools.keep is not None)
 
     def _read(self, view: GraphView, roots: Sequence[Tensor], given: tuple[Tensor, int] | None) -> Batch:
         return read_batch(view, roots, given, self.tools.scene.checkpointing, keep=self.tools.keep is not None)
