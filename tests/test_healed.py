@@ -59,3 +59,15 @@ def test_losses_that_end_badly():
     assert ended([*well()[:350], *([1.0] * 50)]) == "warning"  # it rose again
     assert ended([3.0 + x for x in well()]) == "warning"  # half was never reached
     assert ended([x - 3.0 for x in well()]) == "warning"  # of a loss below zero that can't be said
+
+
+@pytest.mark.parametrize(("errors", "severity"), [(np.geomspace(1, 0.1, 20), "info"), (np.full(20, 0.5), "warning")])
+def test_players_that_went_in_circles_have_healed_where_the_result_is_best_at_the_end(errors, severity):
+    sign = Sign("warning", "the two players go in circles.", (Evidence("rotation_turns", "", 60, 2.0, 1.0, "test"),))
+    rule = Rule("adversarial-rotation", ("step",), lambda history: sign if 60 <= history.step <= 80 else None)
+    engine, stream = Engine([rule]), train([0.5 + 0.1 * (-1) ** step for step in range(STEPS)])
+    for number, error in enumerate(errors, 1):
+        stream.row(20 * number, "printed", {("printed_number", "exploitability"): float(error)})
+    stream.event(STEPS, "exit", code=0, exception=None)
+    engine.feed_all(stream.rows(), stream.events)
+    assert engine.findings[0].severity == severity

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from histories import Stream, train
-from surefoot.analysis.printed_numbers import held_out, of_the_result, pairs
+from surefoot.analysis.printed_numbers import direction, held_out, of_the_result, pairs
 from watching import watching
 
 
@@ -26,9 +26,13 @@ def test_names_of_a_result(name: str) -> None:
     assert of_the_result(name)
 
 
-@pytest.mark.parametrize("name", ["step", "loss", "lr", "train_acc", "grad_norm", "kl", "epoch", "sigma", "mean loss"])
+@pytest.mark.parametrize(
+    "name",
+    ["step", "loss", "lr", "train_acc", "grad_norm", "kl", "epoch", "sigma", "mean loss", "d_loss", "critic loss"],
+)
 def test_names_of_settings_and_of_training(name: str) -> None:
     assert not of_the_result(name)
+    assert direction(name) == 0
 
 
 def test_names_of_held_out_data() -> None:

@@ -24,6 +24,8 @@ _MORE = frozenset((
 _INCOME = frozenset(("earned", "earnings", "income", "payoff", "profit", "revenue", "sales", "takings", "utility"))
 _HELD_OUT = frozenset(("val", "valid", "validation", "test", "eval", "dev", "held", "heldout", "holdout"))
 _TRAINING = frozenset(("train", "training", "trained", "batch", "fit"))
+# One player's loss, which rises where the other one learns: at its best a critic cannot tell.
+_PLAYERS = frozenset(("d", "g", "disc", "discriminator", "critic", "gen", "generator", "actor", "adversary"))
 _BESIDE = frozenset(("loss", "step", "epoch", "iter", "running", "avg", "average", "mean", "total", "the"))
 _SETTING = frozenset((
     "step", "epoch", "iter", "iteration", "episode", "update", "round", "cycle", "stage", "lr", "rate", "time", "sec",
@@ -43,11 +45,12 @@ def pairs(line: str) -> list[tuple[str, float]]:
 def direction(name: str) -> int:
     """1 where more is better of what has this name, −1 where less is, 0 where the name tells neither.
 
-    0 also for what was trained on, as a bare loss is, and for a name in which words of both kinds are.
+    0 also for what was trained on, as a bare loss or that of one of two players is, and for a name in which words of
+    both kinds are.
     """
     words = _words(name)
     more, less = bool(words & _MORE), bool(words & _LESS)
-    if more == less or words & _TRAINING or words <= _BESIDE:
+    if more == less or words & _TRAINING or words <= _BESIDE or _of_a_player(words):
         return 0
     return 1 if more else -1
 
@@ -73,9 +76,13 @@ def of_the_result(name: str) -> bool:
     """Whether the number may tell how good the model is: it is neither of what is trained on nor a setting of the run,
     nor where the run is."""
     words = _words(name)
-    if not words or words & _TRAINING or words <= _BESIDE:
+    if not words or words & _TRAINING or words <= _BESIDE or _of_a_player(words):
         return False
     return bool(direction(name)) or held_out(name) or not words & _SETTING
+
+
+def _of_a_player(words: set[str]) -> bool:
+    return "loss" in words and bool(words & _PLAYERS)
 
 
 def _words(name: str) -> set[str]:

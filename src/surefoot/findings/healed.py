@@ -2,7 +2,8 @@
 
 Steps that were too long, a jump, a climb are told when they are seen, for then nobody knows how it goes on. Where the
 run has ended well, has shown nothing of it in all of its newer half, and its losses are at their best and below half of
-where they began, it has healed by itself. What is a fact of the script (its wiring, its start) heals by no good end.
+where they began, it has healed by itself; so have players that once went round in circles, if what is printed is best
+at the end. What is a fact of the script (its wiring, its start) heals by no good end.
 """
 
 from __future__ import annotations
@@ -10,21 +11,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
+from surefoot.analysis.printed_numbers import direction
 from surefoot.findings.harm import harms
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.runs.schema import Finding
 
 _MAY_HEAL = frozenset({"learning-rate-too-high", "divergence", "unsafe-step", "loss-spike"})
+_OF_A_GAME = frozenset({"adversarial-rotation"})  # whose losses tell nothing of a good end: what is printed does
+_FEWEST = 12  # values
 _HALF = 0.5
 _NOISES = 2.0
 
 
 def healed(history: History, findings: Sequence[Finding]) -> list[Finding]:
     """The findings, those that have healed as infos without remedies."""
-    if not any(f.id in _MAY_HEAL and f.severity != "info" for f in findings) or not _ended_well(history):
+    told = {f.id for f in findings if f.severity != "info"} & (_MAY_HEAL | _OF_A_GAME)
+    if not told or not _ended(history) or harms(history):
         return list(findings)
-    return [_as_info(f) if f.id in _MAY_HEAL and f.last_step < _HALF * history.step else f for f in findings]
+    well = _MAY_HEAL if all(map(_at_its_best, history.losses.values())) and history.losses else frozenset()
+    if told & _OF_A_GAME and _result_at_its_best(history):
+        well |= _OF_A_GAME
+    return [_as_info(f) if f.id in well and f.last_step < _HALF * history.step else f for f in findings]
 
 
 def _as_info(finding: Finding) -> Finding:
@@ -34,12 +44,22 @@ def _as_info(finding: Finding) -> Finding:
     return replace(finding, severity="info", cause=cause, remedies=())
 
 
-def _ended_well(history: History) -> bool:
+def _ended(history: History) -> bool:
     ended = history.events("exit")
-    if not ended or ended[-1].step < history.step or ended[-1].data.get("code") or ended[-1].data.get("exception"):
-        return False
-    levels = history.losses.values()
-    return bool(levels) and all(map(_at_its_best, levels)) and not harms(history)
+    return bool(ended) and not (
+        ended[-1].step < history.step or ended[-1].data.get("code") or ended[-1].data.get("exception")
+    )
+
+
+def _result_at_its_best(history: History) -> bool:
+    """A number that the script prints, whose name says which way is good, is better in the newest quarter of its values
+    than in any before, by their medians."""
+    for name in history.wheres("printed_number"):
+        _, values = history.measured("printed_number", name)
+        if direction(name) and len(values) >= _FEWEST:
+            *before, now = (float(np.median(part)) for part in np.array_split(direction(name) * values, 4))
+            return now > max(before)
+    return False
 
 
 def _at_its_best(level: LossLevel) -> bool:

@@ -217,6 +217,8 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     lowest = min(level.marks, key=lambda mark: mark[1])[0]
     if any(until > lowest for _, until in new_labels(history)):
         return None  # it is the loss of other data
+    if _of_another_kind(history, name):
+        return None
     cause = (
         f"the loss climbs back, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to "
         "the next: its steps do not descend."
@@ -225,6 +227,12 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     evidence = Evidence("loss", name, history.step, level.recent, 2 * level.best, source)
     where = (name,) if name else ()
     return Sign("warning", cause, (evidence,), where, level.marks[-_RISES][0], _cures(history, name))
+
+
+def _of_another_kind(history: History, name: str) -> bool:
+    """A loss function whose best constant was known at looks before is another one at the newest two: it is not."""
+    looks, known = (history.measured(signal, name)[0] for signal in ("update_norm", "constant_loss"))
+    return len(looks) > 1 and len(known) > 0 and bool(known[-1] < looks[-2])
 
 
 def _climbed_before(level: LossLevel) -> float:
