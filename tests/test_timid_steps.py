@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from histories import LOOKS, Stream, falling, train
+from histories import LAYERS, LOOKS, Stream, falling, layered, train
 
 LN10 = math.log(10)
 LOW = "learning-rate-too-low"
@@ -147,6 +147,17 @@ def test_weights_as_torch_draws_them_begin_from_nothing(sizes: tuple[float, ...]
     stream.event(1, "modules", modules=[{"name": name, "type": "Linear", "parameters": 1000} for name in names])
     stream.event(1, "initialisation", activation="relu", weight_variance=dict(zip(names, sizes, strict=True)))
     stream.row(1, "weights", {("weight_rms", name): 0.1 for name in names})
+    assert (LOW in stream.loud()) == told
+
+
+@pytest.mark.parametrize(("step", "told"), [(1, True), (120, False)])
+def test_a_later_stage_begins_from_what_was_learned(step: int, told: bool) -> None:
+    stream = over([*falling(step - 1, 2.3, 0.4, 0.01), *SADDLE["losses"]], 4e-3, rate=5e-3, overshoot=1.8e-3)
+    layered(stream, "weights", "weight_rms", lambda s: [1.0] * 8, LOOKS)
+    norms = [{"name": name, "type": "LayerNorm", "parameters": 8} for name in LAYERS]
+    stream.event(1, "modules", modules=norms)
+    for at, parameters in ((1, 9), (step, 5)):
+        stream.event(at, "optimizers", optimizers=[{"name": "", "type": "Adam", "parameters": parameters}])
     assert (LOW in stream.loud()) == told
 
 

@@ -95,12 +95,14 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
 
 def _from_nothing(history: History, level: LossLevel) -> bool:
     """What it starts from has learned nothing: a fine-tune may step as it likes. The loss began where a constant's is;
-    where that is not known, all normalisations stood at 1 at the first look, and some are there, or weights were as
-    torch draws them."""
+    where that is not known, it is no later stage, and all normalisations stood at 1 at the first look, and some are
+    there, or weights were as torch draws them."""
+    if level.known:
+        return not level.learned or level.first >= _BEGUN * level.constant
+    if level.first_step > EARLY:
+        return False
     if not level.learned:
         return True
-    if level.known:
-        return level.first >= _BEGUN * level.constant
     firsts = history.first_layers("weight_rms")
     if not firsts or firsts[0].step > level.first_step + 1 or math.isfinite(level.inherited):
         return False
