@@ -41,7 +41,7 @@ class Policy(nn.Module):
 
 
 def entropy_weight(step):
-    return 0.5 if step <= 300 else 0.5
+    return 0.5
 
 
 parser = argparse.ArgumentParser()
