@@ -199,6 +199,9 @@ def _cures(history: History) -> tuple[Remedy, ...]:
     """What answers the culprit, if it is known; whatever it was, weights that were sound stay so without that step."""
     first = answers(history)
     data = culprit.data if (culprit := _culprit(history)) is not None else {}
+    if not first and not data.get("operation") and history.wheres("edge_roundings"):
+        # nothing else made it, and nothing keeps this argument off an edge: to leave steps out would go on for ever
+        return OFF_THE_EDGE, remedies.SKIP_NONFINITE, remedies.ANOMALY
     if not first and in_float16(history):
         first = whole_range(history)
     elif not first and data.get("kind") == "gradient":
