@@ -104,6 +104,20 @@ def test_infos_bring_about_nothing_loud() -> None:
     assert ids(game) == [("scheduler-misuse", None), ("adversarial-rotation", None)]
 
 
+def test_labels_in_order_explain_a_batch_that_is_worse_than_knowing_nothing() -> None:
+    found = order([finding("bad-batch", first=366), finding("unshuffled-data", "warning")])
+    assert ids(found) == [("unshuffled-data", None), ("bad-batch", "unshuffled-data")]
+    # where the order is no more than a remark, the batch stands for itself
+    assert ids(order([finding("bad-batch", first=366), finding("unshuffled-data", "info")]))[0] == ("bad-batch", None)
+
+
+@pytest.mark.parametrize(("place", "root"), [("query", "attention-logit-growth"), ("", "softmax-collapse")])
+def test_an_attention_has_no_entropy_but_by_its_logits(place: str, root: str) -> None:
+    grown = replace(finding("attention-logit-growth", first=768), where=("query",))
+    collapsed = replace(finding("softmax-collapse", first=650), where=(place,) if place else ())
+    assert ids(order([collapsed, grown]))[0] == (root, None)
+
+
 @given(
     st.lists(
         st.tuples(

@@ -306,6 +306,18 @@ def bootstrapped(loss: Callable[[int], float], error: Callable[[int], float], na
     return bootstrap(loss, error, name).loud()
 
 
+def test_a_loss_whose_noise_grows_with_it_is_not_at_its_best() -> None:
+    def wild(s: int) -> float:  # ever further from its best, by ever larger leaps
+        return 0.5 * math.exp(-min(s, 400) / 80) * (math.exp((s - 400) / 40 + 1.5 * math.sin(s)) if s > 400 else 1.0)
+
+    def lost(s: int) -> float:
+        return 0.05 + 0.2 * math.exp(-s / 80) + (0.4 if s > 500 else 0.0)
+
+    assert "divergence" in bootstrapped(wild, lost, "error")
+    fit = bootstrapped(lambda s: 0.5 * math.exp(-s / 80) * (1 + 0.9 * math.sin(s)), lost, "error")
+    assert "divergence" not in fit  # what is lost while the loss is at its best is overfitting's
+
+
 def test_a_loss_and_a_printed_error_that_rise_together() -> None:
     def rises(s: int) -> float:
         return 1e-3 * math.exp(s / 200)

@@ -118,8 +118,10 @@ EFFECTS: dict[str, frozenset[str]] = {
     "opposing-outliers": frozenset(
         {"learning-rate-too-high", "unsafe-step", "loss-spike", "divergence", "exploding-gradient", "dead-units"}
     ),
+    # where the next class begins, what was learned of the one before is worse than knowing nothing
     "unshuffled-data": frozenset(
         {
+            "bad-batch",
             "loss-spike",
             "divergence",
             "stalled",
@@ -306,6 +308,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "divergence",
             "loss-spike",
             "non-finite",
+            "softmax-collapse",
             "stalled",
         }
     ),
@@ -332,6 +335,9 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     if effect.id not in EFFECTS.get(cause.id, ()) or (cause.severity == "info" and effect.severity != "info"):
         return False
     late = cause.first_step - effect.first_step
+    if (cause.id, effect.id) == ("attention-logit-growth", "softmax-collapse"):
+        # attention has no entropy but by its logits; the two are told by bounds of their own, in whichever order
+        return not set(cause.where).isdisjoint(effect.where)
     if cause.id in EFFECTS.get(effect.id, ()):
         # each can bring about the other: the one that began first did, the deeper one where both began together, as
         # far as looks tell; a step that was too long needs none

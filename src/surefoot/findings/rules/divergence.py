@@ -39,6 +39,7 @@ _MIN_ROWS = 6
 _LOOKS, _STEPS = 4, 32
 _FOR_LONG = 0.25  # of the run
 _RISES = 4  # marks of the level, an eighth of the run apart
+_TWICE = 2.0  # of its best
 _FALLEN = 0.9  # of its first: as a loss that has learned
 _APART = 4 * WINDOW  # rows from which on a mark has half of its own, at least, before that the medians overlap
 
@@ -114,7 +115,11 @@ def _result_lost(history: History) -> Sign | None:
     """Where the loss tells nothing of how the run goes, as that of a policy or a game, what the script prints does."""
     levels = history.losses.values()
     if not told_by_rewards(history):
-        falls = [level.recent <= level.best + 2 * max(level.noise, level.best_noise) for level in levels]
+        falls = [
+            level.recent <= level.best + 2 * max(level.noise, level.best_noise)
+            and not level.low > _TWICE * level.best + 2 * level.best_noise > 0  # noise of a rising loss is large
+            for level in levels
+        ]
         if any(level.known for level in levels) or (len(falls) == 1 and falls[0]):
             return None  # a loss tells, or is at its best: what is lost then is overfitting's
     found = given_back(history)
