@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from histories import LOOKS, Stream, first_cure, train
 from surefoot.analysis.advantages import zero_share
-from surefoot.analysis.gating import gain_over_paths
 from surefoot.analysis.softmax import certain, entropy_of_choice
 from surefoot.analysis.surrogates import slope_sums, spread_share
 from watching import watching
@@ -204,10 +203,32 @@ class Grid(nn.Module):
         return self.head(left[0]).squeeze(1)
 
 
+class Fronts(Grid):
+    """The same, all states of a diagonal at once."""
+
+    def forward(self, field: Tensor) -> Tensor:
+        count, n = field.shape[:2]
+        h = c = field.new_zeros(count, n + 1, 3)
+        for d in range(2 * n - 1):
+            low, high = max(0, d - n + 1), min(d, n - 1)
+            rows = torch.arange(low, high + 1)
+            up, left = slice(low, high + 1), slice(low + 1, high + 2)
+            seen = torch.cat([field[:, rows, d - rows].unsqueeze(2), h[:, left], h[:, up]], 2)
+            i, f, g, o, u = self.gates(seen).chunk(5, 2)
+            first, second = f.sigmoid(), g.sigmoid()
+            if self.shared:
+                first, second = (f - g).sigmoid(), 1 - (f - g).sigmoid()
+            cell = first * c[:, left] + second * c[:, up] + i.sigmoid() * u.tanh()
+            c = torch.cat([c[:, : low + 1], cell, c[:, high + 2 :]], 1)
+            h = torch.cat([h[:, : low + 1], o.sigmoid() * cell.tanh(), h[:, high + 2 :]], 1)
+        return self.head(h[:, -1]).squeeze(1)
+
+
+@pytest.mark.parametrize("kind", [Grid, Fronts])
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("size", [2, 6])
-def test_gates_of_a_grid_add_up_over_its_paths(shared: bool, size: int) -> None:
-    model = Grid(shared)
+def test_gates_of_a_grid_add_up_over_its_paths(kind: type[Grid], shared: bool, size: int) -> None:
+    model = kind(shared)
     torch.manual_seed(0)
     with torch.no_grad():
         model.gates.weight.zero_()
@@ -230,11 +251,24 @@ def test_gates_of_a_grid_add_up_over_its_paths(shared: bool, size: int) -> None:
         assert found.where == ("gates",) and "share" in found.remedies[0].how
 
 
-def test_gains_over_paths_are_sums_of_products() -> None:
-    half, two = torch.full((1, 2), 0.5), torch.full((1, 2), 2.0)
-    assert float(gain_over_paths([[(half, -1)], [(half, 0)], [(half, 1)]])) == 1.0  # a chain
-    assert float(gain_over_paths([[], [(two, 0)], [(two, 0), (half, 1)]])) == 3.0  # 2 + ½ · 2
-    assert float(gain_over_paths([])) == 0.0
+def test_one_path_leads_from_each_leaf_of_a_tree_to_its_root() -> None:
+    model = nn.ModuleDict({"lift": nn.Linear(1, 3), "gates": nn.Linear(3, 6)})
+    with torch.no_grad():
+        model["gates"].bias[:] = 2.0
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)
+    with watching(1) as seen:
+        for _ in range(3):
+            optimizer.zero_grad()
+            level = model["lift"](torch.rand(4, 64, 1)) + 1.0
+            while level.shape[1] > 1:
+                first, second = model["gates"](level[:, ::2]).chunk(2, 2)
+                level = first.sigmoid() * level[:, ::2] + second.sigmoid() * level[:, 1::2]
+            level.square().mean().backward()
+            optimizer.step()
+    assert not seen.of("note")
+    places = {where for _, family, _ in seen.rows for signal, where in family.columns if signal == "gating_gain"}
+    gains = [gain for where in places for gain in seen.signal("gating_gain", where).values()]
+    assert gains == [1.0] * len(gains) != []  # at the root itself: gates lower what comes from below
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ between two edges exceeds 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -166,26 +165,3 @@ def _report(column_sum: Tensor, profile: Tensor, whole: int, largest: float) -> 
     elif exponent > 1:
         verdict = "vanish"
     return GridRecurrenceReport(float(column_sum), gain, largest, profile, exponent, verdict)
-
-
-def gain_over_paths(states: Sequence[Sequence[tuple[Tensor, int]]]) -> Float[Tensor, ""]:
-    """Largest sum over paths of products of gates, from the first state to any other, in the mean over units.
-
-    Parameters
-    ----------
-    states : for each state, in order, the gates by which it holds earlier ones, and the numbers of these; a number
-        that is none of theirs (−1) is left out
-
-    On a chain, or where what a state holds sums to no more than 1, it is 1 at most (arXiv 2506.11997, section 3).
-    """
-    gains: list[Tensor | None] = []
-    for number, held in enumerate(states):
-        gain: Tensor | None = None
-        for gate, earlier in held:
-            before = gains[earlier] if 0 <= earlier < number else None
-            if before is not None:
-                part = gate.detach().float().abs() * before
-                gain = part if gain is None else gain + part
-        gains.append(torch.ones(()) if gain is None and not any(g is not None for g in gains) else gain)
-    means = [gain.mean() for gain in gains if gain is not None]
-    return torch.stack(means).amax() if means else torch.zeros(())
