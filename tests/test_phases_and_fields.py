@@ -454,6 +454,24 @@ def test_data_learned_by_heart_need_no_rise() -> None:
     assert stays(1.5, 1e-3, last=1.3) is None  # it gets better
 
 
+def test_what_is_learned_for_half_of_the_run_and_helps_nothing() -> None:
+    def stays(ends: float, last: float = 1.8, decay: float = 0.01, kind: str = "AdamW", falls: bool = True) -> bool:
+        values = [2.2, 2.0, 1.9, 1.8, 1.75, 1.7, *[1.8] * 7, last]
+        losses = [2.3 - (2.3 - ends) * min(1.0, i / (280 if falls else 140)) for i in range(280)]
+        stream = evaluated(values, losses)
+        defaults = {"lr": 1e-3, "decoupled_weight_decay": kind == "AdamW"}
+        told = {"name": "", "type": kind, "weight_decay": decay, "defaults": defaults}
+        stream.event(1, "optimizers", optimizers=[told])
+        found = stream.findings().get("overfitting")
+        return found is not None and found.severity == "warning"
+
+    assert stays(0.4) and stays(0.4, decay=0.0, kind="Adam")
+    assert not stays(0.4, last=1.65)  # it gets better still
+    assert not stays(1.2)  # not half of what there is lies between the two
+    assert not stays(0.4, falls=False)  # a gap, as there was one before: nothing is learned any more
+    assert not stays(0.4, decay=0.9) and not stays(0.4, kind="Adam")  # the weights move on
+
+
 def test_eval_mode_after_training_mode() -> None:
     for modes, severity in (
         ([0, 0, 0, 1, 1, 1], "warning"),

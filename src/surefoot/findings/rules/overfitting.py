@@ -9,6 +9,8 @@ or all of this will be so after as many evaluations again as there have been sin
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ _HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not 
 _DROPPED = (0.2, 0.5)  # of what enters a layer: as usual in front of small and of large ones
 _TREND = 3.0  # deviations
 _LOST = 0.1  # of the loss of a constant prediction
+_TENTH = 0.1  # of the weights
 _HALF, _SLACK = 0.5, 0.1  # of all rows; of what was left to be gained
 _SOURCE = (
     "the run's own best evaluation, its evaluation-to-evaluation noise, and a tenth of what a constant prediction loses"
@@ -83,7 +86,7 @@ def overfitting(history: History) -> Sign | None:
     for where in history.wheres("validation_loss"):
         sign = _overfits(history, where)
         if sign is None or sign.severity == "info":
-            sign = _by_heart(history, where) or sign
+            sign = _by_heart(history, where) or _apart(history, where) or sign
         if sign is not None:
             return sign
     if history.looks("validation_loss"):
@@ -115,6 +118,31 @@ def _by_heart(history: History, where: str) -> Sign | None:
     cause = (
         f"the training data are learned by heart (loss {level.recent:.3g}), and the validation loss has stayed at "
         f"{recent:.3g} since step {steps[half]}, where a constant prediction has {level.constant:.3g}."
+    )
+    return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
+
+
+def _apart(history: History, where: str) -> Sign | None:
+    """What is learned for half of the run is learned by heart: all that training gains, it gains alone."""
+    steps, values = history.measured("validation_loss", where)
+    name, level = next(((name, lv) for name, lv in history.losses.items() if lv.count), ("", None))
+    if level is None or len(history.losses) != 1 or len(values) < _MANY or not level.known or _decays(history, _TENTH):
+        return None
+    half = len(values) // 2
+    best, recent = float(values[:half].min()), float(np.median(values[half:]))
+    gained = trained(history, name, int(steps[half])) - level.recent
+    if not (best <= float(values[half:].min()) and best <= HEARD * level.constant and recent <= level.constant):
+        return None
+    if not (gained >= max(_LOST * level.constant, 2 * level.noise) and recent - level.recent >= _HALF * level.constant):
+        return None
+    evidence = (
+        Evidence("validation_loss", where, int(steps[-1]), recent, best, "its own best in the first half of the run"),
+        Evidence("loss", "", level.newest_step, level.recent, recent - _HALF * level.constant,
+                 "half of what a constant prediction loses is known of the training data alone"),
+    )  # fmt: skip
+    cause = (
+        f"the validation loss was no better than {best:.3g} since step {steps[half]}, while the training loss fell by "
+        f"{gained:.3g} to {level.recent:.3g}: what was learned since was learned by heart."
     )
     return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
 
@@ -251,8 +279,19 @@ def _one_batch(history: History) -> bool:
     return any(len(seen) > 1 and bool((seen == 1).all()) for seen in batches)
 
 
-def _decays(history: History) -> bool:
-    """Whether weights decay, or may: they move on then, once the data are learned by heart, as grokking takes."""
+def _decays(history: History, share: float = 0.0) -> bool:
+    """Whether weights decay, or may: they move on then, once the data are learned by heart, as grokking takes. Where a
+    ``share`` is given: by more than that so far, but for optimisers that do not take it off the weights themselves."""
     optimizers = [history.optimizer(name) for name in history.losses]
     applied = any(event.data.get("id") == "weight-decay" for event in history.events("apply"))
-    return applied or any(optimizer.get("weight_decay", 1.0) for optimizer in optimizers)
+    return applied or any(_decay(history, optimizer) > share for optimizer in optimizers)
+
+
+def _decay(history: History, optimizer: Mapping[str, Any]) -> float:
+    """The share of themselves that weights have lost by decay, at the largest rate; infinite where that is unknown."""
+    decay = optimizer.get("weight_decay", 1.0)
+    direct = optimizer.get("defaults", {}).get("decoupled_weight_decay") or optimizer.get("type") == "SGD"
+    rates = history.measured("learning_rate", optimizer.get("name", ""))[1] if decay and direct else np.array([])
+    if not len(rates):
+        return math.inf if decay else 0.0
+    return float(decay * rates.max() * history.step)
