@@ -100,6 +100,12 @@ def test_of_a_loss_a_policy_and_a_start_that_finds_its_feet():
     assert not harms(early.engine().history)
 
 
+@pytest.mark.parametrize(("after", "told"), [(0.7, False), (0.8, True)])
+def test_units_that_saturate_as_those_of_networks_that_learn_well_do(after, told):
+    loud = changing("saturated_share", "activations", "net", 0.05, after).loud()
+    assert ("saturated-units" in loud) is told
+
+
 def changing(signal: str, family: str, where: str, before: float, after: float, late: int = TURN) -> Stream:
     """A run that is evidently worse after step 150, and a signal that changes then, or later."""
     stream = printed(turning(m=20))
@@ -113,7 +119,9 @@ CHANGES = [
     for id, marks in _MARKS.items()
     for mark in marks
     for before, after, less in [
-        {"share": (0.1, 0.7, 0.5), "grows": (1.0, 11.0, 9.0), "shrinks": (1.0, 0.09, 0.11)}.get(mark.way, (1, 1, 1))
+        {"share": (0.1, max(0.7, mark.least), 0.5), "grows": (1.0, 11.0, 9.0), "shrinks": (1.0, 0.09, 0.11)}.get(
+            mark.way, (1, 1, 1)
+        )
     ]
     if mark.family not in ("terms", "weights")  # which ask for more, see below
 ]

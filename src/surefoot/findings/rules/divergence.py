@@ -114,14 +114,9 @@ def _both_rise(history: History) -> Sign | None:
 def _result_lost(history: History) -> Sign | None:
     """Where the loss tells nothing of how the run goes, as that of a policy or a game, what the script prints does."""
     levels = history.losses.values()
-    if not told_by_rewards(history):
-        falls = [
-            level.recent <= level.best + 2 * max(level.noise, level.best_noise)
-            and not level.low > _TWICE * level.best + 2 * level.best_noise > 0  # noise of a rising loss is large
-            for level in levels
-        ]
-        if any(level.known for level in levels) or (len(falls) == 1 and falls[0]):
-            return None  # a loss tells, or is at its best: what is lost then is overfitting's
+    tells = any(level.known for level in levels) or (len(levels) == 1 and _at_its_best(*levels))
+    if tells and not told_by_rewards(history):
+        return None  # a loss tells, or is at its best: what is lost then is overfitting's
     found = given_back(history)
     if found is None:
         return None
@@ -133,6 +128,11 @@ def _result_lost(history: History) -> Sign | None:
     evidence = Evidence("printed_number", found.name, history.step, found.now, found.bound, source)
     name = next(iter(history.losses), "")
     return Sign("warning", cause, (evidence,), (), found.step, _cures(history, name))
+
+
+def _at_its_best(level: LossLevel) -> bool:
+    risen = level.low > _TWICE * level.best + 2 * level.best_noise > 0  # the noise of a loss that rises is large, too
+    return not risen and level.recent <= level.best + 2 * max(level.noise, level.best_noise)
 
 
 def _by_weights(history: History, level: LossLevel) -> bool:

@@ -41,6 +41,7 @@ from surefoot.runs.schema import Evidence, Remedy
 
 _TIMES = 10.0
 _HALF = 0.5
+_FLAT = 0.75  # of a layer: networks that learn well reach 70 %
 _BEFORE = 2  # looks from when the run went well
 _NEWEST = 8  # looks since the harm began whose middle is compared
 _FIRST, _OF_RUN = 8, 0.25  # looks before, up to that step and that part of the way, are of a run that finds its feet
@@ -79,6 +80,7 @@ class _Mark:
     at_once: bool = False  # a fact of data or script, no effect: three quarters of all looks since the best show it
     usual: Callable[[np.ndarray], float] = np.min  # what it must shrink from
     serves: Callable[[History, Harm, _Change], bool] = lambda history, harm, change: True
+    least: float = 0.0  # of a share: up to there it does no harm
 
 
 def _changed(history: History, mark: _Mark, harm: Harm) -> list[_Change]:
@@ -100,7 +102,7 @@ def _changed(history: History, mark: _Mark, harm: Harm) -> list[_Change]:
             bound = max(most, _TIMES * usual)
             passed = now >= bound and now > most
         else:
-            bound = most + _HALF if mark.way == "share" else _TIMES * most
+            bound = max(most + _HALF, mark.least) if mark.way == "share" else _TIMES * most
             usual, passed = most, now >= bound and now > 0
         if passed:
             found.append(_Change(where, usual, now, bound, int(steps[-1])))
@@ -282,7 +284,7 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
     ),
     "saturated-units": (
         _Mark("saturated_share", "activations", "share", "the share of saturated outputs",
-              _are(*best_of((remedies.lower_rate(10.0),), "saturation-cap"))),
+              _are(*best_of((remedies.lower_rate(10.0),), "saturation-cap")), least=_FLAT),
     ),
 }  # fmt: skip
 for _id, _marks in _MARKS.items():
