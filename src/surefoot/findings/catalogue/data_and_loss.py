@@ -214,9 +214,10 @@ ENTRIES: tuple[Explanation, ...] = (
             "v_i − v_{i−1}.\n"
             "Threshold: six evaluations after the best or more, above b by 5 % and four times the noise, and still "
             "rising, with the training loss at its best. Or, without weight decay, a training loss of v_i/100 beside "
-            "v_i that are above C/2 and have not fallen in half of the evaluations. A printed number: a quarter of "
-            "what it had gained is lost, steadily, twelve values after its best; or an accuracy is half below "
-            "1 − L/ln 2, L being the training cross-entropy, which is what the training data's is at least, and stays."
+            "v_i that are above C/2 and have not fallen in half of the evaluations; or, where weights hardly decay, "
+            "one of C/2 below v_i which fell by C/10 in that half, v_i by nothing. A printed number: a quarter of what "
+            "it had gained is lost, steadily, twelve values after its best; or an accuracy is half below 1 − L/ln 2, L "
+            "being the training cross-entropy, which is what the training data's is at least, and stays."
         ),
         source="the run's own history",
         not_this=(

@@ -295,8 +295,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "3432 on 8 × 8, beyond float32 at k = 66. If for every incoming edge Σ |T| over outgoing ones is ≤ 1 "
             "(P-mode), ‖T‖₁ ≤ 1 and no sum over paths exceeds 1; if one path joins any two edges (D-mode), |T| ≤ 1 is "
             "enough.\n"
-            "Judged: gating_gain, the sum over paths of |T| from the first corner, of each surefoot.nn.plstm layer.\n"
-            "Threshold: above 2, twice the bound, and growing with distance, at three looks in a row."
+            "Judged: gating_gain, the sum over paths of |T| from the first corner, of each surefoot.nn.plstm layer; or "
+            "of the sigmoids by which a script's own recurrence weighs its states (single or a diagonal at a time).\n"
+            "Threshold: above 2, twice the bound (8 for a script's own), growing with distance, three looks in a row."
         ),
         source="Pöppel, Freinschlag, Schmied, Lin, Hochreiter, NeurIPS 2025 (arXiv 2506.11997), section 3",
         not_this="P- and D-mode layers cannot get there. A column sum above 1 alone is not it: D-mode's is up to 2.",
