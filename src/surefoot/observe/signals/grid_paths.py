@@ -84,7 +84,7 @@ def _taken(product: Node) -> int:
     return 0
 
 
-def _leads_to(node: Node | None, name: str, through: tuple[str, ...]) -> bool:
+def _leads_to(node: Node, name: str, through: tuple[str, ...]) -> bool:
     level = [node]
     for _ in range(_FAR):
         level = [n for n in level if n is not None]
