@@ -370,6 +370,29 @@ def test_a_schedule_of_an_optimizer_that_never_steps_serves_the_one_that_does() 
     assert told.summaries["schedule"] == "gave 1 schedules to the optimizer that steps"
 
 
+def test_a_schedule_that_was_left_behind_serves_the_optimizer_of_the_next_stage() -> None:
+    def run(own: bool) -> list[float]:
+        weight, head = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+        optimizer = SGD([head], lr=1.0)
+        scheduler = StepLR(optimizer, 2, gamma=0.1)
+        seen = []
+        for step in range(8):
+            if step == 4:
+                optimizer = SGD([weight, head], lr=0.5)
+                scheduler = StepLR(optimizer, 2, gamma=0.5) if own else scheduler
+            (weight * head).sum().backward()
+            seen.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return seen
+
+    first, its_own = [1.0, 1.0, 0.1, 0.1], [0.5, 0.5, 0.25, 0.25]
+    assert run(own=False) == pytest.approx(first + [0.5] * 4)
+    with curing("schedule:every=auto"):
+        assert run(own=False) == pytest.approx([*first, 0.5, 0.5, 0.05, 0.05])
+        assert run(own=True) == pytest.approx(first + its_own)
+
+
 # -- clipping and decay ------------------------------------------------------------------------------------------------
 
 

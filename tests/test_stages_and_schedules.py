@@ -83,6 +83,54 @@ def test_the_first_number_of_a_plateau_scheduler_stays_its_best(mode: str) -> No
     assert mine[0]["best"] == pytest.approx(0.5 if mode == "min" else 0.61)
 
 
+def second_stage(own: bool = False, theirs: bool = True, turns: int = 0, goes_on: bool = True) -> Any:
+    """A head, then with another optimiser all of a model (or an unlike one), while the first one's scheduler moves on;
+    ``turns`` of so many steps instead."""
+    torch.manual_seed(0)
+    net, other, x = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 1)), nn.Linear(4, 1), torch.randn(16, 4)
+
+    def second() -> torch.optim.Optimizer:
+        return torch.optim.SGD((net if theirs else other).parameters(), 0.01)
+
+    optimizer = torch.optim.SGD(net[1].parameters(), 0.01)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 500)
+    late = second() if turns else None
+    mine = []
+    with watching(1) as seen:
+        for step in range(240):
+            if step == 80 and not turns:
+                late = second()
+                mine += [torch.optim.lr_scheduler.CosineAnnealingLR(late, 160)] if own else []
+            first = step % (2 * turns) < turns if turns else step < 80
+            optimizer.zero_grad()
+            (net if first or theirs else other)(x).square().mean().backward()
+            stepped = optimizer if first or late is None else late
+            stepped.step()
+            for each in (scheduler, *mine) if first or goes_on else ():
+                each.step()
+    return seen
+
+
+def test_a_scheduler_that_moves_on_after_another_optimizer_took_over() -> None:
+    seen = second_stage()
+    [fact] = seen.of("schedulers")[-1]["schedulers"]
+    assert 80 <= fact["left_since"] < 90 and not fact["orphan"]
+    told = [s for s, kind, data in seen.events if kind == "schedulers" and data["schedulers"][0]["left_since"]]
+    assert told[0] < 100  # steps in a row before an optimiser leads are not counted
+    found = seen.findings()["scheduler-misuse"]
+    assert found.severity == "warning" and f"since step {fact['left_since']}" in found.cause
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"own": True}, {"theirs": False}, {"turns": 30}, {"turns": 80}, {"goes_on": False}],
+    ids=["it has its own", "of other parameters", "turns", "long turns", "both are left"],
+)
+def test_a_scheduler_whose_optimizer_may_step_again_or_that_rests_as_well(how: dict[str, Any]) -> None:
+    seen = second_stage(**how)
+    assert all(f["left_since"] is None for data in seen.of("schedulers") for f in data["schedulers"])
+
+
 # -- stages ------------------------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,8 @@ class Schedule(Cure):
     """Calls ``scheduler.step()`` after each ``every``-th step of the optimiser. The script's own calls without an
     argument do nothing, unless ``every`` is None; schedulers that others are made of are left to these.
 
-    A scheduler of an optimiser that has not stepped serves one of the same parameters from its first step on.
+    A scheduler of an optimiser that has not stepped serves one of the same parameters from its first step on; one of an
+    optimiser that has, if that one has none of its own, and the rate that it begins with.
     """
 
     id = "schedule"
@@ -76,12 +77,16 @@ class Schedule(Cure):
 
     def _adopt(self, optimizer: Optimizer, alive: list[LRScheduler]) -> None:
         mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        served = any(_one(s.optimizer, optimizer) for s in alive)
         for scheduler in alive:
             other = getattr(scheduler, "optimizer", optimizer)
             theirs = {id(p) for group in other.param_groups for p in group["params"]}
             same_groups = len(other.param_groups) == len(optimizer.param_groups)
-            if not _one(other, optimizer) and other not in self._taken and same_groups and mine & theirs:
+            stepped = other in self._taken
+            if not _one(other, optimizer) and not (stepped and served) and same_groups and mine & theirs:
                 scheduler.optimizer = optimizer
+                if stepped:  # another stage, which begins with a rate of its own
+                    scheduler.base_lrs = [group["lr"] for group in optimizer.param_groups]
                 self._given += 1
                 self.act()
 

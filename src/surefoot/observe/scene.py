@@ -114,6 +114,10 @@ class Scene:
         """Look for models and optimisers anew, as at the beginning."""
         self._discover(leaves, ())
 
+    def find_schedulers(self) -> None:
+        """Look for schedulers anew: an optimiser of what is known already brings no other look with it."""
+        self.schedulers = [weakref.ref(s) for s in census().schedulers]
+
     def stand_for(self, tensors: Sequence[Tensor], leaves: Sequence[Tensor]) -> None:
         """``leaves`` of ours stand for these ``tensors``, which the script trains by hand, and may have replaced."""
         known, pairs = self._stand_ins, list(zip(tensors, leaves, strict=True))

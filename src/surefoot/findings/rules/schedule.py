@@ -59,7 +59,8 @@ def scheduler_misuse(history: History) -> Sign | None:
     * of the players of a game one has had less than 1e-2 of its highest rate for a fifth of the run, and less than 1e-2
       of what another has of its own;
     * a ``ReduceLROnPlateau`` was given a number that gets better the other way than its ``mode`` says;
-    * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is;
+    * a scheduler is stepped, and its optimiser, which shares parameters with one that steps, never is, or no more
+      since that one was made, which has no scheduler of its own;
     * the rate is below zero;
     * the rate rises from next to nothing again and again, three times in a row: a warm-up that is made anew;
     * the run is over, without an error and far from a fit, and its rate rose from the first step to the last;
@@ -104,13 +105,15 @@ def _overrun(history: History, found: Mapping[str, Any]) -> Sign | None:
 
 
 def _wrong_optimizer(history: History, found: Mapping[str, Any]) -> Sign | None:
-    if not found.get("orphan") or history.step < _FEWEST:
+    since = found.get("left_since")
+    if not (found.get("orphan") or since is not None) or history.step < _FEWEST:
         return None
     name = found["name"]
     evidence = (Evidence("scheduler_steps", name, history.step, history.value("scheduler_steps", name), 0.0,
                          "the scheduler moves, its optimizer does not"),)  # fmt: skip
-    cause = f"{name} sets the rate of an optimizer that never steps: another steps the same parameters in its place."
-    return Sign("warning", cause, evidence, (), None, (SCHEDULER_LAST,))
+    rests = "never steps" if since is None else f"has not stepped since step {since}"
+    cause = f"{name} sets the rate of an optimizer that {rests}: another steps the same parameters in its place."
+    return Sign("warning", cause, evidence, (), since, (SCHEDULER_LAST,))
 
 
 def _never_stepped(history: History, found: Mapping[str, Any]) -> Sign | None:

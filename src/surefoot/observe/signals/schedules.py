@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 from torch.optim import Optimizer
@@ -23,6 +24,16 @@ _RISES = 8  # of the rate that are told ahead
 _LEFT = 0.01  # of the rate: a schedule without an end has done its work
 
 
+@dataclass(slots=True)
+class _Rest:
+    """Of a scheduler, how things stood when its optimiser was last seen to have stepped."""
+
+    count: int  # of the optimiser's steps
+    step: int  # of the run
+    known: frozenset[str]  # the optimisers that were known at the look before
+    steps: float = math.nan  # of its own at the look after, for it may be stepped once more after the optimiser
+
+
 class Schedules(Instrument):
     """Tells of schedulers (event ``schedulers``) when one turns up or proves to serve nobody, and once more at the end;
     reads ``scheduler_steps`` of each at looks."""
@@ -35,13 +46,19 @@ class Schedules(Instrument):
         self._seen: dict[str, float] = {}  # steps of each at the last look
         self._left: set[str] = set()  # those whose optimiser was not among those that step at the last look
         self._orphans: set[str] = set()  # those that move while their optimiser does not
+        self._read_at: int | None = None
+        self._known: frozenset[str] = frozenset()  # names of the optimisers at the last look
+        self._rests: dict[str, _Rest] = {}
+        self._left_since: dict[str, int] = {}  # those that move on after another optimiser took over, since which step
         self._bests: dict[str, tuple[float, int]] = {}  # of plateau schedulers: the best number, at which call at last
         self._unbettered: set[str] = set()  # those that have had no better number than the first
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Read all of them, once a step."""
-        if state is self.tools.scene.clock.states[0]:
-            self._read(self.tools.scene.clock.steps, final=False)
+        step = self.tools.scene.clock.steps
+        if step != self._read_at:  # whose step it is doesn't matter: the first of them may step no more
+            self._read_at = step
+            self._read(step, final=False)
 
     def at_close(self) -> None:
         """The last word of those that are still alive."""
@@ -68,6 +85,12 @@ class Schedules(Instrument):
             else:
                 self._left.add(name)  # its optimiser may have stepped until now
             self._seen[name] = steps
+            since = self._taken_over(name, scheduler, serves, step)
+            if since != self._left_since.get(name):
+                self._left_since.pop(name, None)
+                if since is not None:
+                    self._left_since[name] = since
+                news = True
             unbettered = self._keeps_its_first(name, scheduler)
             if unbettered != (name in self._unbettered):
                 self._unbettered ^= {name}
@@ -85,14 +108,50 @@ class Schedules(Instrument):
                     "steps": steps,
                     "inner": id(scheduler) in inner,
                     "orphan": name in self._orphans,
+                    "left_since": since,
                     "mode": getattr(scheduler, "mode", None) if name in self._bests else None,
                     "best": self._bests[name][0] if name in self._bests else None,
                     "unbettered": unbettered,
                 }
             )
             self.tools.rows.put(step, "schedule", name, scheduler_steps=steps)
+        self._known = frozenset(state.name for state in self.tools.scene.clock.states)
         if news and facts:
             self.tools.tell("schedulers", final=final, schedulers=facts)
+
+    def _taken_over(self, name: str, scheduler: Any, serves: OptimizerState | None, step: int) -> int | None:
+        """Since which step a scheduler moves on for nothing: its optimiser has not stepped since then, and one that was
+        made later leads, which has parameters of it and no scheduler of its own. Optimisers that take turns are known
+        from the start, and what takes over for a moment does not lead."""
+        if serves is None:
+            return None
+        steps, rest = float(scheduler.last_epoch), self._rests.get(name)
+        if rest is None or rest.count != serves.count:
+            self._rests[name] = _Rest(serves.count, step, self._known)
+            return None
+        if rest.steps != rest.steps:
+            rest.steps = steps
+        if serves.count >= step or not steps > rest.steps:
+            return self._left_since.get(name)
+        mine = {id(p) for group in scheduler.optimizer.param_groups for p in group["params"]}
+        for state in self.tools.scene.clock.states:
+            other = state.ref()
+            if other is None or state.count != step or state.name in rest.known:
+                continue
+            shares = any(id(p) in mine for group in other.param_groups for p in group["params"])
+            if shares and (name in self._left_since or not self._has_its_own(state)):
+                return rest.step
+        return None
+
+    def _has_its_own(self, state: OptimizerState) -> bool:
+        """Whether a scheduler serves this optimiser, which may have been made with it a moment ago."""
+        for look in (False, True):
+            if look:
+                self.tools.scene.find_schedulers()
+            alive = [s for ref in self.tools.scene.schedulers if (s := ref()) is not None]
+            if any(self._whom(s.optimizer)[0] is state for s in alive):
+                return True
+        return False
 
     def _keeps_its_first(self, name: str, scheduler: Any) -> bool:
         """Whether a plateau scheduler has been called more often than its patience, and the first number that it was
