@@ -139,6 +139,27 @@ def test_each_change_is_told_where_it_came_with_the_harm(id, mark, before, after
     assert id not in told(changing(mark.signal, mark.family, where, before, before))
 
 
+@pytest.mark.parametrize(("creeps", "loud"), [(0.0, True), (0.4, False)])
+def test_what_grew_while_the_number_was_as_good_as_at_its_best_did_no_harm(creeps, loud):
+    """The error is at its best at step 60 and stays there to step 150, where the task changes."""
+    stream = printed([*np.linspace(1.0, 0.2, 6), *([0.2] * 9), *([0.8] * 20)])
+    for step in range(10, 360, 10):
+        share = 0.05 + creeps * min(1, max(0, step - 60) / 90) if step <= TURN else 0.65
+        stream.row(step, "activations", {("saturated_share", "net.0"): share})
+    assert ("saturated-units" in told(stream)) == loud
+
+
+@pytest.mark.parametrize(("gradient", "loud"), [(1e-2, True), (1e-4, True), (1e-9, False)])
+def test_weights_that_stand_still_for_want_of_a_gradient_are_not_frozen(gradient, loud):
+    """Steps of a thousandth of the weights under a gradient of 0.01: a rounding error is left at 6e-7."""
+    stream = changing("unchanged_share", "frozen", "net.0", 0.0, 1.0)
+    for step in range(10, 360, 10):
+        well = step <= TURN
+        stream.row(step, "gradients", {("gradient_rms", "net.0"): 1e-2 if well else gradient})
+        stream.row(step, "updates", {("update_ratio", "net.0"): 1e-3 if well else 0.0})
+    assert ("frozen-parameters" in told(stream)) == loud
+
+
 def test_a_signal_of_each_mark_is_recorded_in_its_family():
     recorded = [PER_LAYER, PER_OPTIMIZER, PER_PLACE, PER_RUN, {"weights": ("learning_rate",)}]
     for marks in _MARKS.values():

@@ -31,7 +31,8 @@ _STILL = 0.25  # of what is lost: up to there it was as good as at its best
 class Harm:
     """A number that was best at ``step``, as good until ``since``, and is worse at all times after.
 
-    ``signal`` is what it is recorded as, ``name`` where; ``first``, ``best`` and ``now`` are medians of its values.
+    ``signal`` is what it is recorded as, ``name`` where; ``first``, ``best`` and ``now`` are medians of its values, and
+    ``until`` is when one of these by itself was as good at last, ``since`` at the latest.
     """
 
     signal: str
@@ -39,6 +40,7 @@ class Harm:
     first: float
     step: int
     best: float
+    until: int
     since: int
     now: float
 
@@ -86,8 +88,8 @@ def _found(history: History) -> Iterator[Harm]:
         yield Harm("loss", name, *found)
 
 
-def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, int, float, int, float] | None:
-    """First, step of the best, best, since and now, if the values (worse: higher, times ``sign``) have turned."""
+def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, int, float, int, int, float] | None:
+    """First, step of the best, best, until, since and now, if the values (worse: higher, times ``sign``) have turned."""
     if len(values) < _FEWEST:
         return None
     bad = sign * values
@@ -109,5 +111,8 @@ def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, in
     much = _LOST * gained if gained > _GAINED * noise else size
     if lost <= max(much, _BEYOND * noise):
         return None
-    since = int(np.flatnonzero(middles <= middles[best] + _STILL * lost)[-1])
-    return float(sign * middles[0]), int(at[best]), float(sign * middles[best]), int(at[since]), sign * now
+    good = middles[best] + _STILL * lost
+    since = int(np.flatnonzero(middles <= good)[-1])
+    until = max(int(at[best]), int(steps[np.flatnonzero(bad[: since + width] <= good)[-1]]))
+    first, least = float(sign * middles[0]), float(sign * middles[best])
+    return first, int(at[best]), least, until, int(at[since]), sign * now

@@ -44,6 +44,7 @@ _HALF = 0.5
 _FLAT = 0.75  # of a layer: networks that learn well reach 70 %
 _BEFORE = 2  # looks from when the run went well
 _NEWEST = 8  # looks since the harm began whose middle is compared
+_ROUNDED = 2.0**-24  # of a float32 weight: a smaller step leaves it as it is
 _FIRST, _OF_RUN = 8, 0.25  # looks before, up to that step and that part of the way, are of a run that finds its feet
 _SOURCE = {
     "share": "the most it was while the run went well, and half of all beyond that",
@@ -88,7 +89,8 @@ def _changed(history: History, mark: _Mark, harm: Harm) -> list[_Change]:
     found = []
     for where in history.wheres(mark.signal):
         steps, values = history.measured(mark.signal, where)
-        before = np.abs(values[(steps <= harm.step) & (steps >= min(_FIRST, _OF_RUN * harm.step))])
+        well = harm.step if mark.at_once else harm.until
+        before = np.abs(values[(steps <= well) & (steps >= min(_FIRST, _OF_RUN * harm.step))])
         since = np.abs(values[steps > (harm.step if mark.at_once else harm.since)])
         if len(before) < _BEFORE or len(since) < mark.looks:
             continue
@@ -168,6 +170,17 @@ def _rate_then(history: History, name: str, step: int) -> float:
     return float(after[0]) if len(after) else np.nan
 
 
+def _pushed(history: History, harm: Harm, change: _Change) -> bool:
+    """They would have moved by the gradient that comes: what gets none of it stands still because of something else."""
+    steps, sizes = history.measured("gradient_rms", change.where)
+    moved_at, moves = history.measured("update_ratio", change.where)
+    before, since = sizes[(steps <= harm.step) & (sizes > 0)], sizes[steps > harm.since]
+    moved = moves[(moved_at <= harm.step) & (moves > 0)]
+    if not len(before) or not len(since) or not len(moved):
+        return True
+    return bool(np.median(moved) * np.median(since) > _ROUNDED * np.median(before))
+
+
 def _too_high(history: History, harm: Harm, change: _Change) -> bool:
     return _rate_then(history, change.where, harm.since) >= change.bound
 
@@ -226,7 +239,8 @@ _MARKS: dict[str, tuple[_Mark, ...]] = {
               at_once=True),
     ),
     "frozen-parameters": (
-        _Mark("unchanged_share", "frozen", "share", "the share of steps that left the parameters as they were", _thaw),
+        _Mark("unchanged_share", "frozen", "share", "the share of steps that left the parameters as they were", _thaw,
+              serves=_pushed),
     ),
     "unscaled-inputs": (
         _Mark("input_rms", "inputs", "grows", "the size of the inputs", _are(*OTHER_UNIT), at_once=True),
