@@ -81,6 +81,30 @@ def test_inputs_that_come_in_another_unit_on_the_way(size: float, level: float, 
     assert found is None or str(found.remedies[0].apply).startswith("best-of:of=bound-inputs/standardize:factor=1")
 
 
+@pytest.mark.parametrize(
+    ("size", "promise", "told"),
+    [
+        (lambda s: 4 + 0.5 * s, 1.5, True),  # a clock
+        (lambda s: 4 + 0.5 * s, 0.5, False),  # nothing comes of it
+        (lambda s: 4 + 0.1 * s, 1.5, False),  # ninefold
+        (lambda s: 4.0 if s < 150 else 150.0, 1.5, False),  # at once: another unit
+        (lambda s: 154 - 150 * 0.97**s, 1.5, False),  # it comes to rest
+    ],
+    ids=["grows", "harmless", "too little", "leaps", "rests"],
+)
+def test_inputs_that_grow_with_the_run(size: Callable[[int], float], promise: float, told: bool) -> None:
+    stream = train(falling(300), overshoot=lambda s: promise if s > 200 else 0.01)
+    for step in LOOKS:
+        if step <= 300:
+            values = {("input_rms", "net.0"): size(step), ("preactivation_scale", "net.0"): 0.4 * size(step),
+                      ("feature_spread", "net.0"): 1.0}  # fmt: skip
+            stream.row(step, "inputs", values)
+    found = stream.findings().get("unscaled-inputs")
+    assert (found is not None and found.severity == "warning") == told
+    if told:
+        assert "grow with the run" in found.cause and found.detected_step <= 220 and found.where == ("net.0",)
+
+
 def test_targets_far_from_zero_are_no_fault_of_the_inputs() -> None:
     stream = entering(train(falling(150, first=25_000.0, last=3000.0, noise=10), constant=5000.0), 12.0)
     for step in (1, 2, 4, 8):

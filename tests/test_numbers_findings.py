@@ -338,11 +338,14 @@ def test_swallowed_updates_count_from_a_rate_on_that_was_to_teach_something() ->
     losses = [*falling(150, last=1.0, noise=0.01), *flat(150, 1.0, 0.01)]
 
     def found(at: int, losses: list[float] = losses, **how: Any) -> str | None:
-        falls = how.pop("lr", lambda s: 1e-3 * (1 - s / 301))
-        return severity(swallowing(2000, losses, lambda s: 0.95 if s >= at else 0.5, lr=falls, **how),
-                        "low-precision-underflow")  # fmt: skip
+        falls, eps = how.pop("lr", lambda s: 1e-3 * (1 - s / 301)), how.pop("eps", None)
+        stream = swallowing(2000, losses, lambda s: 0.95 if s >= at else 0.5, lr=falls, **how)
+        defaults = {"lr": 1e-3} | ({} if eps is None else {"eps": eps})
+        stream.event(1, "optimizers", optimizers=[{"name": "", "type": "O", "parameters": 8, "defaults": defaults}])
+        return severity(stream, "low-precision-underflow")
 
-    assert found(160) == "warning"
+    assert found(160) == "warning" and found(160, FIT, eps=1e-8) == "warning"  # Adam's steps are no shorter for a fit
+    assert found(232, FIT, eps=1e-8) == "info"
     assert found(232) == "info"  # a quarter of the rate: it is the schedule that ends the run
     assert found(160, [2.3 - 0.006 * s for s in range(300)]) == "info"  # the updates that are left are enough
     assert found(160, FIT) == "info"

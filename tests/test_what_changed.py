@@ -227,6 +227,21 @@ def test_a_gradient_that_grew_over_rollouts_as_harm_began(bits, longer, loud):
     assert ("bptt-explosion" in stream.loud()) == loud
 
 
+@pytest.mark.parametrize(("second", "told_of"), [("Adam", True), ("SGD", False)])
+def test_the_rate_of_another_type_of_optimizer_is_no_leap(second, told_of):
+    """A second stage, on another task, with a rate of ten times the first one's and more."""
+    stream = printed(turning(m=20))
+    for step in range(1, 351):
+        stream.row(step, "step", {("loss", ""): 1.0, ("learning_rate", ""): 1e-3 if step <= TURN else 0.1})
+    for step, kind in ((1, "Adam"), (TURN + 1, second)):
+        stream.event(step, "optimizers", optimizers=[{"name": "", "type": kind, "parameters": 8, "defaults": {}}])
+    for step in range(160, 351, 20):
+        stream.row(step, "weights", {("weight_norm", ""): 1.0})
+    engine = Engine([r for r in all_rules() if r.beside])
+    engine.feed_all(stream.rows(), stream.events)
+    assert ("learning-rate-too-high" in {found.id for found in engine.findings}) == told_of
+
+
 def test_a_fit_by_heart_under_a_schedule_that_runs_out_is_no_low_rate():
     stream = printed(turning(m=20))
     for step in range(1, 351):

@@ -89,7 +89,7 @@ def _found(history: History) -> Iterator[Harm]:
 
 
 def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, int, float, int, int, float] | None:
-    """First, step of the best, best, until, since and now, if the values (worse: higher, times ``sign``) have turned."""
+    """First, step of the best, best, until, since and now, if the values (worse: higher, times ``sign``) turned."""
     if len(values) < _FEWEST:
         return None
     bad = sign * values

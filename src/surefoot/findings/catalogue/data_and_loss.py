@@ -43,7 +43,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: 10, with a loss of the first 16 ten times a constant prediction's (or the mean square of real "
             "targets), a saturated or dead first layer, or a loss that has learned nothing in 64 rows. 0.01, or a "
             "spread of 100, or 0.01 as the share of what rows differ by (input_variation), with a loss that has "
-            "learned nothing."
+            "learned nothing. An input_rms that grows with the run, from half of it on as before, to ten times what it "
+            "was at first, with a step since that promises more than twice the loss."
         ),
         source="LeCun, Bottou, Orr, Müller 1998, Efficient BackProp, §4.3; Roberts, Yaida, Hanin 2022 "
         "(arXiv 2106.10165) for criticality; the factor of ten is a bare constant: pixels 0 … 16 make 4 and train well",

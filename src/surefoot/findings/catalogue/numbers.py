@@ -204,7 +204,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: 0.9 at three looks in a row, in a run that learns nothing; for updates also steps that would "
             "move float32 weights by 2e-5. In a run that is not fit and hardly falls: 0.9 of all elements at three "
             "looks, at a quarter of the highest rate or more, and predicted_decrease over rate and gradient at a "
-            "sixteenth of what it was at the first looks (averaging alone leaves a tenth). In a run that learns: 0.9 "
+            "sixteenth of what it was at the first looks (averaging alone leaves a tenth). Of a loss that falls no "
+            "more (an adaptive optimizer's, fit or not): 0.9 of all elements since a quarter of the highest rate or "
+            "more, half as long as they had moved. In a run that learns: 0.9 "
             "in all layers at the first looks, without a loss scaler, and three bits (8 · 2⁻²⁴) or less in half of the "
             "layers by now."
         ),

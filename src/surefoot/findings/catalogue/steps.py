@@ -253,7 +253,8 @@ ENTRIES: tuple[Explanation, ...] = (
         what=(
             "A schedule counts calls of scheduler.step(). Made for epochs and stepped once a batch it is over at once, "
             "or a cosine swings up and down; made for batches and stepped once an epoch it hardly begins; or nobody "
-            "steps it, or it serves an optimizer that never steps, or it takes what gets better for what gets worse."
+            "steps it, or it serves an optimizer that never steps, or no more since another took over, or it takes "
+            "what gets better for what gets worse."
         ),
         mathematics=(
             "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "

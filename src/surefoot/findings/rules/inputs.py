@@ -17,6 +17,7 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.growing_inputs import growing
 from surefoot.findings.rules.input_cures import OTHER_UNIT, STANDARDISE
 from surefoot.findings.stretches import unbroken_from
 from surefoot.runs.schema import Evidence, Severity
@@ -36,7 +37,8 @@ def unscaled_inputs(history: History) -> Sign | None:
     16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64 rows;
     critical where it is lost. A hundred times too small, or features a hundred times apart, or a hundred times as far
     from zero as they vary, and nothing learned: warning. So it is where inputs became ten times as large on the way,
-    and most of what was learned is lost, or half of the layer has become flat."""
+    and most of what was learned is lost, or half of the layer has become flat; or where they grow with the run, tenfold
+    and more, until steps are too long for them."""
     if history.looks("preactivation_scale") > 4 and not any(v.refreshed for v in history.losses.values()):
         return None
     judged: set[str] = set()
@@ -48,8 +50,7 @@ def unscaled_inputs(history: History) -> Sign | None:
             judged.add(layer)  # by its first row: later the weights know of the inputs
             sign = _judge(history, layer, rows.step, float(size) / _of_weights(history, layer), spreads[layer])
             sign = sign or _offset(history, layer)
-            if sign is None:
-                sign = _changed(history, layer)
+            sign = sign or _changed(history, layer) or growing(history, layer)
             if sign is not None:
                 return sign
     return None

@@ -54,7 +54,9 @@ def swallowed(history: History) -> Sign | None:
         all(_share_of_all(history, r) >= _HALF for r in recent) and stuck_for(history, _LONG) and _would_move(history)
     )
     of_steps = 1.0 if at_fault or fit(history) else _of_its_first_steps(history, recent)
-    early = None if at_fault or fit(history) else _ended_early(history)
+    # a fit has small gradients and small steps, but for an optimiser that divides them by their own size
+    steady = all("eps" in history.optimizer(name).get("defaults", {}) for name in history.paces)
+    early = None if at_fault or (fit(history) and not steady) else _ended_early(history)
     severity: Severity = "warning" if at_fault or of_steps <= _LITTLE or early is not None else "info"
     newest = recent[-1]
     evidence = [Evidence("swallowed_share", where[0], newest.step, newest[where[0]], _MOST, _SWALLOWED)]

@@ -181,8 +181,14 @@ def _pushed(history: History, harm: Harm, change: _Change) -> bool:
     return bool(np.median(moved) * np.median(since) > _ROUNDED * np.median(before))
 
 
+def _of_one_type(history: History, name: str) -> bool:
+    """The rates of Adam and of SGD are no measure of each other."""
+    told = [o for event in history.events("optimizers") for o in event.data.get("optimizers", ())]
+    return len({o.get("type") for o in told if o.get("name", "") == name}) <= 1
+
+
 def _too_high(history: History, harm: Harm, change: _Change) -> bool:
-    return _rate_then(history, change.where, harm.since) >= change.bound
+    return _of_one_type(history, change.where) and _rate_then(history, change.where, harm.since) >= change.bound
 
 
 def _too_low(history: History, harm: Harm, change: _Change) -> bool:
@@ -191,7 +197,7 @@ def _too_low(history: History, harm: Harm, change: _Change) -> bool:
     steps, losses = history.measured("loss", change.where)
     well, since = losses[(steps > harm.step // 2) & (steps <= harm.step)], losses[steps > harm.since]
     quarter = len(since) // 4
-    if len(history.losses) > 1 or not len(well) or not quarter:
+    if len(history.losses) > 1 or not len(well) or not quarter or not _of_one_type(history, change.where):
         return False  # of a game the losses tell nothing
     if history.step - harm.since < _OF_RUN * history.step:
         return False
