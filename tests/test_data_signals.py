@@ -285,6 +285,16 @@ def test_labels_of_losses_that_are_not_cross_entropy_of_numbers(loss):
     assert seen.signal("label_purity")[1] == pytest.approx((6 * 5 + 4 * 3) / 90)
 
 
+def test_a_mask_of_log_probabilities_has_no_labels():
+    model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    y = torch.tensor([1, 1, 1, 1, 1, 1, 2, 2, 2, 2])
+    with watching(1) as seen:
+        log = model(torch.randn(10, 6)).log_softmax(1)
+        step(optimizer, -(log * (F.one_hot(y, 3) > 0)).sum(1).mean())
+    assert seen.signal("batch_rows") == {1: 10.0} and not seen.signal("label_majority")
+
+
 def test_targets_that_favour_no_class_have_no_labels():
     model = mlp()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

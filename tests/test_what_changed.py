@@ -144,7 +144,7 @@ def test_what_grew_while_the_number_was_as_good_as_at_its_best_did_no_harm(creep
     """The error is at its best at step 60 and stays there to step 150, where the task changes."""
     stream = printed([*np.linspace(1.0, 0.2, 6), *([0.2] * 9), *([0.8] * 20)])
     for step in range(10, 360, 10):
-        share = 0.05 + creeps * min(1, max(0, step - 60) / 90) if step <= TURN else 0.65
+        share = 0.05 + creeps * min(1, max(0, step - 60) / 90) if step <= TURN else 0.8
         stream.row(step, "activations", {("saturated_share", "net.0"): share})
     assert ("saturated-units" in told(stream)) == loud
 

@@ -165,7 +165,7 @@ def _read_log_probabilities(batch: Batch, loss: LossSite, weights: Tensor | None
         batch.labels = classes[:KEPT_SAMPLES]
         if loss.name == "log_softmax" and made is not None and made.dim() == 2 and len(made) == len(classes):
             _keep_losses(batch, row_losses("nll_loss", made, classes), loss)
-    elif weights is not None and weights.dim() == 2 and weights.is_floating_point():
+    elif weights is not None and weights.dim() == 2 and weights.dtype != torch.bool:
         batch.labels = _favoured(weights.abs())  # the script's own are negative where the sign is theirs
 
 
