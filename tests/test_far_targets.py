@@ -34,12 +34,16 @@ def test_of_several_numbers_the_furthest_counts_and_a_flat_one_has_no_range() ->
         far_targets(targets, 0.0)
 
 
-def told(share: float, above: float = 0.5, rows: float = 0.05, left: float = 0.9, first: int = 8) -> bool:
-    """Every eighth step of 256 is looked at, from ``first`` on; ``left`` in units of a constant's."""
+def told(
+    share: float, above: float = 0.5, rows: float = 0.05, left: float = 0.9, first: int = 8, once: float = 0.05
+) -> bool:
+    """Every eighth step of 256 is looked at, from ``first`` on; ``left`` in units of a constant's; ``once`` is the
+    share of such rows in one batch."""
     stream = train([1.0] * 256, constant=1.0, looks=range(257), overshoot=1e-3)
     row = {"batch_rows": 64.0, "far_target_share": rows, "far_target_loss_share": share, "far_target_above": above}
     row |= {"far_target_unlearned": left, "row_loss_median": 0.01}
     for step in range(first, 257, 8):
+        row["far_target_share"] = once if step == 216 else rows
         stream.row(step, "samples", {(signal, ""): value for signal, value in row.items()})
     return "opposing-outliers" in stream.loud()
 
@@ -52,6 +56,8 @@ def test_few_on_both_sides_that_rule_the_loss() -> None:
     assert not told(0.9, rows=0.2)  # no few
     assert not told(0.9, rows=0.001)  # no more than two of them in all
     assert not told(0.9, first=208)  # since a moment ago
+    assert told(0.9, once=0.2)
+    assert not told(0.9, once=0.3)  # chance gives no batch of 64 so many, if it is a tenth at most
 
 
 @pytest.mark.parametrize("loss", [F.mse_loss, F.huber_loss])

@@ -21,12 +21,13 @@ _FEW, _MOST = 0.1, 0.75  # of the rows; of the loss
 _UNLEARNED = 0.5  # of what a constant scores
 _BOTH = 0.25  # of them on either side
 _LOOKS, _STEPS = 3, 64  # as for far inputs
+_DEVIATIONS = 4.0  # of a count, if the rows are drawn at random
 _ROWS = 12  # of them: of one side's, a quarter are on the other once in fifty times if one in twenty is
 
 
 def far_targets(history: History) -> Sign | None:
     """A tenth of all rows at most have targets beyond Tukey's outer fences, a quarter of those or more on either side,
-    twelve at least; in the newest half of the steps, at three looks with such rows over 64 of them, they carry three
+    twelve at least, and no batch has more than chance gives it; in the newest half of the steps, at three looks with such rows over 64 of them, they carry three
     quarters of the loss, and half or more is left of what a constant scores on them in the median: warning."""
     for name in history.wheres("far_target_share"):
         columns = ("far_target_share", "far_target_loss_share", "loss", "batch_rows")
@@ -34,6 +35,8 @@ def far_targets(history: History) -> Sign | None:
         far = rows * counts
         if far.sum() < _ROWS or far.sum() > _FEW * counts.sum():
             continue
+        if (rows > _FEW + _DEVIATIONS * np.sqrt(_FEW * (1 - _FEW) / counts)).any():
+            continue  # no fixed few: targets that a model makes, say, which spread as it learns
         sides = dict(zip(*history.measured("far_target_above", name), strict=True))
         above = float(sum(n * sides.get(step, 0.0) for step, n in zip(steps, far, strict=True)) / far.sum())
         late = 2 * steps >= history.step
