@@ -43,7 +43,7 @@ def told(
     row = {"batch_rows": 64.0, "far_target_share": rows, "far_target_loss_share": share, "far_target_above": above}
     row |= {"far_target_unlearned": left, "row_loss_median": 0.01}
     for step in range(first, 257, 8):
-        row["far_target_share"] = once if step == 216 else rows
+        row["far_target_share"] = once if step == 64 else rows
         stream.row(step, "samples", {(signal, ""): value for signal, value in row.items()})
     return "opposing-outliers" in stream.loud()
 

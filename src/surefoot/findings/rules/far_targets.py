@@ -26,9 +26,10 @@ _ROWS = 12  # of them: of one side's, a quarter are on the other once in fifty t
 
 
 def far_targets(history: History) -> Sign | None:
-    """A tenth of all rows at most have targets beyond Tukey's outer fences, a quarter of those or more on either side,
-    twelve at least, and no batch has more than chance gives it; in the newest half of the steps, at three looks with such rows over 64 of them, they carry three
-    quarters of the loss, and half or more is left of what a constant scores on them in the median: warning."""
+    """A tenth of all rows at most, and of no batch more than chance makes of it, have targets beyond Tukey's outer
+    fences, a quarter of those or more on either side, twelve at least; in the newest half of the steps, at three looks
+    with such rows over 64 of them, they carry three quarters of the loss, and half or more is left of what a constant
+    scores on them in the median: warning."""
     for name in history.wheres("far_target_share"):
         columns = ("far_target_share", "far_target_loss_share", "loss", "batch_rows")
         steps, (rows, theirs, losses, counts) = history.together(*((c, name) for c in columns))
