@@ -185,3 +185,9 @@ def test_a_policy_that_was_still_learning_faster_when_the_run_ended(changed: dic
     if how["over"]:
         stream.event(400, "exit", code=0, exception=None)
     assert (LOW in stream.loud()) == told
+
+
+@pytest.mark.parametrize(("first", "told"), [(2.2, True), (0.9, False)])
+def test_a_fine_tune_may_promise_little(first: float, told: bool) -> None:
+    stream = over(falling(300, first, 0.98 * first, 0.01), None, rate=1e-4, overshoot=3e-4, constant=2.2)
+    assert (LOW in stream.loud()) == told

@@ -142,7 +142,7 @@ def _still(level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None
     gained = level.first - level.recent > max(_GAINED * abs(level.first), 2 * level.noise)
     if gained and not (level.known and level.recent > level.constant):
         return None
-    if level.known and max(level.first, level.recent) < 0.8 * level.constant:
+    if _fine_tunes(level):
         return None
     slow = _SLOW if level.known else 0.1 * _SLOW
     usual = sorted(s.rate for s in pace.newest)[len(pace.newest) // 2]
@@ -155,6 +155,11 @@ def _still(level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None
     if pace.rising and not (level.steps >= _WARM and ahead < _GAINED):
         return None
     return "update_norm / weight_norm", usual, slow, _LOW_SOURCE
+
+
+def _fine_tunes(level: LossLevel) -> bool:
+    """It began with most of the task, and has kept it."""
+    return level.known and max(level.first, level.recent) < 0.8 * level.constant
 
 
 def _far_above(level: LossLevel, pace: Pace) -> bool:
@@ -179,7 +184,7 @@ def _left_behind(level: LossLevel, pace: Pace, ended: bool) -> tuple[str, float,
 
 def _never(history: History, level: LossLevel, pace: Pace, ended: bool) -> tuple[str, float, float, str] | None:
     """What all steps together promised, which bounds what a convex loss can have lost."""
-    found = promised_nothing(level, pace, history.step, ended)
+    found = None if _fine_tunes(level) else promised_nothing(level, pace, history.step, ended)
     return None if found is None else ("Σ predicted_decrease / loss", *found, _NEVER_SOURCE)
 
 
