@@ -98,7 +98,7 @@ def _from_nothing(history: History, level: LossLevel) -> bool:
     where that is not known, it is no later stage, and all normalisations stood at 1 at the first look, and some are
     there, or weights were as torch draws them."""
     if level.known:
-        return not level.learned or level.first >= _BEGUN * level.constant
+        return level.first >= _BEGUN * level.constant
     if level.first_step > EARLY:
         return False
     if not level.learned:
