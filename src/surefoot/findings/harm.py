@@ -17,6 +17,7 @@ from surefoot.analysis.printed_numbers import direction, held_out
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import one_loss
+from surefoot.findings.scatter import scatter
 from surefoot.findings.turned import first_way, told_by_rewards
 from surefoot.runs.schema import Evidence
 
@@ -99,8 +100,7 @@ def _turned(steps: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, in
     best = int(middles.argmin())
     if len(middles) - 1 - best < width:
         return None
-    changes = np.diff(bad)
-    noise = 1.4826 * float(np.median(np.abs(changes - np.median(changes))))
+    noise = scatter(np.diff(bad))
     gained = float(middles[0] - middles[best])
     now = min(float(middles[-1]), float(np.median(bad[-2 * width :])))
     lost = now - float(middles[best])

@@ -14,6 +14,7 @@ import numpy as np
 from surefoot.analysis.printed_numbers import direction, held_out
 from surefoot.findings.history import History
 from surefoot.findings.levels import WINDOW
+from surefoot.findings.scatter import scatter
 
 MANY = 12  # of its values since the best
 _FEW = 6  # where it is worse than it was at first
@@ -94,8 +95,7 @@ def _turned(history: History, name: str) -> Turned | None:
     much = _LOST * gained
     if sized:
         much = max(_TENTH * float(bad[0]), _LOST * min(float(bad[at]), gained or np.inf))
-    changes = np.diff(bad)
-    noise = float(np.median(np.abs(changes - np.median(changes)))) * 1.4826
+    noise = scatter(np.diff(bad))
     lost = float(bad[-3:].min() - bad[at])
     undone = at > 0 and lost > gained + max(4 * noise, much)
     if since < (_FEW if undone else MANY):
@@ -125,7 +125,7 @@ def given_back(history: History, way_of: Callable[[str], int] = direction) -> Tu
         middles = [float(np.median(bad[i : i + quarter])) for i in range(len(bad) - 2 * quarter + 1)]
         at = int(np.argmin(middles))
         gained = float(np.median(bad[:3])) - middles[at]
-        noise = 1.4826 * float(np.median(np.abs(np.diff(bad) - np.median(np.diff(bad)))))
+        noise = scatter(np.diff(bad))
         now = float(bad[-quarter:].min())
         fallen = bad[at + quarter :][:quarter]  # the first of what came after
         if float(np.median(fallen)) - float(np.median(bad[-quarter:])) > 2 * noise:

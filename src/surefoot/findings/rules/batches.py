@@ -7,6 +7,7 @@ import numpy as np
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.streams import in_levels, in_stretches
+from surefoot.findings.scatter import scatter
 from surefoot.runs.schema import Evidence, Remedy
 
 _ROWS = 8  # labels a batch must have to say anything of their order
@@ -124,7 +125,7 @@ def _grouped(history: History, name: str) -> Sign | None:
         return None
     rows = dict(zip(*history.measured("batch_rows", name), strict=True))
     # medians: a single odd batch is another finding's
-    between = 1.4826 * float(np.median(np.abs(means[late] - np.median(means[late]))))
+    between = scatter(means[late])
     within = float(np.median(deviations[late])) / float(np.sqrt(np.median([rows[step] for step in steps[late]])))
     shares, worse = _forgotten(history, name, steps[late])
     if not (between**2 >= _BETWEEN * within**2 > 0 and len(worse) >= 2):

@@ -21,6 +21,7 @@ from surefoot.findings.levels import ORDERS
 from surefoot.findings.progress import HEARD
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.scatter import scatter
 from surefoot.findings.turned import Turned, trained, turned
 from surefoot.runs.schema import SEVERITIES, Evidence, Remedy, Severity
 
@@ -103,7 +104,7 @@ def _by_heart(history: History, where: str) -> Sign | None:
         return None
     half = len(values) // 2
     changes = np.diff(values[half:])
-    noise = float(np.median(np.abs(changes))) * 1.4826
+    noise = scatter(changes, about=0.0)
     best, recent = float(values[:half].min()), float(np.median(values[half:]))
     better = best - float(values[half:].min()) > 4 * noise
     explains = HEARD * level.constant >= recent >= 0.5 * level.constant
@@ -207,8 +208,7 @@ def _overfits(history: History, where: str) -> Sign | None:
     best, since = float(values[at]), len(values) - 1 - at
     if since < _FEW:
         return None
-    changes = np.diff(values)
-    noise = float(np.median(np.abs(changes - np.median(changes)))) * 1.4826 if len(changes) else 0.0
+    noise = scatter(np.diff(values)) if len(values) > 1 else 0.0
     recent = float(np.min(values[-3:]))
     rise = recent - best
     # a steady rise is no noise: the half that came later is above the half that came first

@@ -13,6 +13,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.pace import STIRRED
 from surefoot.findings.rule import Sign
+from surefoot.findings.scatter import scatter
 from surefoot.runs.schema import Evidence
 
 _STEPS, _VALUES = 128, 9  # values: three a third
@@ -59,7 +60,7 @@ def _gains_more(history: History) -> str | None:
             continue
         good = of_a_reward(name) * values
         changes = np.diff(good)
-        noise = 1.4826 * float(np.median(np.abs(changes - changes.mean())))
+        noise = scatter(changes, about=float(changes.mean()))  # the median of swings is one of their ends
         before, now = np.diff([np.median(good[:third]), np.median(good[third:-third]), np.median(good[-third:])])
         if now >= before > 0 and now > _NOISES * noise:
             return name

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.scatter import scatter
 from surefoot.runs.schema import Evidence
 
 _LOOKS, _NEIGHBOURS, _WORSE = 8, 4, 3
@@ -65,7 +66,7 @@ def in_levels(history: History, name: str) -> tuple[int, tuple[Evidence, ...]] |
     steps, (rows, means, deviations, constants, losses) = history.together(*((c, name) for c in columns))
     if len(steps) < _LOOKS:
         return None
-    between = 1.4826 * float(np.median(np.abs(means - np.median(means))))
+    between = scatter(means)
     within = float(np.median(deviations)) / math.sqrt(float(np.median(rows)))
     next_to = np.diff(steps) == 1
     jumps = np.abs(np.diff(means))

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from surefoot.observe.nodes import Node
 
-_MOVES = (
+_SHAPES = (
     "View", "Split", "Slice", "Select", "Unbind", "Squeeze", "Unsqueeze", "Clone", "Alias", "Expand", "Permute",
-    "Transpose", "Cat", "Stack", "Roll",
+    "Transpose",
 )  # fmt: skip
+_MOVES = (*_SHAPES, "Cat", "Stack", "Roll")  # also beside others, or to where others were
 _FAR = 4  # nodes between a sigmoid, or a state, and what it is multiplied by
 
 
@@ -79,7 +80,7 @@ def _taken(product: Node) -> int:
         return 0
     first, second = _below(product)
     for number, gate, state in ((2, first, second), (1, second, first)):
-        if _leads_to(gate, "SigmoidBackward0", _MOVES[:-3]) and _leads_to(state, "AddBackward0", _MOVES):
+        if _leads_to(gate, "SigmoidBackward0", _SHAPES) and _leads_to(state, "AddBackward0", _MOVES):
             return number
     return 0
 
