@@ -122,7 +122,9 @@ def become(request: Mapping[str, Any]) -> NoReturn:
     """Do what the command line says, as far as that can be done late, and end."""
     code: object = None
     try:
-        _begin(request)
+        # Kept to the end, as the interpreter keeps them: a process group that goes while Python runs can wait for ever
+        # for a thread of its own, which waits for Python.
+        names = _begin(request)  # noqa: F841
     except SystemExit as leaving:
         code = leaving.code
     except BaseException as error:
@@ -131,17 +133,17 @@ def become(request: Mapping[str, Any]) -> NoReturn:
     _end(code)
 
 
-def _begin(request: Mapping[str, Any]) -> None:
+def _begin(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Run it. Gives the names that it left in its ``__main__``."""
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
     first, *rest = request["words"]
     if first == "-m":
         sys.path[0], sys.argv = os.getcwd(), rest
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.path[0], sys.argv = os.path.dirname(os.path.realpath(first)), [first, *rest]
-        runpy.run_path(first, run_name="__main__")
+        return runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    sys.path[0], sys.argv = os.path.dirname(os.path.realpath(first)), [first, *rest]
+    return runpy.run_path(first, run_name="__main__")
 
 
 def _end(code: object) -> NoReturn:
