@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
+from surefoot.observe.signals.batch import sample_input
 from watching import watching
 
 
@@ -374,6 +375,42 @@ def test_a_kept_batch_is_stale_where_the_model_is_tested_on_rows_outside_of_its_
     loader = DataLoader(Subset(TensorDataset(x, y), range(72)), 8, shuffle=True)
     assert tested(x[72:]) == 1
     assert tested(x[20:72]) == 0  # the training set itself
+
+
+class Shipped(nn.Module):
+    """A category and three numbers of each row, the category first."""
+
+    def __init__(self):
+        super().__init__()
+        self.kind, self.out = nn.Embedding(4, 3), nn.Linear(6, 3)
+
+    def forward(self, kind, numbers):
+        return self.out(torch.cat([self.kind(kind), numbers], 1))
+
+
+def test_samples_are_known_by_their_numbers_where_a_category_comes_first():
+    kind, x, y = torch.randint(4, (90,)), torch.randn(90, 3), torch.randint(3, (90,))
+    loader = DataLoader(Subset(TensorDataset(kind, x, y), range(72)), 8, shuffle=True)
+    model = Shipped()
+    optimizer = torch.optim.SGD(model.parameters(), 0.05)
+    *batch, labels = next(iter(loader))
+    with watching(1) as seen:
+        for _ in range(9):
+            step(optimizer, F.cross_entropy(model(*batch), labels))
+            with torch.no_grad():
+                model(kind[72:], x[72:])
+    assert seen.signal("distinct_samples")[9] == 8  # not the four categories
+    assert seen.signal("stale_loader_batches")[9] == 9
+    assert seen.signal("stale_tested")[9] == 1
+
+
+def test_what_a_call_is_known_by():
+    category, wide, mask = torch.arange(5), torch.zeros(5, 3), torch.zeros(7, 7)
+    assert sample_input(((category, [mask, wide]), {})) is wide
+    assert sample_input(((wide, category), {"mask": mask})) is wide  # the first says enough
+    assert sample_input(((category,), {"mask": mask})) is category
+    assert sample_input(((torch.tensor(1.0), wide), {})).dim() == 0
+    assert sample_input(((), {"lengths": 3})) is None
 
 
 def test_a_batch_that_stays_after_others_is_seen_though_looks_are_rare():

@@ -7,7 +7,7 @@ that an index takes of them (the labelled nodes of a graph, say); where they are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,7 +61,7 @@ def read_batch(
     Parameters
     ----------
     view, roots : the graph of the loss, and the tensors that the backward starts from
-    given : the first input of the model and the version that it had then, where a hook has seen it
+    given : the input of the model by which samples are known and the version that it had then, where a hook has seen it
     checkpointing : the graph can't be read down to the data
     keep : hold the inputs, too
     """
@@ -107,6 +107,30 @@ def known_by_input(given: Tensor, version: int, keep: bool) -> Batch:
             if batch.rows > KEPT_SAMPLES:
                 _thin(batch)
     return batch
+
+
+def sample_input(arguments: object) -> Tensor | None:
+    """The tensor among a call's arguments by which its samples are known: the first.
+
+    Where that holds one number a row (a category, a time), samples share it that have nothing else in common: then it
+    is the widest of as many rows.
+    """
+    every = list(_tensors(arguments))
+    if not every:
+        return None
+    first = every[0]
+    if not first.dim() or first.numel() != len(first):
+        return first
+    return max((tensor for tensor in every if tensor.dim() and len(tensor) == len(first)), key=Tensor.numel)
+
+
+def _tensors(value: object, depth: int = 4) -> Iterator[Tensor]:
+    """The tensors in arguments, in their order: they may be lists or dictionaries of tensors."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, (tuple, list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item, depth - 1)
 
 
 def _as_it_was(given: Tensor, version: int) -> bool:

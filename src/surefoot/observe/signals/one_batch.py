@@ -35,6 +35,7 @@ from surefoot.observe.instrument import Tools
 from surefoot.observe.script_text import script_text
 from surefoot.observe.seeded_loops import seeds_each_step
 from surefoot.observe.signals.activations import first_tensor
+from surefoot.observe.signals.batch import sample_input
 
 NAME = "one batch"
 _SEARCH = 8.0  # steps of the run's own that a search for iterators takes, before one was measured
@@ -64,7 +65,7 @@ class Waiting:
             return
         if (torch.is_grad_enabled() and module.training) or threading.get_ident() != self._home:
             return
-        given = first_tensor(args)
+        given = sample_input(args)
         if given is not None:
             self._tell(given)
 
@@ -289,7 +290,9 @@ def _rows_of(dataset: Any, kind: _Kind) -> np.ndarray | None:
     indices = None
     if isinstance(dataset, Subset):
         indices, dataset = torch.as_tensor(dataset.indices), dataset.dataset
-    rows = dataset.tensors[0] if isinstance(dataset, TensorDataset) else dataset
+    rows = dataset
+    if isinstance(dataset, TensorDataset):
+        rows = next((tensor for tensor in dataset.tensors if _alike(tensor, kind)), None)
     if isinstance(rows, (list, tuple)) and 0 < len(rows) <= MAX_ELEMENTS // max(1, kind.shape.numel()):
         firsts = [first_tensor(row) for row in rows]
         if any(row is None or row.shape != kind.shape or row.dtype != kind.dtype for row in firsts):

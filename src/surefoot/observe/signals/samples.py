@@ -6,7 +6,7 @@ What a batch is, and what is read of it: ``batch.py``.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from surefoot.observe.clock import OptimizerState
 from surefoot.observe.graph import GraphView
 from surefoot.observe.hook import Hook
 from surefoot.observe.instrument import Instrument, Tools
-from surefoot.observe.signals.batch import Batch, known_by_input, read_batch
+from surefoot.observe.signals.batch import Batch, known_by_input, read_batch, sample_input
 from surefoot.observe.signals.loss import constant_loss
 from surefoot.observe.signals.one_batch import OneBatch
 from surefoot.observe.signals.swings import Swings
@@ -60,14 +60,13 @@ class Samples(Instrument):
         self._one_batch = OneBatch(tools)
 
     def prepare(self, roots: Sequence[nn.Module]) -> None:
-        """See the first input of the step's first forward."""
+        """See the input of the step's first forward by which its samples are known."""
         self.withdraw()
         home = threading.get_ident()
 
         def before(module: nn.Module, args: Any, kwargs: Any) -> None:
             if self._input is None and torch.is_grad_enabled() and threading.get_ident() == home:
-                tensor = _first(args) if args else None
-                tensor = _first(kwargs) if tensor is None else tensor
+                tensor = sample_input((args, kwargs))
                 if tensor is not None and tensor.dim() and tensor.numel():
                     # what ``torch.func`` has wrapped is gone after it, and whatever is made of it here is wrapped, too
                     plain = unwrapped(tensor)
@@ -258,13 +257,3 @@ def _order(past: _Past, labels: np.ndarray, whole: bool) -> dict[str, float]:
         "label_classes": float(order.classes),
         "label_classes_seen": float(len(counts)),
     }
-
-
-def _first(value: Any, depth: int = 3) -> Tensor | None:
-    """The first tensor in arguments: they may be lists or dictionaries of tensors."""
-    if isinstance(value, Tensor):
-        return value
-    if depth and isinstance(value, (tuple, list, dict)):
-        items: Callable[[], Any] = value.values if isinstance(value, dict) else value.__iter__
-        return next((t for t in (_first(item, depth - 1) for item in items()) if t is not None), None)
-    return None
