@@ -43,12 +43,12 @@ def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
     of a constant prediction's or above (and not on its way down to it), no step of the newer half overshot
     (−⟨g,Δθ⟩/(2L) < 1) and elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000
-    steps and ten times their size, if the gradient is not growing; and at the end of a run whose loss has not gone down, or not in the newest
-    half of the run (what it came down by before was the constant), nor 1 % below a constant's, where it is not falling
-    below it just now. Warning after 32 steps of L-BFGS on batches that change, without a line search, where the loss
-    rests far from a fit. Warning after 64 steps where all rows of all batches that were looked at are the same, and
-    targets are not; and where the loss is of no known size, no lower than it began after 200 steps, while what the
-    script prints has got worse for half of the run or more.
+    steps and ten times their size, if the gradient is not growing; and at the end of a run whose loss has not gone
+    down, or not in the newest half of the run (what it came down by before was the constant), nor 1 % below a
+    constant's, where it is not falling below it just now. Warning after 32 steps of L-BFGS on batches that change,
+    without a line search, where the loss rests far from a fit. Warning after 64 steps where all rows of all batches
+    that were looked at are the same, and targets are not; and where the loss is of no known size, no lower than it
+    began after 200 steps, while what the script prints has got worse for half of the run or more.
     """
     if len(history.losses) != 1:
         return None
