@@ -71,6 +71,14 @@ def test_of_two_that_looks_cannot_tell_apart_the_deeper_one_is_the_cause() -> No
     assert ids(known) == [("unsafe-step", None), ("learning-rate-too-high", "unsafe-step")]
 
 
+def test_steps_that_were_skipped_under_a_finite_loss_are_no_effect_of_a_later_nan() -> None:
+    """A scale that has come down to zero has no inverse; a loss that is not finite lets every step go."""
+    skipped = order([finding("amp-step-skipping", first=193), finding("non-finite", first=194)])
+    assert ids(skipped) == [("amp-step-skipping", None), ("non-finite", "amp-step-skipping")]
+    lost = order([finding("amp-step-skipping", first=193, detected=194), finding("non-finite", first=194)])
+    assert ids(lost) == [("non-finite", None), ("amp-step-skipping", "non-finite")]
+
+
 def test_units_that_die_later_do_so_by_long_steps_that_were_seen_before_the_deaths_were_told() -> None:
     died = order([finding("dead-units", first=64, detected=112), finding("learning-rate-too-high", first=98)])
     assert ids(died) == [("learning-rate-too-high", None), ("dead-units", "learning-rate-too-high")]

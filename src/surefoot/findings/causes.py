@@ -313,7 +313,10 @@ EFFECTS: dict[str, frozenset[str]] = {
         }
     ),
     "low-precision-overflow": frozenset({"non-finite", "amp-step-skipping", "divergence", "stalled"}),
-    "amp-step-skipping": frozenset({"divergence", "frozen-parameters", "learning-rate-too-low", "stalled"}),
+    # a scale that was halved down to zero has no inverse: the step that is taken then makes NaN of all weights
+    "amp-step-skipping": frozenset(
+        {"divergence", "frozen-parameters", "learning-rate-too-low", "non-finite", "stalled"}
+    ),
     "divergence": frozenset(
         {"exploding-gradient", "dead-units", "saturated-units", "vanishing-gradient", "non-finite", "stalled"}
     ),
@@ -338,6 +341,10 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     if (cause.id, effect.id) == ("attention-logit-growth", "softmax-collapse"):
         # attention has no entropy but by its logits; the two are told by bounds of their own, in whichever order
         return not set(cause.where).isdisjoint(effect.where)
+    if {cause.id, effect.id} == {"amp-step-skipping", "non-finite"}:
+        # gradients that overflow under a loss that is finite are no effect of it; a loss that is NaN lets every step go
+        skipping, lost = (cause, effect) if cause.id == "amp-step-skipping" else (effect, cause)
+        return (skipping.detected_step < lost.first_step) == (cause is skipping)
     if cause.id in EFFECTS.get(effect.id, ()):
         # each can bring about the other: the one that began first did, the deeper one where both began together, as
         # far as looks tell; a step that was too long needs none
