@@ -399,6 +399,20 @@ def test_gradient_that_jumps_out_of_its_own_past() -> None:
     assert train(falling(200), constant=LN10, **once).loud() == []
 
 
+@pytest.mark.parametrize(("before", "policy", "told"), [(1.0, True, False), (1e-3, True, True), (1.0, False, True)])
+def test_a_policys_gradient_that_comes_back_has_not_jumped(before: float, policy: bool, told: bool) -> None:
+    """Where all answers to a question score alike there is none; the next question's is as large as the first's."""
+    stream = train(
+        flat(200),
+        rate=0.02,
+        elasticity=lambda s: before if s < 40 else 1.0 if s >= 150 else 1e-3,
+        overshoot=lambda s: 0.01 if s < 150 else 2.0,
+    )
+    for step in (1, 2, 100, 150) if policy else ():
+        stream.row(step, "policy", {("zero_advantage_share", ""): 1.0 if step == 100 else 0.5})
+    assert ("exploding-gradient" in stream.findings()) == told
+
+
 # --- units -------------------------------------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.non_finite import EDGES, in_float16
 from surefoot.findings.start import cures_of_start
+from surefoot.findings.turned import told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _FORWARD = 10.0  # bits over depth
@@ -193,6 +194,8 @@ def _jump(history: History) -> Sign | None:
         usual = past[len(past) // 2]
         if not usual > 0 or min(s.gradient_norm for s in last) < _JUMP * usual:
             continue
+        if told_by_rewards(history) and max(s.gradient_norm for s in last) < 2 * past[-1]:
+            continue  # a policy's gradient is nothing where answers agree, and comes back with the next question
         level = history.losses.get(name)
         lost = level is not None and level.count >= EARLY and level.low > level.base
         if not lost and not min(s.overshoot for s in last) >= 1:
