@@ -201,7 +201,7 @@ def test_a_reward_that_is_lost_again_where_the_loss_tells_nothing() -> None:
 def test_a_weight_that_grows_on_while_what_is_printed_is_lost() -> None:
     def priced(weight: Callable[[int], float], quality: list[float], gradient: float = 0.4) -> list[str]:
         stream = printing(quality, "psnr", [0.02 + 1e-4 * i for i in range(400)])
-        for step in (4, 8, 16, 32, 64, 128, 256, 384, 385):
+        for step in (4, 8, 16, 32, 64, 128, 256, 320, 352, 384, 385):
             row = {("term_gradient_norm", "squared_error"): 1.0, ("term_gradient_norm", "add"): gradient}
             row |= {("term_value", "squared_error"): 0.01, ("term_weight", "squared_error"): 1.0}
             stream.row(step, "terms", row | {("term_weight", "add"): weight(step)})
@@ -211,6 +211,7 @@ def test_a_weight_that_grows_on_while_what_is_printed_is_lost() -> None:
     assert priced(lambda s: 1e-3 * s, lost) == ["loss-term-imbalance"]
     assert priced(lambda s: 1e-3 * 2 ** (s // 64), lost) == ["loss-term-imbalance"]  # in steps
     assert priced(lambda s: min(0.1, 1e-3 * s), lost) == ["divergence"]  # it was warmed up, and stays
+    assert priced(lambda s: 1e-3 * min(300, s), lost) == ["divergence"]  # late, and has not grown since
     assert priced(lambda s: 1e-3 * s, lost, gradient=0.01) == ["divergence"]
     assert priced(lambda s: 1e-3 * s, sorted(lost)) == []
     # it was none when the number was best, first at step 117, and was switched on

@@ -25,6 +25,7 @@ _AS_LOUD = 0.5  # of the error's gradient
 _TWICE, _HEARD = 2.0, 0.1
 _LATELY = 3 / 4  # of the steps
 _LOOKS = 6
+_IN_A_ROW = 1 / 16  # of the steps: looks in a row span less
 _HALF_LOST = "half of what it had gained, which the best of the newest quarter of its values is short of"
 _HOW = """\
 # after: model
@@ -85,7 +86,7 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
         # between two looks it has grown evenly, or later than that; or in steps, some looks apart
         then, lately = (float(w) for w in np.interp((lost.step, _LATELY * steps[-1]), steps, weights))
         grows = weights[-1] >= weights.max() and weights[-1] > lately and weights[-1] >= _TWICE * then
-        if not (grows and history.value("term_gradient_norm", name) >= _HEARD * loudest):
+        if _arrived(steps, weights) or not (grows and history.value("term_gradient_norm", name) >= _HEARD * loudest):
             continue
         evidence = (
             Evidence("term_weight", name, int(steps[-1]), float(weights[-1]), _TWICE * then,
@@ -136,6 +137,18 @@ def bounds(weights: np.ndarray, others: tuple[Remedy, ...]) -> tuple[Remedy, ...
     )
     lower = (math.sqrt(first * last), first) if last > first > 0 else ()
     return best_of((bound, *others), *(f"weight-cap:max={weight:.3g}" for weight in lower))
+
+
+def _arrived(steps: np.ndarray, weights: np.ndarray) -> bool:
+    """The weight has stayed the same for more than twice as long as it ever was seen to on its way up: a warm-up's end.
+
+    One that grows by the epoch stays the same for an epoch at a time, and a few looks in a row lie within one.
+    """
+    risen = np.flatnonzero(np.diff(weights) != 0) + 1  # the first look at each new weight
+    if len(risen) < 2:
+        return False
+    stays = steps[np.append(risen[1:], len(steps)) - 1] - steps[risen]
+    return bool(stays[-1] > max(_TWICE * stays[:-1].max(), _IN_A_ROW * steps[-1]))
 
 
 def _growth(history: History, name: str) -> float:
