@@ -338,6 +338,16 @@ def test_layers_that_epsilon_stops_while_it_slows_all_the_others() -> None:
     assert not found([4e-5, 6e-5, 2e-4, 3e-3]) and not found([8e-6] * 4)
 
 
+@pytest.mark.parametrize(
+    ("left", "elasticity", "told"), [(2.0**-25, 1.0, True), (2.0**-23, 1.0, False), (2.0**-25, 0.0, False)]
+)
+def test_a_rate_that_rises_excuses_no_epsilon_that_leaves_nothing(left: float, elasticity: float, told: bool) -> None:
+    stream = train(flat(200), rate=0.0, overshoot=0.0, elasticity=elasticity, lr=lambda s: 1e-5 * s, constant=LN10)
+    for signal, value in (("epsilon_share", 1.0), ("epsilon_factor", left)):
+        layered(stream, "adaptivity", signal, lambda s, value=value: [value] * 8, FEW[:-1])
+    assert ("epsilon-dominated-update" in stream.loud()) == told
+
+
 def test_one_answer_for_all_tokens_is_a_collapse_though_a_constant_was_learned() -> None:
     def found(early: float, late: float, losses: list[float]) -> bool:
         stream = train(losses)

@@ -36,6 +36,7 @@ _KEPT = 40  # looks to go back: where every step is looked at, they span so much
 _EIGHTH, _MOST = 1 / 8, 0.5  # of it, over a whole run; of the layers
 _LOW = 0.1  # of the highest rate: from there on what is left of a schedule moves the weights hardly any more
 _LARGE_EPS = 1e-5  # a thousand times the usual one
+_RESOLVED = 2.0**-24  # half of the distance from 1 to the next number of float32
 _LEARNED = 0.1  # of its first level that a loss must have fallen by to have learned anything
 
 
@@ -44,7 +45,7 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     """In some layers most elements have √v̂ < ε at three looks in a row, over 32 steps: info. Warning where ε leaves at
     most 1/16 of Adam's step there, the loss is not yet fit, and
 
-    * the loss learns nothing (48 steps, rate not rising), or
+    * the loss learns nothing (48 steps, rate not rising, or ε leaves less than 2⁻²⁴ of a step, whatever the rate), or
     * it rests far from a fit, under steps that promise less than a thousandth of it, and would promise more without
       ε, or
     * those layers stand still (update_ratio below 2·10⁻⁵) while the others move ten times faster at least;
@@ -70,7 +71,8 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     still: list[str] = []
     if left <= SHORT and not fit(history):
         still = _standing(history.layers("update_ratio"), set(names))
-        if still or (not warming_up(history) and (stuck_for(history, PATIENCE) or _held(history, left))):
+        yet = warming_up(history) and not _nothing(history, left)
+        if still or (not yet and (stuck_for(history, PATIENCE) or _held(history, left))):
             severity = "warning"
     slow = _slow(history, left) if severity == "info" else None
     unfinished = severity == "info" and slow is None and _held_short(history, left)
@@ -105,6 +107,13 @@ def epsilon_dominated_update(history: History) -> Sign | None:
     )
     cures = (smaller_eps(eps * least / (1 - least) if least < 1 else math.nan),)
     return Sign(severity, cause, tuple(evidence), where, shares[0].step, cures)
+
+
+def _nothing(history: History, left: float) -> bool:
+    """A gradient is there, and ε leaves less of a step than float32 resolves of a number of its size: a rate that rises
+    makes no step of that."""
+    strides = [s for pace in history.paces.values() for s in pace.last(_FEW)]
+    return left < _RESOLVED and len(strides) >= _FEW and all(s.gradient_norm > 0 for s in strides)
 
 
 def _held(history: History, left: float) -> bool:
