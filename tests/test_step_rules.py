@@ -162,14 +162,6 @@ def test_what_is_not_stalled(losses: list[float], how: dict) -> None:
     assert "stalled" not in found or found["stalled"].severity == "info"
 
 
-@pytest.mark.parametrize(("until", "told"), [(8, True), (1800, False)])
-def test_a_long_first_step_is_no_reason_why_nothing_is_learned_long_after(until: int, told: bool) -> None:
-    run = train(
-        flat(1800), constant=2.3, rate=2e-2, elasticity=0.5, overshoot=lambda step: 1.1 if step <= until else 1e-3
-    )
-    assert ("stalled" in run.findings()) == told
-
-
 # -- real training -----------------------------------------------------------------------------------------------------
 
 DIGITS = load_digits()

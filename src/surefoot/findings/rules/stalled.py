@@ -41,14 +41,14 @@ _MOVED_SOURCE = (
 @rule("stalled", needs=("step", "weights", "events", "samples", "printed"))
 def stalled(history: History) -> Sign | None:
     """After 200 steps and weights that moved by their own size (Σ ‖Δθ‖/‖θ‖ ≥ 1) the loss is, and always was, within 3 %
-    of a constant prediction's or above (and not on its way down to it), no step of the newer half overshot
-    (−⟨g,Δθ⟩/(2L) < 1) and elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000
-    steps and ten times their size, if the gradient is not growing; and at the end of a run whose loss has not gone
-    down, or not in the newest half of the run (what it came down by before was the constant), nor 1 % below a
-    constant's, where it is not falling below it just now. Warning after 32 steps of L-BFGS on batches that change,
-    without a line search, where the loss rests far from a fit. Warning after 64 steps where all rows of all batches
-    that were looked at are the same, and targets are not; and where the loss is of no known size, no lower than it
-    began after 200 steps, while what the script prints has got worse for half of the run or more.
+    of a constant prediction's or above (and not on its way down to it), no step overshot (−⟨g,Δθ⟩/(2L) < 1) and
+    elasticity is 0.01 or more: info, for such a plateau may end by itself. Warning after 1000 steps and ten times their
+    size, if the gradient is not growing; and at the end of a run whose loss has not gone down, or not in the newest
+    half of the run (what it came down by before was the constant), nor 1 % below a constant's, where it is not falling
+    below it just now. Warning after 32 steps of L-BFGS on batches that change, without a line search, where the loss
+    rests far from a fit. Warning after 64 steps where all rows of all batches that were looked at are the same, and
+    targets are not; and where the loss is of no known size, no lower than it began after 200 steps, while what the
+    script prints has got worse for half of the run or more.
     """
     if len(history.losses) != 1:
         return None
@@ -71,7 +71,7 @@ def stalled(history: History) -> Sign | None:
             over = False  # the plateau is ending
         if (
             pace.moved_by(history.step) < (STIRRED if over else _MOVED)
-            or _overshoots(history, pace)
+            or pace.peak_overshoot >= 1
             or len(pace.newest) < 4
         ):
             continue
@@ -93,7 +93,7 @@ def _beside_its_aim(history: History) -> Sign | None:
             continue
         if min(level.best, level.low) < level.first - slack or pace.moved_by(history.step) < _MOVED:
             continue
-        if _overshoots(history, pace):
+        if pace.peak_overshoot >= 1:
             continue
         for harm in harms(history):
             if harm.signal != "printed_number" or not _ALL_ALONG * harm.since <= history.step:
@@ -112,11 +112,6 @@ def _beside_its_aim(history: History) -> Sign | None:
             )  # fmt: skip
             return Sign("warning", cause, evidence, (name,) if name else (), level.first_step, _cures(history))
     return None
-
-
-def _overshoots(history: History, pace: Pace) -> bool:
-    """A step of the newer half overshot: what happened before that is over, and is not why nothing is learned now."""
-    return any(s.overshoot >= 1 for s in pace.newest if 2 * s.step > history.step)
 
 
 def _all_alike(history: History, name: str, level: LossLevel) -> Sign | None:
