@@ -11,6 +11,7 @@ from torch import Tensor
 from surefoot.analysis.activations import active_share, active_units, moments, saturated_share
 from surefoot.analysis.precision import FLOAT16_MAX
 from surefoot.observe.later import Later
+from surefoot.observe.replay import tensors_of
 
 MEMORY = 4  # looks over which a unit must stay silent to count as dead: a small batch alone proves little
 MAX_ELEMENTS = 1 << 20  # of a larger output the first rows are read
@@ -132,10 +133,4 @@ class ActivationReader:
 
 def first_tensor(output: object) -> Tensor | None:
     """The first tensor of a module's output (a tuple's first element: an LSTM's output sequence)."""
-    if isinstance(output, torch.Tensor):
-        return output
-    if isinstance(output, (tuple, list)):
-        return next((t for t in map(first_tensor, output) if t is not None), None)
-    if isinstance(output, dict):
-        return first_tensor(list(output.values()))
-    return None
+    return next(tensors_of(output), None)

@@ -7,7 +7,7 @@ that an index takes of them (the labelled nodes of a graph, say); where they are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from surefoot.observe.graph import GraphView
 from surefoot.observe.loss_site import LossSite, chosen_classes, rows_taken, soft_targets
 from surefoot.observe.loss_sum import hand_written_expansion, hand_written_rows
 from surefoot.observe.nodes import saved
+from surefoot.observe.replay import tensors_of
 from surefoot.observe.signals.far_targets import DISTANCES, read_far_targets
 
 _ROUNDING = 1e-3  # of probabilities that are to sum to one
@@ -115,22 +116,13 @@ def sample_input(arguments: object) -> Tensor | None:
     Where that holds one number a row (a category, a time), samples share it that have nothing else in common: then it
     is the widest of as many rows.
     """
-    every = list(_tensors(arguments))
+    every = list(tensors_of(arguments))
     if not every:
         return None
     first = every[0]
     if not first.dim() or first.numel() != len(first):
         return first
     return max((tensor for tensor in every if tensor.dim() and len(tensor) == len(first)), key=Tensor.numel)
-
-
-def _tensors(value: object, depth: int = 4) -> Iterator[Tensor]:
-    """The tensors in arguments, in their order: they may be lists or dictionaries of tensors."""
-    if isinstance(value, Tensor):
-        yield value
-    elif depth and isinstance(value, (tuple, list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(item, depth - 1)
 
 
 def _as_it_was(given: Tensor, version: int) -> bool:
