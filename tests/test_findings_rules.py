@@ -639,6 +639,11 @@ def test_optimizer_misses_parameters() -> None:
         thawed.row(step, "wiring", {("missed_parameters", ""): 2.0 if step > 16 else 0.0})
         thawed.event(step, "missed", parameters=["stem.weight", "stem.bias"], left=True)
     assert thawed.findings()["optimizer-misses-parameters"].severity == "warning"
+    phases = train(falling(150))  # of two players, the one that rests is the one that holds them
+    for step in FEW:
+        phases.row(step, "wiring", {("missed_parameters", ""): 2.0 if step > 16 else 0.0})
+        phases.event(step, "missed", parameters=["stem.weight", "stem.bias"], left=True, rests_since=15)
+    assert phases.findings()["optimizer-misses-parameters"].severity == "info"
     by_hand = train(falling(150))
     for step in FEW:
         by_hand.row(step, "wiring", {("missed_parameters", ""): 2.0 if step < 4 else 0.0})

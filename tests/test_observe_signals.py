@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from loops import train
+from surefoot.observe.clock import TAKES_OVER
 from watching import watching
 
 
@@ -399,6 +400,31 @@ class TestWiring:
                     model(torch.randn(5, 3)).mean().backward()
                     optimizer.step()
         assert seen.of("missed") and all(event["left"] for event in seen.of("missed"))
+
+    def test_an_optimiser_that_rests_no_longer_holds_its_parameters(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        whole, head = torch.optim.SGD(model.parameters(), 1e-3), torch.optim.SGD(model[2].parameters(), 1e-3)
+        with watching(1) as seen:
+            for step in range(200):
+                optimizer = whole if step < 20 else head
+                optimizer.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+        missed = [step for step, count in seen.signal("missed_parameters").items() if count == 2]
+        # `head` leads once it has stepped 20 times, too; 64 more are let pass
+        assert min(missed) == 20 + TAKES_OVER + 3 and max(missed) == 180
+        assert {(event["left"], event["rests_since"]) for event in seen.of("missed")} == {(True, 20 + TAKES_OVER)}
+
+    def test_a_player_that_waits_for_its_turn_holds_its_parameters(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))
+        players = torch.optim.SGD(model[0].parameters(), 1e-3), torch.optim.SGD(model[2].parameters(), 1e-3)
+        with watching(1) as seen:
+            for step in range(200):
+                optimizer = players[step % 50 > 3]
+                optimizer.zero_grad()
+                model(torch.randn(5, 3)).mean().backward()
+                optimizer.step()
+        assert set(seen.signal("missed_parameters").values()) == {0.0}
 
     def test_frozen_and_hand_updated_parameters_are_not_missed(self):
         model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 _compiling = torch.compiler.is_compiling
 MOST_PAUSE = 16  # of a player: a critic has five or ten steps for one of the generator's; what rests longer is none
-TAKES_OVER = 64  # steps in a row after which an optimiser leads the count, though another did more before
+TAKES_OVER = 64  # steps in a row after which an optimiser leads the count, though another did more, and others rest
 
 
 @dataclass(slots=True)
@@ -119,9 +119,16 @@ class Clock:
             if gone or self._streak > TAKES_OVER:
                 state.count = self.steps + 1
         if state.count > self.steps:
+            if self._leader is not None:
+                self._leader.stepped_in = self.steps  # while it led nobody had to note that
             self._leader = state
             return True
         return False
+
+    def rests_since(self, state: OptimizerState) -> int | None:
+        """The run's step since which an optimiser no longer takes part, for it let many pass; None where it does."""
+        since = state.stepped_in + TAKES_OVER
+        return since if state is not self._leader and state.count and self.steps > since else None
 
     def next_of_all(self, step: int) -> int:
         """The first step from ``step`` on in which each optimiser takes part, if all go on as they did last: players of

@@ -248,7 +248,10 @@ class Gatherer:
         if missed is not None:
             self._rows.put(step, "wiring", "", missed_parameters=float(len(missed)))
             if missed:
-                self._tell("missed", parameters=missed[:50], left=self._missed.left.issuperset(missed))
+                clock = self._scene.clock
+                rests = max((since for s in clock.states if (since := clock.rests_since(s)) is not None), default=0)
+                left = self._missed.left.issuperset(missed)
+                self._tell("missed", parameters=missed[:50], left=left, rests_since=rests)
 
     def _read_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer | None) -> None:
         scene = self._scene

@@ -87,9 +87,10 @@ class Scene:
         return [layer.name for layer in self.models.layers]
 
     def held(self) -> set[int]:
-        """Ids of all parameters that a known optimiser holds: what stands for one is none if the script has others, and
-        nothing was ever changed by hand."""
-        states = [(s.count, o) for s in self.clock.states if (o := s.ref()) is not None]
+        """Ids of all parameters that a known optimiser holds, if it does not rest, as one of an earlier stage does.
+        What stands for one is none if the script has others, and nothing was ever changed by hand."""
+        active = [s for s in self.clock.states if self.clock.rests_since(s) is None]
+        states = [(s.count, o) for s in active if (o := s.ref()) is not None]
         told = any(count and not isinstance(o, ByHand) for count, o in states)
         owners = [o for count, o in states if count or not (told and isinstance(o, ByHand))]
         held = {id(p) for o in owners for group in o.param_groups for p in group["params"]}

@@ -86,7 +86,7 @@ class MissedParameters:
 
     Attributes
     ----------
-    left : names of missed ones that an optimiser held at an earlier look, which is gone
+    left : names of missed ones that an optimiser held at an earlier look, which is gone, or rests
     """
 
     def __init__(self) -> None:
