@@ -279,7 +279,7 @@ def test_a_validation_loss_on_its_way() -> None:
         return severity(stream, "overfitting")
 
     assert evaluated(0.02, 22) == "warning"  # 0.26 at the end, 0.5 by then
-    assert evaluated(0.02, 18) == "info"
+    assert evaluated(0.02, 14) is None
     assert evaluated(0.004, 30) == "info"  # it would take much longer
 
 

@@ -2,8 +2,8 @@
 
 A validation loss that rises a little after its best is what every long run shows, and why runs are stopped early; it
 may even come back (grokking does, after a rise far above a constant's loss). So it takes much for a warning: the best
-lies in the first third of the evaluations, no less than twelve ago, and a tenth of what there is to explain is lost;
-or all of this will be so after as many evaluations again as there have been since the best, at the pace of the rise.
+lies in the first half of the evaluations, no less than six ago, and a tenth of what there is to explain is lost; or all
+of this will be so after as many evaluations again as there have been since the best, at the pace of the rise.
 """
 
 from __future__ import annotations
@@ -70,12 +70,11 @@ def overfitting(history: History) -> Sign | None:
     a gap between the two that opened. Where training itself went wrong, or where one term of the loss rises while the
     whole does not fall, there is none.
 
-    Info from six evaluations after the best on. A warning from twelve on, if the best lies in the first third, a
-    quarter of its value is lost, or of what it was better than a constant prediction by, and a tenth of what that
-    loses (of the first evaluation, where it is unknown), or if the rise since is on the way there (see the module); a
-    tenth of what it was better by is enough once the training loss is a hundredth of it and no weight decays; or
-    from six on if it has become worse than a constant, after it had been better by a tenth. Never critical: it may come
-    back.
+    Info from six evaluations after the best on. A warning if the best lies in the first half of them, a quarter of its
+    value is lost, or of what it was better than a constant prediction by, and a tenth of what that loses (of the first
+    evaluation, where it is unknown), or if the rise since is on the way there (see the module); a tenth of what it was
+    better by is enough once the training loss is a hundredth of it and no weight decays; or if it has become worse than
+    a constant, after it had been better by a tenth. Never critical: it may come back.
 
     A warning, too, where nothing rises: the training loss is a hundredth of a validation loss that explains less than
     half of what there is, and has not got better in half of the evaluations, twelve at least; no weight decays.
@@ -230,10 +229,10 @@ def _overfits(history: History, where: str) -> Sign | None:
     much = max(_LOST * scale, 0.25 * min(abs(best), gained))
     if ORDERS * level.recent < recent and not _decays(history):
         much = min(much, _LOST * gained)  # nothing pulls any more: what is lost doesn't come back
-    lost = 3 * at <= len(values) and rise > much
+    lost = 2 * at <= len(values) and rise > much
     foreseen = rise + 2 * climb  # after as many evaluations again
-    coming = 3 * at <= len(values) + since and foreseen > much
-    if since >= _MANY and (lost or coming):
+    coming = 2 * at <= len(values) + since and foreseen > much
+    if lost or coming:
         severity = "warning"
     if recent > constant and best < 0.9 * constant:
         severity = "warning"
@@ -246,7 +245,7 @@ def _overfits(history: History, where: str) -> Sign | None:
         f"the validation loss was best at step {steps[at]} ({best:.3g}) and has risen to {recent:.3g} since, "
         f"while the training loss fell to {level.recent:.3g}."
     )
-    if since >= _MANY and coming and rise <= much:
+    if coming and rise <= much:
         then = 2 * int(steps[-1]) - int(steps[at])
         cause += f" At this pace it is {best + foreseen:.3g} by step {then}."
         source = "as far again as since the best, at the pace from the first half of that time to the second"

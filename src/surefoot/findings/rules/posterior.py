@@ -69,9 +69,9 @@ def posterior_collapse(history: History) -> Sign | None:
     doublings of the time, to less than 0.1 nats. A weight that grows takes every code away in the end.
 
     Warning before any of this where a code had been born, with eight times the nats of the first look and of 0.1, and
-    has fallen below 0.1 with half of its dimensions lost: no quiet of a start. And where a code fades: its divergence
-    fell over each of the last three doublings of the time, was halved by each of the last two, and is an eighth of its
-    highest, and half of its dimensions are lost.
+    has fallen below 0.1 with half of its dimensions lost: no quiet of a start. And from step 200 on where an eighth of
+    a code is left at three looks, and half of its dimensions: of such a code, or of one whose divergence fell over each
+    of the last three doublings of the time, and was halved by each of the last two.
 
     Nor longer than 64 steps where it fell so from 0.1 nats or more to less than 0.005, which no active dimension can do
     with: the weight of the divergence is at work, and not the quiet of a start.
@@ -92,10 +92,8 @@ def posterior_collapse(history: History) -> Sign | None:
             began = int(steps[np.flatnonzero(active)[-1] + 1])
         fell = nats[-1] < _NONE and nats.max() >= _NEXT_TO_NOTHING
         gone = history.step >= _EARLY and fell and _dying(steps, nats)
-        if began is None and _died(nats, active):
-            return _fading(history, name, steps, nats, active, "")
-        if began is None and history.step >= _STEPS and _fades(steps, nats, active):
-            return _fading(history, name, steps, nats, active, ", half as much at each doubling of the time")
+        if began is None and (_died(nats, active) or (history.step >= _STEPS and _fades(steps, nats, active))):
+            return _fading(history, name, steps, nats, active)
         if began is None or (history.step < _STEPS and not hopeless and not gone):
             continue
         severity: Severity = "critical" if history.learned else "warning"
@@ -124,32 +122,41 @@ def posterior_collapse(history: History) -> Sign | None:
 
 
 def _fades(steps: np.ndarray, nats: np.ndarray, active: np.ndarray) -> bool:
+    """An eighth of the code is left at three looks, and half of its dimensions: a weight that is raised in time makes
+    each of them cheaper, and keeps all. The code had been born, or goes to nothing."""
+    lost = nats[-3:].max() <= nats.max() / _EIGHT and active[-3:].max() <= 0.5 * active.max()
+    return bool(lost and (_grown(nats) or _halves(steps, nats)))
+
+
+def _halves(steps: np.ndarray, nats: np.ndarray) -> bool:
     """What halves with each doubling of the time goes to nothing, and a code that costs what it saves does not: it
     stays where the two are even."""
     at = [np.searchsorted(steps, steps[-1] / 2**doublings, side="right") - 1 for doublings in range(3)]
     halved = at[-1] >= 0 and all(nats[now] <= 0.5 * nats[before] for now, before in pairwise(at))
-    lost = nats[-1] <= nats.max() / _EIGHT and active[-3:].max() <= 0.5 * active.max()
-    return bool(halved and lost and _dying(steps, nats))
+    return bool(halved and _dying(steps, nats))
+
+
+def _grown(nats: np.ndarray) -> bool:
+    return bool(nats.max() >= _EIGHT * max(nats[0], _NEXT_TO_NOTHING))
 
 
 def _died(nats: np.ndarray, active: np.ndarray) -> bool:
     """A code that had been born, eight times what it said at first, says next to nothing; none is about to be born."""
-    grown = nats.max() >= _EIGHT * max(nats[0], _NEXT_TO_NOTHING)
     silent = nats[-1] < _NEXT_TO_NOTHING and active[-1] <= 0.5 * active.max()
-    return bool(grown and silent and nats[-1] < nats[-2])
+    return bool(_grown(nats) and silent and nats[-1] < nats[-2])
 
 
-def _fading(history: History, name: str, steps: np.ndarray, nats: np.ndarray, active: np.ndarray, pace: str) -> Sign:
+def _fading(history: History, name: str, steps: np.ndarray, nats: np.ndarray, active: np.ndarray) -> Sign:
     began = int(steps[int(nats.argmax())])
     evidence = (
         Evidence("latent_kl", name, int(steps[-1]), float(nats[-1]), float(nats.max()) / _EIGHT,
-                 f"an eighth of what the code said at its best{pace}"),
+                 "an eighth of what the code said at its best"),
         Evidence("active_units_share", name, int(steps[-1]), float(active[-1]), 0.5 * float(active.max()),
                  "half of the dimensions that varied with the input vary no more (Burda et al. 2016)"),
     )  # fmt: skip
     cause = (
         f"the latent variables say less and less of the input: {nats.max():.3g} nats at step {began}, {nats[-1]:.2g} "
-        f"now{pace}: what the code costs has outgrown what it saves."
+        f"now: what the code costs has outgrown what it saves."
     )
     return Sign("warning", cause, evidence, (name,) if name else (), began, _cures(history, steps, nats))
 
