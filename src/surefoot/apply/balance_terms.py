@@ -16,6 +16,7 @@ from surefoot.apply.cure import Cure, Desk
 from surefoot.losses.term_balance import TermBalance, shared_norms
 from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.loss_sum import Term, ones_like_edge, split, times
+from surefoot.runs.schema import OWN_WEIGHT
 
 _AT_FIRST, _EVERY = 16, 10  # steps at which weights are found anew: all of the first, then each tenth
 
@@ -35,7 +36,7 @@ class BalanceTerms(Cure):
         roots = roots_of(tensors)
         if len(roots) != 1 or torch._C._current_graph_task_id() != -1:
             return
-        terms = [t for t in split(roots[0]) if t.weight is None or abs(float(t.weight)) >= 0.99]
+        terms = [t for t in split(roots[0]) if t.weight is None or abs(float(t.weight)) >= OWN_WEIGHT]
         if len(terms) < 2:
             return
         names = tuple(term.name for term in terms)

@@ -11,6 +11,7 @@ from collections import deque
 
 WINDOW = 32
 _EVERY_ROW_UNTIL = 64  # rows; later the medians are refreshed every few rows, at most every 16th
+ROUNDING = 2.0**-24  # of a number, half a unit in the last place of float32: what is less leaves it as it is
 ORDERS = 100.0  # as many times more, or less at once, is another loss, whatever its scale
 _CONSTANT = 0.97
 _HALF = 0.5  # of all that was gained

@@ -13,6 +13,8 @@ SCHEMA = 1
 Severity = Literal["info", "warning", "critical"]
 Verdict = Literal["healthy", "warning", "failing"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+OWN_WEIGHT = 0.99
+"""A term of a loss whose weight is below has one of its own: 1, as far as it can be read from a graph in float32."""
 
 
 @dataclass(frozen=True)

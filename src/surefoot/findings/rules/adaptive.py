@@ -14,6 +14,7 @@ import math
 import numpy as np
 
 from surefoot.findings.history import History, Layers
+from surefoot.findings.levels import ROUNDING
 from surefoot.findings.pace import SMALL_PROMISE
 from surefoot.findings.progress import fit, resting, stuck_for, warming_up
 from surefoot.findings.rule import Sign, rule
@@ -36,7 +37,6 @@ _KEPT = 40  # looks to go back: where every step is looked at, they span so much
 _EIGHTH, _MOST = 1 / 8, 0.5  # of it, over a whole run; of the layers
 _LOW = 0.1  # of the highest rate: from there on what is left of a schedule moves the weights hardly any more
 _LARGE_EPS = 1e-5  # a thousand times the usual one
-_RESOLVED = 2.0**-24  # half of the distance from 1 to the next number of float32
 _LEARNED = 0.1  # of its first level that a loss must have fallen by to have learned anything
 
 
@@ -113,7 +113,7 @@ def _nothing(history: History, left: float) -> bool:
     """A gradient is there, and ε leaves less of a step than float32 resolves of a number of its size: a rate that rises
     makes no step of that."""
     strides = [s for pace in history.paces.values() for s in pace.last(_FEW)]
-    return left < _RESOLVED and len(strides) >= _FEW and all(s.gradient_norm > 0 for s in strides)
+    return left < ROUNDING and len(strides) >= _FEW and all(s.gradient_norm > 0 for s in strides)
 
 
 def _held(history: History, left: float) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.levels import ROUNDING
 from surefoot.findings.progress import fit, resting
 from surefoot.findings.remedies import best_of, lower_rate
 from surefoot.findings.rule import Sign
@@ -20,7 +21,6 @@ from surefoot.runs.schema import Evidence, Remedy
 
 MOST, _OPEN = 0.9, 0.5  # of the outputs: now, and at the first look
 _HALF, _LOOKS, _STEPS = 0.5, 4, 64  # of the run so far; looks and steps that it has lasted
-_LOST = 2.0**-24  # of the gradient that it once got: one rounding error of float32
 _SOURCE = "the run's own start; flat outputs pass on less than 2 % of the gradient"
 _NONE = "one rounding error of float32 of the largest that it got"
 
@@ -69,7 +69,7 @@ def _lost(steps: np.ndarray, sizes: np.ndarray, since: int) -> bool:
     """Of the largest gradient less than a rounding error is left at the newest looks, which are 64 steps apart."""
     if not len(sizes) or not sizes.max() > 0:
         return False
-    at = unbroken_from(sizes <= _LOST * sizes.max())
+    at = unbroken_from(sizes <= ROUNDING * sizes.max())
     left = steps[at:][steps[at:] >= since]
     return len(left) > 1 and bool(left[-1] - left[0] >= _STEPS)
 
@@ -77,8 +77,8 @@ def _lost(steps: np.ndarray, sizes: np.ndarray, since: int) -> bool:
 def _sign(history: History, signal: str, name: str, since: int, share: float) -> Sign:
     evidence = [Evidence(signal, name, history.step, share, MOST, _SOURCE)]
     size, largest = history.value("gradient_rms", name), history.measured("gradient_rms", name)[1].max(initial=0.0)
-    if size <= _LOST * largest:
-        evidence.append(Evidence("gradient_rms", name, history.step, size, float(_LOST * largest), _NONE))
+    if size <= ROUNDING * largest:
+        evidence.append(Evidence("gradient_rms", name, history.step, size, float(ROUNDING * largest), _NONE))
     cause = (
         f"{100 * share:.3g} % of the outputs behind {name} or more have been flat since step {since}, and the loss "
         "hardly falls: no gradient tells them of anything better."

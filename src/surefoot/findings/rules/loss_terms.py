@@ -18,7 +18,7 @@ from surefoot.findings.rules.growing_weight import outgrown
 from surefoot.findings.rules.joined_term import joined
 from surefoot.findings.rules.policy_terms import policy_drowned
 from surefoot.findings.rules.term_cures import BALANCE, drowned_by, kind_of, weighed
-from surefoot.runs.schema import Evidence
+from surefoot.runs.schema import OWN_WEIGHT, Evidence
 
 _DROWNED = 0.01
 _LOOKS = 6
@@ -306,7 +306,7 @@ def _aims(history: History, kinds: set[str]) -> bool:
 
 def _meant(history: History, quiet: str, loud: str) -> bool:
     """The script gave the quiet term no small weight: not less than 1, or than the other's."""
-    return history.value("term_weight", quiet) >= 0.99 * min(1.0, history.value("term_weight", loud))
+    return history.value("term_weight", quiet) >= OWN_WEIGHT * min(1.0, history.value("term_weight", loud))
 
 
 def _last(history: History, signal: str, name: str, count: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from surefoot.analysis.printed_numbers import of_a_reward
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign
 from surefoot.findings.rules.term_cures import kind_of, weighed
-from surefoot.runs.schema import Evidence
+from surefoot.runs.schema import OWN_WEIGHT, Evidence
 
 _DROWNED = 0.01  # Wang, Teng, Perdikaris 2021; of 12 policies that learn the terms had 0.17 of the largest or more
 _LOOKS, _STEPS = 6, 100  # 1/_DROWNED steps
@@ -54,7 +54,7 @@ def policy_drowned(history: History, names: list[str], errors: list[str]) -> Sig
 
 
 def _of_the_policy(history: History, name: str) -> bool:
-    return kind_of(name).rpartition("_")[2] in _OPS and abs(history.value("term_weight", name)) >= 0.99
+    return kind_of(name).rpartition("_")[2] in _OPS and abs(history.value("term_weight", name)) >= OWN_WEIGHT
 
 
 def _by_the_value(history: History, policy: str, errors: list[str], reward: _Reward) -> Sign | None:

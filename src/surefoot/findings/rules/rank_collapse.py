@@ -13,6 +13,7 @@ import numpy as np
 
 from surefoot.findings.depth import theil_sen
 from surefoot.findings.history import History, Layers
+from surefoot.findings.levels import ROUNDING
 from surefoot.findings.progress import HOLDS, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.start import WITHOUT_CRITICAL_POINT, activation_of
@@ -22,7 +23,6 @@ _LOOKS = 3
 _STEPS = 24
 _ALIKE, _ONE = 2.0**-10, 2.0**-16  # of 1 − cosine, the square of ρ
 _DECAY = -8.0  # bits of 1 − cosine over depth
-_FLOOR = 2.0**-24  # a rounding error of the cosine itself
 _SOURCE = (
     "1 − cosine is the square of what tokens differ by: 2⁻¹⁰ leaves 3 % of a token, 2⁻¹⁶ a rounding error of bfloat16"
 )
@@ -160,7 +160,7 @@ def _distances(history: History, layers: Layers) -> tuple[tuple[str, ...], np.nd
     for kind in ("norm",) if squashed else ("norm", "linear"):
         kept = np.flatnonzero(history.of_type(layers.names, (kind,)) & seen)
         if len(kept) >= 4:
-            return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], _FLOOR)
+            return tuple(layers.names[at] for at in kept), np.maximum(1 - layers.values[kept], ROUNDING)
     return None
 
 
@@ -176,7 +176,7 @@ def _one_answer(history: History, recent: list[Layers]) -> bool:
 def _collapsed(distances: np.ndarray) -> bool:
     log2 = np.log2(distances)
     deep = float(np.min(log2[-max(1, len(log2) // 3) :]))
-    floor = np.flatnonzero(distances <= _FLOOR)
+    floor = np.flatnonzero(distances <= ROUNDING)
     falling = log2[: max(2, floor[0] + 1)] if len(floor) else log2  # there nothing is left that could fall on
     decay = theil_sen(falling) * (len(falling) - 1)
     return deep <= np.log2(_ALIKE) and deep - float(np.max(log2[: max(1, len(log2) // 3)])) <= _DECAY and decay <= -4

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from surefoot.findings.history import History
+from surefoot.findings.levels import ROUNDING
 from surefoot.findings.progress import fit
 from surefoot.findings.rates import FADED, FALLEN, RateLevel
 from surefoot.findings.remedies import best_of
@@ -26,7 +27,6 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _FEWEST = 64  # steps of an optimiser before anything is said
 _OVERRUN = 1.5
-_ROUNDED = 2.0**-24  # half a unit in the last place of float32: of a rate, no step is left
 _HARDLY = 0.5  # of the loss of a constant prediction: more is left than was learned from the inputs
 _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
@@ -196,7 +196,7 @@ def _called_for_batches(history: History, name: str, level: RateLevel, found: Ma
     """A schedule that counts the optimiser's steps, and is called at each of the batches whose gradients are gathered
     for one: it is over when the run has come to the same part of its way, however well the loss does by then."""
     began = level.faded_step
-    stayed = _PASSED if level.newest <= _ROUNDED * level.peak else _STAYED
+    stayed = _PASSED if level.newest <= ROUNDING * level.peak else _STAYED
     if found is None or began is None or history.step < max(_FEWEST, stayed * began):
         return None
     steps, counts = history.measured("scheduler_steps", found["name"])
@@ -251,7 +251,7 @@ def _falls_on(history: History, name: str, level: RateLevel) -> bool:
     """The rate is lower by each half of the kept rows still, where no step is left of it: a schedule that has ended
     rests, at zero or above; this one multiplies itself, or counts batches as epochs."""
     _, rates = history.measured("learning_rate", name)
-    return bool(0 < level.newest <= _ROUNDED * level.peak) and bool(rates[len(rates) // 2] > rates[-1])
+    return bool(0 < level.newest <= ROUNDING * level.peak) and bool(rates[len(rates) // 2] > rates[-1])
 
 
 def _like_a_constant(history: History) -> bool:

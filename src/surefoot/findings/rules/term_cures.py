@@ -6,11 +6,10 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
-from surefoot.runs.schema import Remedy
+from surefoot.runs.schema import OWN_WEIGHT, Remedy
 
 _LOSSES = ("mse_loss", "smooth_l1_loss", "huber_loss")  # which compare with targets
 _FAR = 10.0  # as of inputs: weights of order one are ten times off, and their errors a hundred times
-_OWN = 0.99  # a weight below 1, as far as one can be read from a graph in single precision
 _DECADES = (0.1, 0.01, 0.001, 1e-4)  # of that weight: by how much it is too large, branches of the script tell
 BALANCE = Remedy(
     name="terms weighted by their gradients",
@@ -72,7 +71,7 @@ def drowned_by(history: History, loud: str) -> tuple[Remedy, ...]:
     """The cures where the term ``loud`` drowns others: an error may do so by nothing but the unit of its
     targets, which a head of order one misses at first by their own size; then another unit comes first. A term that has
     a weight of its own below 1 is none that ``balance-terms`` changes: then that weight is what is too large."""
-    if history.value("term_weight", loud) < _OWN:
+    if history.value("term_weight", loud) < OWN_WEIGHT:
         lighter = [weighed(factor, loud) for factor in _DECADES]
         return best_of(lighter[:1], *(cure.apply for cure in lighter[1:] if cure.apply is not None))
     kind = kind_of(loud)

@@ -20,6 +20,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.harm import Harm, harms
 from surefoot.findings.history import History
+from surefoot.findings.levels import ROUNDING
 from surefoot.findings.remedies import best_of, floor_rate
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.attention import QK_CLIP, QK_NORM
@@ -44,7 +45,6 @@ _HALF = 0.5
 _FLAT = 0.75  # of a layer: networks that learn well reach 70 %
 _BEFORE = 2  # looks from when the run went well
 _NEWEST = 8  # looks since the harm began whose middle is compared
-_ROUNDED = 2.0**-24  # of a float32 weight: a smaller step leaves it as it is
 _FIRST, _OF_RUN = 8, 0.25  # looks before, up to that step and that part of the way, are of a run that finds its feet
 _SOURCE = {
     "share": "the most it was while the run went well, and half of all beyond that",
@@ -178,7 +178,7 @@ def _pushed(history: History, harm: Harm, change: _Change) -> bool:
     moved = moves[(moved_at <= harm.step) & (moves > 0)]
     if not len(before) or not len(since) or not len(moved):
         return True
-    return bool(np.median(moved) * np.median(since) > _ROUNDED * np.median(before))
+    return bool(np.median(moved) * np.median(since) > ROUNDING * np.median(before))
 
 
 def _of_one_type(history: History, name: str) -> bool:
