@@ -259,7 +259,7 @@ ENTRIES: tuple[Explanation, ...] = (
         mathematics=(
             "Judged: scheduler_steps of the schedulers that are alive, against T_max, total_iters or total_steps; the "
             "series of learning_rate.\n"
-            "Threshold: CosineAnnealingLR at 1.5 T_max; another schedule at ten times its end (the last milestone), "
+            "Threshold: CosineAnnealingLR at 1.25 T_max; another schedule at ten times its end (the last milestone), "
             "with a quarter of the rate left at most and no fit; a rate below 1e-4 of its highest for half of the "
             "run, or below 1e-2 and ever lower where all steps so far add up to 32, or an eighth of them, at the "
             "highest; a MultiplicativeLR whose factors fall; no step in a run that ended well; a quarter of the "

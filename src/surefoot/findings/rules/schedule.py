@@ -26,7 +26,7 @@ from surefoot.findings.rules.schedule_cures import SCHEDULER_LAST, STEP_THE_SCHE
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _FEWEST = 64  # steps of an optimiser before anything is said
-_OVERRUN = 1.5
+_OVERRUN = 1.25  # by then a seventh of the rate is back
 _HARDLY = 0.5  # of the loss of a constant prediction: more is left than was learned from the inputs
 _ENDS = "a cosine without restarts ends at its T_max; stepped on, the rate rises again to where it began"
 _OVER = "half of the run so far had less than 1e-4 of the highest rate"
@@ -49,7 +49,7 @@ def scheduler_misuse(history: History) -> Sign | None:
     that has ended does, or its scheduler was called twice as often as the optimiser steps) or a plateau scheduler
     lives (info).
 
-    * a ``CosineAnnealingLR`` was stepped to 1.5 times its ``T_max`` and the rate rises again;
+    * a ``CosineAnnealingLR`` was stepped to 1.25 times its ``T_max`` and the rate rises again;
     * another schedule that tells its end has been stepped to ten times that, and a quarter of its rate is left at most;
     * the rate has been below 1e-4 of its highest value for half of the run (64 steps at least); or below 1e-2 for a
       fifth of it, and a tenth of what it was at half of it, where all steps so far add up to no more than 32 at the
