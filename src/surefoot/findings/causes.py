@@ -29,15 +29,28 @@ EFFECTS: dict[str, frozenset[str]] = {
             "output-logit-divergence",
             "stalled",
             "unsafe-step",
+            "adversarial-rotation",
+            "mode-collapse",
+            "posterior-collapse",
         }
     ),
     "rank-desync": frozenset({"learning-rate-too-low", "divergence", "stalled"}),
     "double-softmax": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
-    # an optimiser that holds others in the place of those that the loss depends on (a copy's) finds no gradient in them
+    # an optimiser that holds others in the place of those that the loss depends on (a copy's) finds no gradient in them;
+    # an encoder, or a player, that does not learn has nothing to say
     "optimizer-misses-parameters": frozenset(
-        {"detached-parameters", "learning-rate-too-low", "vanishing-gradient", "stalled"}
+        {
+            "detached-parameters",
+            "learning-rate-too-low",
+            "vanishing-gradient",
+            "stalled",
+            "mode-collapse",
+            "posterior-collapse",
+        }
     ),
-    "detached-parameters": frozenset({"learning-rate-too-low", "vanishing-gradient", "divergence", "stalled"}),
+    "detached-parameters": frozenset(
+        {"learning-rate-too-low", "vanishing-gradient", "divergence", "stalled", "mode-collapse", "posterior-collapse"}
+    ),
     "zero-variance-groups": frozenset(
         {
             "divergence",
@@ -93,6 +106,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "rank-collapse",
             "softmax-collapse",
             "unsafe-step",
+            "posterior-collapse",
         }
     ),
     "bad-batch": frozenset(
@@ -171,6 +185,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "rank-collapse",
             "softmax-collapse",
             "unsafe-step",
+            "posterior-collapse",
         }
     ),
     "bptt-explosion": frozenset(
@@ -234,7 +249,15 @@ EFFECTS: dict[str, frozenset[str]] = {
         }
     ),
     "frozen-parameters": frozenset(
-        {"learning-rate-too-low", "vanishing-gradient", "epsilon-dominated-update", "stalled", "divergence"}
+        {
+            "learning-rate-too-low",
+            "vanishing-gradient",
+            "epsilon-dominated-update",
+            "stalled",
+            "divergence",
+            "mode-collapse",
+            "posterior-collapse",
+        }
     ),
     # a player whose schedule is over stands still, and the other one goes on: a fact, where a rotation is a course
     "scheduler-misuse": frozenset(
@@ -284,6 +307,7 @@ EFFECTS: dict[str, frozenset[str]] = {
             "always-clipping",
             "mode-collapse",
             "softmax-collapse",
+            "posterior-collapse",
         }
     ),
     "unsafe-step": frozenset(
