@@ -140,6 +140,12 @@ def test_pure_batches_of_different_classes() -> None:
     assert labelled([pure(c) | {"batch_rows": 4} for c in (0, 0, 1, 3)]).loud() == []  # too few rows to say
 
 
+def test_what_a_policy_has_played_is_in_no_order_that_could_be_shuffled() -> None:
+    stream = Stream()
+    stream.row(1, "policy", {("policy_entropy", ""): 0.6})
+    assert labelled([pure(c) for c in (0, 0, 1, 3)], stream).loud() == []
+
+
 def test_a_stage_that_is_sorted_by_class_after_one_that_was_not() -> None:
     mixed = [pure(c % 3, 0.2) for c in range(6)]
     sorted_ones = [pure(c // 3) for c in range(9)]

@@ -79,6 +79,16 @@ def test_a_loss_at_rest_where_the_curvature_would_allow_far_longer_steps(curved:
     assert (LOW in stream.loud()) == told
 
 
+@pytest.mark.parametrize(("noise", "told"), [(0.01, True), (1.5, False)])
+def test_what_varies_by_its_own_size_is_no_height_in_a_bowl(noise: float, told: bool) -> None:
+    rng = np.random.default_rng(0)
+    losses = [2.2 * math.exp(noise * rng.normal()) for _ in range(300)]
+    stream = train(losses, overshoot=4e-4, rate=6e-5)
+    for step in (20, 40, 80):
+        stream.row(step, "curvature", {("stability_coefficient", ""): 5e-4})
+    assert (LOW in stream.loud()) == told
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [

@@ -190,6 +190,14 @@ def test_divergence_of_an_unknown_loss_needs_orders_of_magnitude() -> None:
     assert "divergence" in train(runaway).loud()
 
 
+@pytest.mark.parametrize(("policy", "told"), [(True, False), (False, True)])
+def test_what_a_critic_has_to_learn_grows_with_what_a_policy_wins(policy: bool, told: bool) -> None:
+    stream = train([*flat(50, 0.005, 1e-4), *flat(150, 1.5, 0.2)], constant=1.0)
+    if policy:
+        stream.row(1, "policy", {("policy_entropy", ""): 0.69})
+    assert ("divergence" in stream.loud()) == told
+
+
 def test_a_first_loss_of_zero_is_no_scale() -> None:
     game = [0.0, *(math.sin(step / 33) * min(1.0, step / 16) for step in range(1, 600))]  # a critic that began at 0
     assert train(game).loud() == []

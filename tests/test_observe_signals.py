@@ -190,6 +190,11 @@ def _yes_or_no(loss_fn):
         (lambda z, y: F.cross_entropy(torch.stack([z.softmax(-1), z]).mean(0), y), "cross_entropy", 0),
         (lambda z, y: F.cross_entropy(10 * z.softmax(-1), y), "cross_entropy", 0),  # a temperature: they are logits
         (lambda z, y: F.cross_entropy(torch.log(z.softmax(-1) + 1e-8), y), "cross_entropy", 2),
+        (lambda z, y: F.cross_entropy(z.log_softmax(-1).exp(), y), "cross_entropy", 1),
+        (lambda z, y: F.cross_entropy(z.exp() / z.exp().sum(-1, keepdim=True), y), "cross_entropy", 1),
+        (lambda z, y: F.cross_entropy((e := z.exp()) / e.sum(-1, keepdim=True), y), "cross_entropy", 1),
+        (lambda z, y: F.cross_entropy(z.exp() / z.tanh().exp().sum(-1, keepdim=True), y), "cross_entropy", 0),
+        (lambda z, y: F.cross_entropy(z.exp(), y), "cross_entropy", 0),
         (lambda z, y: F.nll_loss(torch.log(z.softmax(-1)), y), "nll_loss", 2),
         (lambda z, y: F.nll_loss(torch.log(z.softmax(-1).softmax(-1)), y), "nll_loss", 4),
         (lambda z, y: F.nll_loss(z.sigmoid(), y), "nll_loss", 3),
@@ -425,6 +430,47 @@ class TestWiring:
                 model(torch.randn(5, 3)).mean().backward()
                 optimizer.step()
         assert set(seen.signal("missed_parameters").values()) == {0.0}
+
+    def test_a_player_whose_optimiser_holds_the_other_one(self):
+        maker, judge = nn.Linear(2, 3), nn.Linear(3, 1)
+        players = torch.optim.SGD(judge.parameters(), 1e-3), torch.optim.SGD(judge.parameters(), 1e-3)
+        with watching() as seen:
+            for _ in range(64):
+                for player, made in zip(
+                    players, (maker(torch.randn(5, 2)), maker(torch.randn(5, 2)).detach()), strict=True
+                ):
+                    player.zero_grad()
+                    judge(made).mean().backward()
+                    player.step()
+        assert "optimizer-misses-parameters" in seen.findings()
+        assert set(seen.of("missed")[-1]["parameters"]) == {"Linear.weight", "Linear.bias"}
+
+    @pytest.mark.parametrize(("copy", "detached"), [(True, False), (True, True), (False, False)])
+    def test_a_target_network_is_a_copy_and_what_began_elsewhere_is_none(self, copy, detached):
+        online, target = (nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 1)) for _ in range(2))
+        if copy:
+            target.load_state_dict(online.state_dict())
+        optimizer = torch.optim.SGD(online.parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(8):
+                wanted = target(torch.randn(5, 3))
+                optimizer.zero_grad()
+                F.mse_loss(online(torch.randn(5, 3)), wanted.detach() if detached else wanted).backward()
+                optimizer.step()
+        assert {event["copies"] for event in seen.of("missed")} == (set() if detached else {copy})
+        found = seen.findings().get("optimizer-misses-parameters")
+        assert (None if found is None else found.severity) == (None if detached else "info" if copy else "warning")
+
+    def test_layers_of_one_stack_are_no_copies_though_they_begin_alike(self):
+        layer = nn.TransformerEncoderLayer(4, 1, 8, batch_first=True)
+        model = nn.TransformerEncoder(layer, 2)
+        optimizer = torch.optim.SGD(model.layers[0].parameters(), 1e-3)
+        with watching(1) as seen:
+            for _ in range(4):
+                optimizer.zero_grad()
+                model(torch.randn(2, 3, 4)).square().mean().backward()
+                optimizer.step()
+        assert seen.of("missed") and not any(event["copies"] for event in seen.of("missed"))
 
     def test_frozen_and_hand_updated_parameters_are_not_missed(self):
         model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 1))

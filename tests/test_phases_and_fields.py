@@ -106,7 +106,7 @@ def test_a_sample_without_a_prior_is_no_vae() -> None:
     assert find_reparametrised(graph((normal.log_prob(action) - action.tanh()).mean())) is None
 
 
-@pytest.mark.parametrize("form", ["reinforce", "ppo", "cross_entropy", "normal"])
+@pytest.mark.parametrize("form", ["reinforce", "ppo", "cross_entropy", "normal", "log", "log_ratio", "log_sigmoid"])
 def test_advantages_are_found(form: str) -> None:
     torch.manual_seed(0)
     policy, x, advantage = nn.Linear(4, 3), torch.randn(20, 4), torch.randn(20)
@@ -115,7 +115,12 @@ def test_advantages_are_found(form: str) -> None:
     else:
         distribution = Categorical(logits=policy(x))
     log_prob = distribution.log_prob(distribution.sample())
-    if form == "ppo":
+    if form.startswith("log"):  # of probabilities, by hand
+        of_one = policy(x)[:, 0].sigmoid()
+        chosen = of_one if form == "log_sigmoid" else policy(x).softmax(-1).gather(1, torch.zeros(20, 1).long())[:, 0]
+        ratio = (torch.log(chosen) - torch.log(chosen.detach())).exp()
+        loss = -((ratio if form == "log_ratio" else torch.log(chosen)) * advantage).mean()
+    elif form == "ppo":
         ratio = (log_prob - log_prob.detach()).exp()
         loss = -torch.min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage).mean()
     elif form == "cross_entropy":
@@ -151,6 +156,20 @@ def test_the_entropy_of_a_choice_is_read_by_what_weighs_it(rewards: torch.Tensor
         assert bool(seen.signal(signal, "")) is (signal in signals), signal
         if "entropy" in signal and signal in signals:
             assert seen.signal(signal, "")[3] == pytest.approx(entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize(("weights", "told"), [(-1.0, False), (1.0, False), (0.0, True)])
+def test_a_loss_of_logarithms_by_hand_is_no_policys(weights: float, told: bool) -> None:
+    """−y · log p of targets that are shares, and the same of advantages, which have both signs."""
+    torch.manual_seed(0)
+    policy, factors = nn.Linear(4, 3), weights * torch.rand(20, 3) if weights else torch.randn(20, 3)
+    optimizer = torch.optim.SGD(policy.parameters(), 1e-3)
+    with watching(1) as seen:
+        for _ in range(3):
+            optimizer.zero_grad()
+            (factors * torch.log(policy(torch.randn(20, 4)).softmax(-1))).sum(-1).mean().backward()
+            optimizer.step()
+    assert bool(seen.signal("zero_advantage_share", "")) is told
 
 
 def test_a_plain_loss_has_no_advantages() -> None:
@@ -427,6 +446,23 @@ def test_overfitting_takes_long_and_much() -> None:
     assert late["overfitting"].severity == "info"  # most of the run went well
     noise = np.random.default_rng(0).normal(size=20)
     assert "overfitting" not in evaluated(list(1.0 + 0.1 * noise), FALLING).findings()
+
+
+@pytest.mark.parametrize(
+    ("values", "left", "decay", "told"),
+    [
+        ([3.9, 4.5, 4.8], 0.0, 0.0, True),
+        ([3.9, 4.5], 0.0, 0.0, False),
+        ([4.8, 4.5, 3.9], 0.0, 0.0, False),  # it comes back
+        ([1.9, 2.0, 2.2], 0.0, 0.0, False),  # no worse than to know nothing
+        ([3.9, 4.5, 4.8], 0.2, 0.0, False),  # there is more to learn
+        ([3.9, 4.5, 4.8], 0.0, 1.0, False),  # under a decay it may come back, as grokking does
+    ],
+)
+def test_a_few_evaluations_that_are_worse_than_to_know_nothing(values, left, decay, told) -> None:
+    stream = evaluated(values, [2.3 * math.exp(-i / 5) + left for i in range(60)])
+    stream.event(1, "optimizers", optimizers=[{"name": "", "weight_decay": decay, "defaults": {"lr": 1.0}}])
+    assert ("overfitting" in stream.loud()) == told
 
 
 def test_overfitting_counts_in_what_validation_had_gained() -> None:

@@ -167,6 +167,12 @@ def test_where_it_is_far_worse_than_at_first_fewer_values_are_enough() -> None:
     assert "overfitting" not in printing(mildly, "val_error").findings()
 
 
+@pytest.mark.parametrize(("name", "told"), [("accuracy", True), ("score", False), ("mean_return", False)])
+def test_what_is_won_by_playing_on_is_not_learned_by_heart(name: str, told: bool) -> None:
+    bad = [-value for value in TURNS]
+    assert ("overfitting" in printing(bad, name).findings()) == told
+
+
 @pytest.mark.parametrize(("name", "told"), [("val_nll", True), ("eval_score", False), ("nll", False)])
 def test_a_density_has_losses_below_zero_as_a_policy_has(name: str, told: bool) -> None:
     below = [value - 1.5 for value in FALLING]

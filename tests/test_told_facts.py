@@ -278,6 +278,19 @@ def test_a_run_in_which_no_optimizer_is_ever_stepped(backwards: int, stepped: bo
     assert ("frozen-parameters" in seen.findings()) == told
 
 
+def test_a_model_that_is_gone_by_the_end_was_never_stepped_either() -> None:
+    def main() -> None:
+        model = nn.Linear(4, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for _ in range(70):
+            optimizer.zero_grad()
+            F.cross_entropy(model(torch.randn(8, 4)), torch.randint(2, (8,))).backward()
+
+    with watching(8) as seen:
+        main()
+    assert seen.of("unstepped") == [{"backwards": 70, "optimizers": ["SGD"]}]
+
+
 # -- gradients ---------------------------------------------------------------------------------------------------------
 
 

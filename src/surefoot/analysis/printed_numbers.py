@@ -16,10 +16,11 @@ _LESS = frozenset((
 ))  # fmt: skip
 _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",
-    "psnr", "ssim", "r2", "top1", "top5", "hits", "reward", "return", "score", "success", "win", "wins", "won",
-    "solved", "correct", "elbo", "right",
+    "psnr", "ssim", "r2", "top1", "top5", "hits", "correct", "elbo", "right",
     "ndcg", "mrr", "kappa", "mcc", "snr", "sdr", "found",
 ))  # fmt: skip
+# What is won by playing on.
+_WON = frozenset(("reward", "return", "score", "success", "win", "wins", "won", "solved"))
 # What comes in, of which more is better; but how much there is to be had may change as well.
 _INCOME = frozenset(("earned", "earnings", "income", "payoff", "profit", "revenue", "sales", "takings", "utility"))
 _HELD_OUT = frozenset(("val", "valid", "validation", "test", "eval", "dev", "held", "heldout", "holdout"))
@@ -49,7 +50,7 @@ def direction(name: str) -> int:
     both kinds are.
     """
     words = _words(name)
-    more, less = bool(words & _MORE), bool(words & _LESS)
+    more, less = bool(words & (_MORE | _WON)), bool(words & _LESS)
     if more == less or words & _TRAINING or words <= _BESIDE or _of_a_player(words):
         return 0
     return 1 if more else -1
@@ -59,6 +60,12 @@ def of_a_reward(name: str) -> int:
     """As :func:`direction`, of what a policy is paid by as well: 1 of an income that its name tells no more of."""
     words = _words(name)
     return direction(name) or int(bool(words & _INCOME) and not words & (_LESS | _TRAINING))
+
+
+def of_a_game(name: str) -> bool:
+    """Whether the number is what is won by playing on, with what was learned so far: no data are held out for that."""
+    words = _words(name)
+    return bool(words & _WON) and not words & (_MORE | _LESS | _HELD_OUT)
 
 
 def of_an_accuracy(name: str) -> bool:

@@ -36,8 +36,8 @@ EFFECTS: dict[str, frozenset[str]] = {
     ),
     "rank-desync": frozenset({"learning-rate-too-low", "divergence", "stalled"}),
     "double-softmax": frozenset({"learning-rate-too-low", "vanishing-gradient", "stalled"}),
-    # an optimiser that holds others in the place of those that the loss depends on (a copy's) finds no gradient in them;
-    # an encoder, or a player, that does not learn has nothing to say
+    # an optimiser that holds others in the place of those that the loss depends on (a copy's) finds no gradient in
+    # them; an encoder, or a player, that does not learn has nothing to say
     "optimizer-misses-parameters": frozenset(
         {
             "detached-parameters",

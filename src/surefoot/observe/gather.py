@@ -50,7 +50,7 @@ from surefoot.observe.signals.slopes import Slopes
 from surefoot.observe.signals.steps import SafeStepReading
 from surefoot.observe.signals.surrogates import Surrogates
 from surefoot.observe.signals.weights import Snapshot
-from surefoot.observe.signals.wiring import MissedParameters, StaleProbe
+from surefoot.observe.signals.wiring import MissedParameters, StaleProbe, copied
 
 # In the order in which they are called at each moment of a step.
 INSTRUMENTS: tuple[type[Instrument], ...] = (
@@ -119,6 +119,8 @@ class Gatherer:
         self._instruments = [make(tools) for make in INSTRUMENTS]
         self._missed = MissedParameters()
         self._missing: list[str] = []  # the newest that were found
+        self._copies = False  # whether they are those of a target network
+        self._missed_at, self._missed_of = 0, list[str]()  # of the step that was written last
         self._look = _Look()
 
     @property
@@ -242,16 +244,23 @@ class Gatherer:
             held = scene.held()
             found = {owned.path for key, owned in scene.models.owned.items() if key in held}
             missed = [name for name in missed if name not in found]
+            owned = scene.models.owned
+            holders = [o for key, o in owned.items() if key in held]
+            self._copies = copied([o for o in owned.values() if o.path in missed], holders)
         return missed
 
     def _write_missed(self, missed: list[str] | None, step: int) -> None:
-        if missed is not None:
-            self._rows.put(step, "wiring", "", missed_parameters=float(len(missed)))
-            if missed:
-                clock = self._scene.clock
-                rests = max((since for s in clock.states if (since := clock.rests_since(s)) is not None), default=0)
-                left = self._missed.left.issuperset(missed)
-                self._tell("missed", parameters=missed[:50], left=left, rests_since=rests)
+        if missed is None:
+            return
+        if step == self._missed_at:  # of players that take turns each looks at its own loss
+            missed = list(dict.fromkeys([*self._missed_of, *missed]))
+        self._missed_at, self._missed_of = step, missed
+        self._rows.put(step, "wiring", "", missed_parameters=float(len(missed)))
+        if missed:
+            clock = self._scene.clock
+            rests = max((since for s in clock.states if (since := clock.rests_since(s)) is not None), default=0)
+            left = self._missed.left.issuperset(missed)
+            self._tell("missed", parameters=missed[:50], left=left, copies=self._copies, rests_since=rests)
 
     def _read_gradients(self, parameters: Sequence[Tensor], optimizer: Optimizer | None) -> None:
         scene = self._scene

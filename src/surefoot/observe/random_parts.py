@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,6 +40,7 @@ _LOG_PROBABILITY = frozenset(
         "BinaryCrossEntropyWithLogitsBackward0",
     ]
 )
+_PROBABILITY = frozenset(["SoftmaxBackward0", "SigmoidBackward0"])  # its logarithm may be taken by hand
 _HEAD = 400  # nodes between a loss and the last layer that are looked at
 
 _Edge = tuple[Node, int]  # one output of a node
@@ -59,6 +61,7 @@ class PolicyTerms:
 
     factors: list[Tensor]
     logits: Tensor | None = None
+    by_hand: bool = False  # logarithms of probabilities: those of a loss as well as those of a policy
 
 
 def find_reparametrised(nodes: Sequence[Node]) -> Reparametrised | None:
@@ -110,19 +113,34 @@ def find_policy_terms(roots: Iterable[Tensor]) -> PolicyTerms | None:
     if not products:
         return None
     factors: list[Tensor] = []
-    logits = None
+    logits, by_hand = None, False
     for product, factor in products:
         inner = _below(product, below)
-        speaking = next((n for n in inner if n.name() in _LOG_PROBABILITY), None)
-        if speaking is None:
+        speaks = any(n.name() in _LOG_PROBABILITY for n in inner)
+        if not speaks and (logged := _logged(inner, below)) is None:
             continue
+        by_hand |= not speaks
         factors.append(factor)
+        if not speaks and logits is None and logged is not None:
+            logits = logged
         for node in inner:
             if logits is None and node.name() == "LogSoftmaxBackward0":
                 logits = saved(node, "result")
             elif logits is None and node.name() == "LogsumexpBackward0":
                 logits = saved(node, "self")
-    return PolicyTerms(factors, logits) if factors else None
+    return PolicyTerms(factors, logits, by_hand) if factors else None
+
+
+def _logged(inner: list[Node], below: dict[Node, list[Node]]) -> Tensor | None:
+    """Of a logarithm of probabilities that is taken by hand: their logits, or log-odds."""
+    for node in inner:
+        made = _below(node, below) if node.name() == "LogBackward0" else ()
+        for maker in made:
+            if maker.name() in _PROBABILITY and (shares := saved(maker, "result")) is not None:
+                tiny = torch.finfo(shares.dtype).tiny
+                shares = shares if maker.name() == "SoftmaxBackward0" else torch.stack([shares, 1 - shares], -1)
+                return shares.clamp_min(tiny).log()
+    return None
 
 
 def _edges(node: Node) -> list[_Edge]:

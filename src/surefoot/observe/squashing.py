@@ -1,7 +1,7 @@
 """Softmax and sigmoid in an autograd graph: which of them made the numbers that an op reads, and which are read twice.
 
 Numbers stay probabilities where they are kept off 0 (``clamp``, ``+ eps``), averaged over several (``stack(…).mean``)
-or reshaped, and a logarithm of a softmax is a log-softmax.
+or reshaped, and a logarithm of a softmax is a log-softmax, of which the exponential is a softmax again.
 """
 
 from __future__ import annotations
@@ -58,10 +58,23 @@ def squashed(node: Node | None, names: Names, children: Children, deep: int = _D
     if name == "LogBackward0":
         kind = squashed(inner, names, children, deep - 1)
         return {SOFTMAX: LOG_SOFTMAX, SOFTMAX_TWICE: SOFTMAX_TWICE}.get(kind, NONE)
+    if name == "ExpBackward0":
+        return SOFTMAX if squashed(inner, names, children, deep - 1) == LOG_SOFTMAX else NONE
+    if name == "DivBackward0":
+        return SOFTMAX if _by_their_sum(below, names, children) else NONE
     if name in _AVERAGES:
         kinds = {squashed(child, names, children, deep - 1) for child in below}
         return kinds.pop() if len(kinds) == 1 else NONE
     return NONE
+
+
+def _by_their_sum(below: list[Node], names: Names, children: Children) -> bool:
+    """Exponentials over the sum of the same ones: a softmax that is written by hand."""
+    if len(below) != 2 or names.get(below[0]) != "ExpBackward0" or names.get(below[1]) != "SumBackward1":
+        return False
+    summed = next(iter(children.get(below[1], [])), None)
+    same = summed is below[0] or (summed is not None and children.get(summed) == children.get(below[0]))
+    return summed is not None and names.get(summed) == "ExpBackward0" and same
 
 
 def twice(nodes: list[Node], names: Names, children: Children) -> tuple[str, Node, int] | None:

@@ -40,6 +40,7 @@ class UntoldSteps:
         self._leaves: list[Tensor] = []  # of the backward under way: plain tensors that may be trained
         self._tries = 0
         self._backwards = 0  # while no step was ever taken
+        self._waiting: list[str] = []  # optimisers that had a gradient by then: with a function they go before the end
 
     @property
     def sought(self) -> bool:
@@ -66,6 +67,8 @@ class UntoldSteps:
         """A backward is over, and a step may follow."""
         if self._scene.clock.inside_step:
             return
+        if self._backwards == _MANY and not self.hand_written and not self._scene.clock.steps:
+            self._waiting = _with_gradient()
         leaves, self._leaves = self._leaves, []
         if leaves:
             self.expect_of(leaves, [leaf.grad for leaf in leaves])
@@ -96,7 +99,7 @@ class UntoldSteps:
         """The run is over: how many gradients there were, and whose, if no step has ever followed one."""
         if self._scene.clock.steps or self.hand_written or self._backwards < _MANY:
             return None
-        waiting = [optimizer_name(o, ()) for o in census().optimizers if _has_gradient(o)]
+        waiting = _with_gradient() or self._waiting
         return {"backwards": self._backwards, "optimizers": waiting} if waiting else None
 
     def forget(self) -> None:
@@ -155,6 +158,10 @@ class UntoldSteps:
         self._by_hand = ByHand(owned)
         self._scene.state_of(self._by_hand)
         return [self._by_hand]
+
+
+def _with_gradient() -> list[str]:
+    return [optimizer_name(o, ()) for o in census().optimizers if _has_gradient(o)]
 
 
 def _has_gradient(optimizer: Optimizer) -> bool:

@@ -8,6 +8,7 @@ from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.streams import in_levels, in_stretches
 from surefoot.findings.scatter import scatter
+from surefoot.findings.turned import told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy
 
 _ROWS = 8  # labels a batch must have to say anything of their order
@@ -43,7 +44,10 @@ def unshuffled_data(history: History) -> Sign | None:
     a later epoch: info; warning where real-valued targets differ from batch to batch ten times more than chance has it,
     or a fifth of the labels' variance is between batches, and the model, twice as long after, still meets batches on
     which their own mean (mix of labels) does much better. Warning too where a batch has few labels (a narrow
-    range of targets), those of the batch before, and their own mix does much better at a quarter of the looks."""
+    range of targets), those of the batch before, and their own mix does much better at a quarter of the looks. None
+    where a policy is trained: what it has played comes in its order, and is as it makes it."""
+    if told_by_rewards(history):
+        return None
     for name in history.wheres("batch_rows"):
         sign = _pure(history, name) or _rising(history, name) or _grouped(history, name) or _composed(history, name)
         sign = sign or _stretched(history, name)

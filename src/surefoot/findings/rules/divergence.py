@@ -68,6 +68,8 @@ def divergence(history: History) -> Sign | None:
                 return sign
             continue
         threshold, source = _bound(level, sole and not _first_term_falls(history, level))
+        if told_by_rewards(history):  # who plays longer wins more: a hundred times, and its square to a critic's error
+            threshold = max(threshold, ORDERS**2 * abs(level.first))
         if not level.low > threshold > 0:
             sign = _falls_back(history, name, level)
             if sign is not None:

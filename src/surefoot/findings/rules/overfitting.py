@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from surefoot.analysis.printed_numbers import direction, held_out, of_an_accuracy
+from surefoot.analysis.printed_numbers import direction, held_out, of_a_game, of_an_accuracy
 from surefoot.findings.decay import halved_each
 from surefoot.findings.history import History
-from surefoot.findings.levels import ORDERS
+from surefoot.findings.levels import ORDERS, LossLevel
 from surefoot.findings.progress import HEARD
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
@@ -25,7 +25,7 @@ from surefoot.findings.scatter import scatter
 from surefoot.findings.turned import Turned, trained, turned
 from surefoot.runs.schema import SEVERITIES, Evidence, Remedy, Severity
 
-_FEW, _MANY = 6, 12  # evaluations since the best
+_LEAST, _FEW, _MANY = 3, 6, 12  # evaluations, in a row or since the best
 _HALVED = (8, 2)  # times in the run so far, by a decay: what the loss does not hold up
 _DROPPED = (0.2, 0.5)  # of what enters a layer: as usual in front of small and of large ones
 _TREND = 3.0  # deviations
@@ -79,6 +79,8 @@ def overfitting(history: History) -> Sign | None:
     A warning, too, where nothing rises: the training loss is a hundredth of a validation loss that explains less than
     half of what there is, and has not got better in half of the evaluations, twelve at least; no weight decays.
 
+    So do three evaluations in a row that are worse than a constant, and rise, at a hundredth of the training loss.
+
     Where no such loss is seen, a number that the script prints serves: one of held-out data by its name, or an accuracy
     or an error, that has turned (see ``turned.py``): warning. So does an accuracy that is half below what the training
     loss says of the training data's, and no better in the newest half of twelve values or more than before.
@@ -86,7 +88,7 @@ def overfitting(history: History) -> Sign | None:
     for where in history.wheres("validation_loss"):
         sign = _overfits(history, where)
         if sign is None or sign.severity == "info":
-            sign = _by_heart(history, where) or _apart(history, where) or sign
+            sign = _by_heart(history, where) or _apart(history, where) or _worse_than_nothing(history, where) or sign
         if sign is not None:
             return sign
     if history.looks("validation_loss"):
@@ -120,6 +122,30 @@ def _by_heart(history: History, where: str) -> Sign | None:
         f"{recent:.3g} since step {steps[half]}, where a constant prediction has {level.constant:.3g}."
     )
     return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
+
+
+def _worse_than_nothing(history: History, where: str) -> Sign | None:
+    """A few evaluations are enough where knowing nothing would be better on data the model never saw, at a hundredth of
+    their loss on those it trains on, and more so from one to the next."""
+    steps, values = history.measured("validation_loss", where)
+    level = next((level for level in history.losses.values() if level.count), None)
+    if level is None or len(history.losses) != 1 or len(values) < _LEAST or not level.known:
+        return None
+    newest = values[-_LEAST:]
+    worse = newest.min() > level.constant and bool((np.diff(newest) > 0).all())
+    if not (worse and _trains_on(level) and ORDERS * level.recent < newest[-1]) or _decays(history, _TENTH):
+        return None
+    evidence = (
+        Evidence("validation_loss", where, int(steps[-1]), float(newest[-1]), level.constant,
+                 "what a constant prediction loses, of which the model had no need to be worse"),
+        Evidence("loss", "", level.newest_step, level.recent, float(newest[-1]) / ORDERS,
+                 "a hundredth of that on data the model never saw: it was learned by heart"),
+    )  # fmt: skip
+    cause = (
+        f"the training data are learned by heart (loss {level.recent:.3g}), and on data it never saw the loss has "
+        f"risen to {newest[-1]:.3g}, where a constant prediction has {level.constant:.3g}."
+    )
+    return Sign(_severity(history), cause, evidence, (), int(steps[-_LEAST]), _cures(history))
 
 
 def _apart(history: History, where: str) -> Sign | None:
@@ -178,7 +204,7 @@ def _gap(history: History) -> Sign | None:
 
 
 def _of_quality(name: str) -> bool:
-    return held_out(name) or bool(direction(name))
+    return held_out(name) or (bool(direction(name)) and not of_a_game(name))
 
 
 def _turned(history: History, found: Turned) -> Sign:
@@ -218,7 +244,7 @@ def _overfits(history: History, where: str) -> Sign | None:
     name, level = next(((name, lv) for name, lv in history.losses.items() if lv.count), ("", None))
     if level is None or not steady or not risen or rise <= 0.05 * abs(best):
         return None
-    if not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
+    if not _trains_on(level):
         return None  # training itself went wrong: another finding's
     if not level.recent < min(recent, trained(history, name, int(steps[at])) - level.best_noise):
         return None  # nothing was learned since that could have been learned by heart
@@ -252,6 +278,11 @@ def _overfits(history: History, where: str) -> Sign | None:
         ahead = Evidence(f"validation_loss at step {then}", where, int(steps[-1]), best + foreseen, best + much, source)
         evidence = (*evidence, ahead)
     return Sign(severity, cause, evidence, (), int(steps[at]), _cures(history))
+
+
+def _trains_on(level: LossLevel) -> bool:
+    """The training loss is at its best, as far as its noise tells."""
+    return level.recent <= level.best + 2 * max(level.noise, level.best_noise)
 
 
 def _trend(values: np.ndarray) -> float:

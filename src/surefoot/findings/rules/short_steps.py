@@ -28,6 +28,7 @@ _MIN_STEPS, _WARM = 48, 128
 _GAINED = 0.05
 _SLOW = 2e-5
 _RESTS = 0.95
+_NOISY = 0.5
 _STAGE = 100.0  # times its rate had the one before: no stage of a schedule is two decades below
 _NEVER_SOURCE = (
     "for a convex loss no step takes away more than it promised to first order; a tenth is what counts as learned: all "
@@ -200,6 +201,8 @@ def _flat_bowl(history: History, name: str, level: LossLevel, pace: Pace) -> tup
     _, curved = history.measured("stability_coefficient", name)
     if len(curved) < 2 or not curved.max() < BENDS or level.steps < 2 * _WARM or not resting(level, slowed=_RESTS):
         return None
+    if level.noise > _NOISY * level.recent:
+        return None  # what varies by its own size, as what a policy is paid, is no height in a bowl
     if level.at_half - level.recent > max(0.02 * level.first, 0.5 * (level.first - level.at_half)):
         return None  # slowly, but on its way
     if not max(s.overshoot for s in pace.last(4)) < SMALL_PROMISE:

@@ -200,8 +200,9 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
 
     Their gradient is computed and thrown away. Critical where they hold most of the model's parameters and the loss
     learns nothing, else a warning; an info where an optimiser of the same run held all of them before, for a stage in
-    which only a new head learns does that on purpose. It is none where they were frozen in that stage, and are no more:
-    the script has asked for their gradient since the optimiser that does not hold them was there alone.
+    which only a new head learns does that on purpose, and where they are a copy of what learns, a target network. It is
+    none where they were frozen in that stage, and are no more: the script has asked for their gradient since the
+    optimiser that does not hold them was there alone.
     """
     steps, counts = history.measured("missed_parameters")
     if len(counts) < _LOOKS or not (counts[-_LOOKS:] > 0).all():
@@ -216,11 +217,16 @@ def optimizer_misses_parameters(history: History) -> Sign | None:
     stage = max(stage, int(events[-1].data.get("rests_since", 0)) if events else 0)
     thawed = int((steps[clean] > stage).sum()) >= _LOOKS
     left = bool(events and events[-1].data.get("left")) and not thawed
-    severity: Severity = "info" if left else "critical" if share > 0.5 and not history.learned else "warning"
+    copies = bool(events and events[-1].data.get("copies"))
+    severity: Severity = "info" if left or copies else "critical" if share > 0.5 and not history.learned else "warning"
     shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "") if names else f"{counts[-1]:g} parameters"
     cause = f"{shown}: trainable, and the loss depends on them, but no optimiser holds them: they never change."
     if left:
         cause = f"{shown}: trainable, and the loss depends on them, but the optimiser that held them is gone or rests."
+    elif copies:
+        cause = (
+            f"{shown}: the loss depends on them, and they follow others that learn: torch.no_grad() would spare them."
+        )
     evidence = Evidence("missed_parameters", "", int(steps[-1]), float(counts[-1]), 0.0,
                         "a trainable leaf of the loss's graph that no optimiser holds; at three looks")  # fmt: skip
     where = tuple(m for m in modules if m)

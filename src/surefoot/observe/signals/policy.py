@@ -53,7 +53,11 @@ class Policy(Instrument):
         numbers: list[Tensor] = []
         with torch.no_grad():
             for factor in samples:
-                numbers += [zero_share(factor), (factor < 0).any().float(), graded(factor).float()]
+                share, signed = zero_share(factor), (factor < 0).any()
+                if terms.by_hand:  # −y · log p is how a loss is written by hand: an advantage has both signs
+                    signed &= (factor > 0).any()
+                    share = share if self._signed else share * factor.any()
+                numbers += [share, signed.float(), graded(factor).float()]
             if terms.logits is not None and terms.logits.dim() >= 1:
                 logits = terms.logits.reshape(-1, terms.logits.shape[-1])
                 rows = max(1, min(_ROWS, _ELEMENTS // logits.shape[-1]))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from surefoot.observe.discover import Models
+from surefoot.observe.discover import Models, Owned
 from surefoot.observe.signals.phases import sample
 
+_NEAR = 0.5  # of its length: what began elsewhere is √2 away
 PROBES = 64  # gradients: what is cleared may be a part of the model, as of one of its modules
 
 
@@ -96,7 +97,9 @@ class MissedParameters:
 
     def missed(self, leaves: Sequence[Tensor], held: set[int], models: Models) -> list[str] | None:
         """Names of those that were not touched since the last look; None at the first look, which can't know."""
-        before, self._before = self._before, {}
+        first, self._before = self._before is None, self._before or {}
+        for key in [key for key, (ref, *_) in self._before.items() if ref() is None or key in held]:
+            del self._before[key]
         names: list[str] = []
         self.left.clear()
         for leaf in leaves:
@@ -109,9 +112,41 @@ class MissedParameters:
             if (once := self._once.get(id(leaf))) is not None and once() is leaf:
                 self.left.add(owned.path)
             now = sample(leaf).clone() if leaf.is_cpu else None
+            # of players that take turns each look sees one: what it saw of the others is kept
+            ref, version, old = self._before.get(id(leaf), (None, -1, None))
             self._before[id(leaf)] = (weakref.ref(leaf), leaf._version, now)
-            ref, version, old = (before or {}).get(id(leaf), (None, -1, None))
             same = ref is not None and ref() is leaf and version == leaf._version
             if same and (old is None or now is None or torch.equal(old, now)):
                 names.append(owned.path)
-        return None if before is None else names
+        return None if first else names
+
+
+def copied(missed: Iterable[Owned], held: Iterable[Owned]) -> bool:
+    """Whether each of the ``missed`` is near a ``held`` one that has its place in another part, or model: a target
+    network, which follows what learns. Layers of one stack, which may begin alike, are told apart by numbers alone."""
+    places: dict[tuple, list[Tensor]] = {}
+    for owned in held:
+        if (parameter := owned.ref()) is not None:
+            for place in _places(owned.path):
+                places.setdefault(place, []).append(parameter)
+    near, plain = [], []  # biases and scales may all be 0, or 1, wherever they are
+    for owned in missed:
+        own = owned.ref()
+        others = [p for place in _places(owned.path) for p in places.get(place, ())]
+        others = [p for p in others if own is not None and p.shape == own.shape and p.device == own.device]
+        if own is None or not others:
+            return False
+        value = own.detach()
+        away = torch.stack([(value - p.detach()).norm() for p in others])
+        near.append((away <= _NEAR * value.norm()).any())
+        plain.append((value == value.reshape(-1)[:1]).all())
+    if not near:
+        return False
+    same, telling = torch.stack(near), ~torch.stack(plain)
+    return bool(same.all() & telling.any())
+
+
+def _places(path: str) -> list[tuple]:
+    """The path without one of its names, for each that is no number and not the parameter's own."""
+    names = path.split(".")
+    return [(i, *names[:i], *names[i + 1 :]) for i, name in enumerate(names[:-1]) if not name.isdigit()]
