@@ -97,6 +97,27 @@ def test_a_branch_that_was_cut_is_compared_over_the_steps_it_took() -> None:
     assert scores([Course((4.0,), cut=True), whole]) == [math.inf, 0.0]  # too slow to be waited for
 
 
+def test_a_branch_in_which_nothing_has_changed_so_far_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A remedy of what comes late is as good as none until then: to be cut there tells nothing of it."""
+    alone = Course((4.0, 3.0, 2.0, 2.0), cut=True)
+    better, best = Course((4.0, 2.5, 1.5, 1.0), cut=True), Course((4.0, 2.0, 1.0, 0.5), cut=True)
+    waits, later = Course((*alone.losses, 1.9), cut=True), Course((*alone.losses, 0.1), closed=True)
+    assert waits.as_by_itself(alone) and not best.as_by_itself(alone) and not alone.as_by_itself(alone)
+    assert not Course(waits.losses).as_by_itself(alone) and not waits.as_by_itself(None)  # to its end; none to compare
+    asked: list[int] = []
+
+    def courses(trial: Trial, changes: Sequence[object], steps: int | None, seconds: float) -> list[Course]:
+        asked.append(len(changes))
+        whole = [Course((*course.losses, 0.5), closed=True) for course in (better, best)]
+        return [better, best, waits, alone] if len(asked) == 1 else [*whole, later]
+
+    monkeypatch.setattr(Trial, "courses", courses)
+    monkeypatch.setattr("surefoot.apply.best_of.at_once", lambda: 1)
+    with curing("best-of:of=lr-scale:factor=0.7/lr-scale:factor=0.5/clip:max_norm=1e6") as told:
+        bowl(0.01)
+    assert asked == [4, 3] and told.summaries["best-of"].startswith("took clip:max_norm=1e6")
+
+
 def test_the_validation_loss_decides_where_there_is_one() -> None:
     memorises = Course((4.0, 2.0, 1.0, 0.0), ((1, 3.0), (2, 1.0), (4, 2.0)))
     learns = Course((4.0, 3.0, 2.0, 2.0), ((1, 3.0), (2, 2.0), (4, 1.0)))

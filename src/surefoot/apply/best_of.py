@@ -4,7 +4,8 @@ A finding names what would cure it, and often there are several ways: other weig
 rate. As soon as the first optimiser is made, the script goes on in branches (:mod:`surefoot.apply.branch`) with each of
 them, and as it is, to its end or for as long as there is time, and the best (:mod:`surefoot.apply.trial`) is put in
 place; of several that are as good the first, and none where the script comes further by itself. Where the time does
-not reach to the end of all, half of it goes to short branches and the rest to the best of them. Where no branch can be
+not reach to the end of all, half of it goes to short branches and the rest to the best of them, and to those that have
+changed nothing so far: what they wait for comes later. Where no branch can be
 made, the first remedy is taken.
 """
 
@@ -70,11 +71,13 @@ class BestOf(Cure):
             order = ranked(courses)
             if order is None:
                 break
+            alone = courses[running.index(NOTHING)] if NOTHING in running else None
+            waits = [choice for choice, course in zip(running, courses, strict=True) if course.as_by_itself(alone)]
             found, running = True, [running[i] for i in order]
             if last or not any(course.cut for course in courses):
                 break
             # in the order that was given, by which those that are as good are told apart
-            best = running[: max(_FINALISTS, at_once())]
+            best = {*running[: max(_FINALISTS, at_once())], *waits[:_FINALISTS]}
             running = [choice for choice in (*choices, NOTHING) if choice in best]
             seconds = self._seconds - (time.monotonic() - begun)
         if found:

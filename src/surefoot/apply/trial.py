@@ -58,6 +58,13 @@ class Course:
         evaluations, printed = (tuple((i, x) for i, x in enumerate(told) if not math.isnan(x)) for told in others)
         return cls(tuple(losses[:-1] if closed else losses), evaluations, printed, one.cut, closed)
 
+    def as_by_itself(self, alone: Course | None) -> bool:
+        """Whether this branch was cut before anything in it came to differ from the script ``alone``."""
+        if alone is None or alone is self or not self.cut:
+            return False
+        both = min(len(self.losses), len(alone.losses))
+        return both >= _LEAST and self.losses[:both] == alone.losses[:both]
+
 
 class Trial:
     """Makes branches; in one, tells the loss of each step and of each evaluation, and ends it when it was long enough.
