@@ -60,6 +60,9 @@ def test_tiny_and_uneven_inputs_count_only_where_nothing_is_learned() -> None:
         assert entering(train(falling(150), constant=LN10), size, spread).loud() == []
         stuck = entering(train(flat(150), constant=LN10), size, spread).findings()["unscaled-inputs"]
         assert stuck.severity == "warning" and stuck.detected_step >= 100
+        cell = entering(train(flat(150), constant=LN10), size, spread)
+        cell.row(64, "recurrence", {("bptt_rate", "fc"): 1.1})  # it enters step by step, at first an empty state
+        assert cell.loud() == []
 
 
 @pytest.mark.parametrize(

@@ -66,9 +66,13 @@ def test_of_two_that_looks_cannot_tell_apart_the_deeper_one_is_the_cause() -> No
     # a softmax that has collapsed moves no logits, which those that drift together do to it
     known = order([finding("softmax-collapse", first=404), finding("output-logit-divergence", first=384)])
     assert ids(known) == [("output-logit-divergence", None), ("softmax-collapse", "output-logit-divergence")]
-    # a step that was too long is known by its number
+    # a step that was too long is known by its number; if it is so by a rate that had risen, that is why
     known = order([finding("unsafe-step", first=201), finding("learning-rate-too-high", first=203)])
     assert ids(known) == [("unsafe-step", None), ("learning-rate-too-high", "unsafe-step")]
+    risen = Evidence("learning_rate / its largest before", "", 201, 15.0, 2.0, "")
+    step = replace(finding("unsafe-step", first=201), evidence=(risen,))
+    known = order([step, finding("learning-rate-too-high", first=203)])
+    assert ids(known) == [("learning-rate-too-high", None), ("unsafe-step", "learning-rate-too-high")]
 
 
 def test_steps_that_were_skipped_under_a_finite_loss_are_no_effect_of_a_later_nan() -> None:

@@ -202,7 +202,19 @@ EFFECTS: dict[str, frozenset[str]] = {
         }
     ),
     "rank-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
-    "unstable-gating": frozenset({"exploding-gradient", "learning-rate-too-high", "divergence", "non-finite"}),
+    "unstable-gating": frozenset(
+        {
+            "exploding-gradient",
+            "learning-rate-too-high",
+            "divergence",
+            "non-finite",
+            "bptt-explosion",
+            "loss-spike",
+            "saturated-units",
+            "stalled",
+            "unsafe-step",
+        }
+    ),
     "surrogate-mismatch": frozenset({"vanishing-gradient", "exploding-gradient", "learning-rate-too-low", "stalled"}),
     "hyperbolic-collapse": frozenset({"vanishing-gradient", "learning-rate-too-low", "stalled"}),
     "exploding-gradient": frozenset(
@@ -365,6 +377,8 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     if (cause.id, effect.id) == ("attention-logit-growth", "softmax-collapse"):
         # attention has no entropy but by its logits; the two are told by bounds of their own, in whichever order
         return not set(cause.where).isdisjoint(effect.where)
+    if {cause.id, effect.id} == set(_LONG_STEPS) and any(map(_by_the_rate, (cause, effect))):
+        return cause.id == "learning-rate-too-high"
     if {cause.id, effect.id} == {"amp-step-skipping", "non-finite"}:
         # gradients that overflow under a loss that is finite are no effect of it; a loss that is NaN lets every step go
         skipping, lost = (cause, effect) if cause.id == "amp-step-skipping" else (effect, cause)
@@ -380,6 +394,19 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     return late <= slack(effect.first_step)
 
 
+def _by_the_rate(step: Finding) -> bool:
+    """Whether a step was unsafe for its rate, which was far above all before: it was the first of many."""
+    return step.id == "unsafe-step" and any(e.signal.startswith("learning_rate") for e in step.evidence)
+
+
+def _since_the_rate_rose(found: dict[str, Finding]) -> dict[str, Finding]:
+    """A rate is too high since the first step that it made unsafe."""
+    rate, step = (found.get(id) for id in _LONG_STEPS)
+    if rate is None or step is None or not _by_the_rate(step):
+        return found
+    return {**found, rate.id: replace(rate, first_step=min(rate.first_step, step.first_step))}
+
+
 def order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings with ``because_of`` filled in and ranks 1..n: most probable root cause first, infos last.
 
@@ -388,8 +415,9 @@ def order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """
     found = {f.id: f for f in findings}
     parent: dict[str, str | None] = {}
-    for effect in found.values():
-        causes = [c for c in found.values() if c is not effect and brings_about(c, effect)]
+    began = _since_the_rate_rose(found)
+    for effect in began.values():
+        causes = [c for c in began.values() if c is not effect and brings_about(c, effect)]
         causes.sort(key=lambda c: (_DEPTH.get(c.id, len(_DEPTH)), c.first_step, c.id))
         parent[effect.id] = causes[0].id if causes else None
     weight = {id: SEVERITIES.index(f.severity) for id, f in found.items()}

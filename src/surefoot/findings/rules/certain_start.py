@@ -41,8 +41,8 @@ TEMPER = Remedy(
 
 def certain_from_the_start(history: History) -> Sign | None:
     """Right classes were behind by 16.6 nats at the first look, in the mean of the rows, with a first loss of three
-    times a constant's or more; and after 64 steps the loss is above half of a constant's. Weights that are large
-    themselves are told of by ``off-critical-initialisation``."""
+    times a constant's or more; and after 64 steps the loss is above half of a constant's. Or by half as many nats, and
+    it is above a constant's. Weights that are large themselves are told of by ``off-critical-initialisation``."""
     level = next(iter(history.losses.values())) if len(history.losses) == 1 else None
     if level is None or level.steps < _SEEN or level.negative or not level.constant > 0:
         return None
@@ -51,7 +51,9 @@ def certain_from_the_start(history: History) -> Sign | None:
     for name in history.wheres("target_margin"):
         firsts = history.first_layers("target_margin")
         lead = firsts[0][name] if firsts else math.nan
-        if not firsts or firsts[0].step > 2 or not lead <= -_CERTAIN:
+        # half of the bits are enough where the run is still worse off than by knowing nothing
+        least = _CERTAIN / 2 if level.recent > level.constant else _CERTAIN
+        if not firsts or firsts[0].step > 2 or not lead <= -least:
             continue
         step = firsts[0].step
         evidence = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy
@@ -84,5 +85,5 @@ def unstable_gating(history: History) -> Sign | None:
         "times as large, and more on a larger grid."
     )
     where = tuple(str(name) for name in names[found])
-    cures = (SHARED if own else P_MODE,)
+    cures = remedies.best_of((SHARED, remedies.CLIP, remedies.lower_rate(10.0))) if own else (P_MODE,)
     return Sign("critical" if np.isposinf(gain) else "warning", cause, tuple(evidence), where, gains[0].step, cures)

@@ -141,6 +141,8 @@ def _judge(history: History, layer: str, step: int, size: float, spread: float) 
         return Sign(severity, cause, (shown, *evidence), (layer,), step, (STANDARDISE,))
     if not any(_stuck(level) for level in history.losses.values()):
         return None
+    if layer in history.wheres("bptt_rate"):
+        return None  # it is called step by step, and what enters at the first is the state that is empty yet
     if size <= SMALL:
         cause = (
             f"the inputs of {layer} are tiny: it makes pre-activations of size {size:.2g} of them, which drown in its "

@@ -7,10 +7,11 @@ import numpy as np
 from surefoot.analysis.printed_numbers import direction, of_a_reward
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.turned import given_back
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS = 4
-_MOST = 0.75
+_MOST, _HALF = 0.75, 0.5  # of all groups
 _SURE, _UNSURE = 0.25, 0.5  # of the entropy that the policy began with: two halvings apart, or one
 _DECIDED = 0.1  # of that entropy: nothing else is tried
 _SOLVED, _VALUES = 0.9, 9  # of all tasks, but a tenth that may have no answer; printed numbers, three a third
@@ -74,13 +75,14 @@ def zero_variance_groups(history: History) -> Sign | None:
     it had been below a quarter of that: what it tries differs, and earns the same; or was below a tenth, or that reward
     half of what it once was, while a reward that the script prints, between 0 and 1, is below nine tenths and has not
     come nearer to 1 by a tenth of what is left since the middle third of its values; or such a reward is above nine
-    tenths, and an error that is printed beside it has stopped at more than half of its first.
+    tenths, and an error that is printed beside it has stopped at more than half of its first; or half have been at the
+    last eight looks, and of what the script prints half of the gain is lost.
     """
     for name in history.wheres("zero_advantage_share"):
         steps, shares = history.series("zero_advantage_share", name)
         seen = np.isfinite(shares)
         steps, shares = steps[seen], shares[seen]
-        if len(shares) < _LOOKS or steps[-1] != history.step or not (shares[-_LOOKS:] >= 0.5).all():
+        if len(shares) < _LOOKS or steps[-1] != history.step or not (shares[-_LOOKS:] >= _HALF).all():
             continue
         severity: Severity = "info"
         began = int(steps[-_LOOKS])
@@ -111,7 +113,19 @@ def _silent_since(steps: np.ndarray, shares: np.ndarray) -> int | None:
 
 def _taught_nothing(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
     """Since when groups teach nothing though there is more to be learned."""
-    return _unsure_again(history, steps, shares) or _unsolved(history, steps, shares) or _unseen(history, steps, shares)
+    known = (
+        _unsure_again(history, steps, shares) or _unsolved(history, steps, shares) or _unseen(history, steps, shares)
+    )
+    return known or _unlearned(history, steps, shares)
+
+
+def _unlearned(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:
+    """Since when half of the groups teach nothing, of which more did at first, while what the run is for is lost again:
+    a policy that has solved its tasks keeps what it gets."""
+    half = np.flatnonzero(shares < _HALF)
+    if not len(half) or len(shares) - 1 - half[-1] < 2 * _LOOKS or given_back(history) is None:
+        return None
+    return int(steps[half[-1] + 1])
 
 
 def _unseen(history: History, steps: np.ndarray, shares: np.ndarray) -> int | None:

@@ -8,7 +8,7 @@ tensor: which of them comes from which, only slices and concatenations know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -63,11 +63,16 @@ def _ways(node: Node) -> list[bool]:
     """Which children it goes on to."""
     if node.name() == "AddBackward0":
         return [child is not None and (child.name() == "AddBackward0" or _taken(child) > 0) for child in _below(node)]
-    if node.name() == "MulBackward0":
+    if node.name() == "MulBackward0" and not _masks(node):
         state = _taken(node) - 1
         return [number == state for number in range(len(node.next_functions))]
-    moves = node.name().startswith(_MOVES)
+    moves = node.name().startswith(_MOVES) or _masks(node)
     return [moves and child is not None for child in _below(node)]
+
+
+def _masks(node: Node) -> bool:
+    """A product with what takes no gradient: of a front of states those that are inside the grid."""
+    return node.name() == "MulBackward0" and sum(child is not None for child in _below(node)) == 1
 
 
 def _below(node: Node) -> list[Node]:
@@ -80,16 +85,17 @@ def _taken(product: Node) -> int:
         return 0
     first, second = _below(product)
     for number, gate, state in ((2, first, second), (1, second, first)):
-        if _leads_to(gate, "SigmoidBackward0", _SHAPES) and _leads_to(state, "AddBackward0", _MOVES):
+        if _leads_to(gate, "SigmoidBackward0", _SHAPES) and _leads_to(state, "AddBackward0", _MOVES, _masks):
             return number
     return 0
 
 
-def _leads_to(node: Node, name: str, through: tuple[str, ...]) -> bool:
+def _leads_to(node: Node, name: str, through: tuple[str, ...], also: Callable[[Node], bool] | None = None) -> bool:
     level = [node]
     for _ in range(_FAR):
         level = [n for n in level if n is not None]
         if any(n.name() == name for n in level):
             return True
-        level = [child for n in level if n.name().startswith(through) for child in _below(n)]
+        passed = [n for n in level if n.name().startswith(through) or (also is not None and also(n))]
+        level = [child for n in passed for child in _below(n)]
     return False

@@ -57,7 +57,7 @@ class Policy(Instrument):
                 if terms.by_hand:  # −y · log p is how a loss is written by hand: an advantage has both signs
                     signed &= (factor > 0).any()
                     share = share if self._signed else share * factor.any()
-                numbers += [share, signed.float(), graded(factor).float()]
+                numbers += [share, signed.float(), graded(factor).float(), (factor == 0).all().float()]
             if terms.logits is not None and terms.logits.dim() >= 1:
                 logits = terms.logits.reshape(-1, terms.logits.shape[-1])
                 rows = max(1, min(_ROWS, _ELEMENTS // logits.shape[-1]))
@@ -77,15 +77,15 @@ class Policy(Instrument):
         def write(found: list[np.ndarray]) -> None:
             values = [float(v) for v in found]
             undecided = None if entropy is None else values.pop()
-            factors = list(zip(values[::3], values[1::3], values[2::3], strict=True))
-            self._signed = self._signed or any(negative for _, negative, _ in factors)
-            signed = [share for share, negative, several in factors if negative or (self._signed and several)]
-            shares = signed or [share for share, *_ in factors if share == 1.0]
+            factors = list(zip(*(values[k::4] for k in range(4)), strict=True))
+            self._signed = self._signed or any(negative for _, negative, *_ in factors)
+            signed = [share for share, negative, several, _ in factors if negative or (self._signed and several)]
+            shares = signed or [share for share, *_, none in factors if none and share]
             put = self.tools.rows.put
             if shares:
                 also = {} if undecided is None else {"policy_entropy": undecided}
                 put(step, "policy", state.name, zero_advantage_share=shares[0], **also)
-            elif undecided is not None and any(several for *_, several in factors):
+            elif undecided is not None and any(several for _, _, several, _ in factors):
                 put(step, "policy", state.name, weighted_choice_entropy=undecided)
             else:
                 self._tries += 1  # a mask or weights: after a few looks it is left alone
