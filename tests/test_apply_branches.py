@@ -17,7 +17,7 @@ from torch import nn
 
 from curing import curing
 from surefoot.analysis.printed_numbers import direction
-from surefoot.apply.branch import Branch, Trunk, branch, gather, refusal
+from surefoot.apply.branch import Branch, Trunk, at_once, branch, gather, refusal, spent
 from surefoot.apply.catalogue import together
 from surefoot.apply.printed import Printed
 from surefoot.apply.trial import Course, Trial, ranked, scores
@@ -74,7 +74,22 @@ def test_a_branch_that_hangs_is_ended() -> None:
         made.tell(1.0)
         while True:
             pass
-    assert told_by(made) == [1.0]
+    assert told_by(made) == [1.0] and made.cut and 0.1 < made.used < 2
+
+
+def test_a_branch_has_its_time_by_what_it_computes_and_not_by_the_clock() -> None:
+    waits = branch(0.5)
+    if isinstance(waits, Trunk):
+        time.sleep(0.8)  # as where others have the core
+        waits.tell(1.0)
+        waits.end()
+    assert told_by(waits) == [1.0] and not waits.cut
+    forever = branch(0.1)
+    if isinstance(forever, Trunk):
+        while True:
+            time.sleep(1.0)
+    assert told_by(forever) == [] and forever.cut
+    assert spent([waits, forever]) == pytest.approx((waits.used + forever.used) / min(2, at_once()))
 
 
 def test_scores_compare_as_many_steps_and_ask_for_a_loss_that_falls() -> None:
@@ -281,7 +296,9 @@ def test_where_time_does_not_reach_to_the_end_the_best_go_on(monkeypatch: pytest
             optimizer.step()
             if told.summaries.get("best-of", "took nothing") != "took nothing" and step >= 40:
                 return loss.item()
-            time.sleep(0.005)
+            until = time.process_time() + 0.005
+            while time.process_time() < until:
+                pass
         return math.nan
 
     tried: list[int] = []

@@ -79,7 +79,7 @@ class BestOf(Cure):
             # in the order that was given, by which those that are as good are told apart
             best = {*running[: max(_FINALISTS, at_once())], *waits[:_FINALISTS]}
             running = [choice for choice in (*choices, NOTHING) if choice in best]
-            seconds = self._seconds - (time.monotonic() - begun)
+            seconds = self._seconds - self._trial.spent
         if found:
             self._how = f" of {len(choices)} tried in branches of the script, in {time.monotonic() - begun:.2g} s"
         self._chosen = running[0] if found else choices[0]

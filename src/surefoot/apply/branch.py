@@ -4,6 +4,10 @@ What would come of a setting, the script alone can tell: its data, its loss, its
 are at this moment (weights, moments, random numbers, iterators), and nothing that it does comes back but numbers down a
 pipe. So the script that waits for them goes on as if nothing had been.
 
+How long it may take is told in seconds of computing, not of the clock: how much of a script a branch comes to see, and
+with it what is chosen, is then the same on a machine that others use. One that waits for something rather than
+computes is ended by the clock, some times later.
+
 A branch must not reach out of itself either: its standard streams and every file that it finds open for writing lead
 nowhere, files open for reading are its own, and it ends where it would make, change or remove a file, connect to
 anything, or start a process.
@@ -31,6 +35,7 @@ import torch
 
 _NUMBER = struct.Struct("<d")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_PATIENCE = 4  # seconds by the clock for one of computing: a core that four such processes share, or a script that waits
 _OUTSIDE = frozenset((
     "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "os.system", "os.exec",
     "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "socket.bind", "sqlite3.connect",
@@ -43,11 +48,18 @@ class Branch:
 
     pid: int
     pipe: int
-    until: float
+    seconds: float  # of computing that it may take
+    begun: float = field(default_factory=time.monotonic)
     told: list[float] = field(default_factory=list)
     rest: bytes = b""
     over: bool = False
-    cut: bool = False  # ended by the clock
+    cut: bool = False  # its time was up
+    used: float = 0.0  # seconds of computing, once it is over; as many as its share of the clock, where it waited
+
+    @property
+    def until(self) -> float:
+        """When it is ended by the clock."""
+        return self.begun + _PATIENCE * self.seconds
 
 
 class Trunk:
@@ -99,7 +111,7 @@ def branch(seconds: float) -> Branch | Trunk:
 
     Parameters
     ----------
-    seconds : after which the new process is ended, whatever it does
+    seconds : of computing after which the new process is ended, whatever it does; by the clock some times as many
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -107,11 +119,13 @@ def branch(seconds: float) -> Branch | Trunk:
     pid = os.fork()
     if pid:
         os.close(writing)
-        return Branch(pid, reading, time.monotonic() + seconds)
+        return Branch(pid, reading, seconds)
     os.close(reading)
     trunk = Trunk(writing)
     try:
         _shut_in(trunk, writing)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # which ends it
+        signal.setitimer(signal.ITIMER_PROF, seconds)
     except BaseException:
         trunk.end()
     return trunk
@@ -147,18 +161,19 @@ def explore(
 ) -> list[Branch] | None:
     """How the script goes on with each of several changes, as many branches at once as there are cores.
 
-    All together take ``seconds`` at most, but each a second at least. None in a branch, where ``begin`` was called and
-    the change was made: the caller is to return to the script at once. A branch in which either fails is over.
+    All together compute for ``seconds`` at most on each core, but each a second at least. None in a branch, where
+    ``begin`` was called and the change was made: the caller is to return to the script at once. A branch in which
+    either fails is over.
     """
-    many = at_once()
-    until = time.monotonic() + seconds
+    many = min(at_once(), len(changes))
     branches: list[Branch] = []
     for change in changes:
         running = [one for one in branches if not one.over]
         if len(running) >= many:
             gather(running, any_one=True)
+        taken = sum(one.used if one.over else one.seconds for one in branches)
         left = len(changes) - len(branches)  # what those before have left of their time is for these
-        made = branch(max(1.0, (until - time.monotonic()) * min(many, left) / left))
+        made = branch(max(1.0, (many * seconds - taken) / left))
         if isinstance(made, Trunk):
             try:
                 begin(made)
@@ -169,6 +184,11 @@ def explore(
         branches.append(made)
     gather(branches)
     return branches
+
+
+def spent(branches: Sequence[Branch]) -> float:
+    """Seconds of computing that branches of one :func:`explore` took on each core."""
+    return sum(one.used for one in branches) / max(1, min(at_once(), len(branches)))
 
 
 def _read(one: Branch) -> None:
@@ -187,7 +207,9 @@ def _end(one: Branch) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(one.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
-            os.waitpid(one.pid, 0)
+            _, status, used = os.wait4(one.pid, 0)
+            one.cut |= os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGPROF
+            one.used = max(used.ru_utime + used.ru_stime, (time.monotonic() - one.begun) / _PATIENCE)
         os.close(one.pipe)
 
 

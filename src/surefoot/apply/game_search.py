@@ -18,7 +18,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from surefoot.analysis.generated import energy_distance
-from surefoot.apply.branch import Trunk, explore, refusal
+from surefoot.apply.branch import Trunk, explore, refusal, spent
 from surefoot.apply.cure import Desk, ModelCure
 from surefoot.apply.players import Players
 
@@ -39,6 +39,7 @@ class GameSearch(ModelCure):
         self._players = Players()
         self._trunk: Trunk | None = None
         self._left = 0
+        self._spent = 0.0
 
     def met(self, model: nn.Module) -> None:
         """In a branch, see what it is given and makes."""
@@ -73,7 +74,7 @@ class GameSearch(ModelCure):
             return
         beside = next((one for one in others if _id(one) != _id(first)), ())
         finals = [first, *others[: _FINALS - 1], *([first + beside] if beside else [])]
-        late = self._tried(finals, _STEPS[1], self._seconds - (time.monotonic() - begun))
+        late = self._tried(finals, _STEPS[1], self._seconds - self._spent)
         if late is None:
             return
         self._chosen = finals[min(range(len(finals)), key=late.__getitem__)]
@@ -89,6 +90,7 @@ class GameSearch(ModelCure):
         branches = explore([functools.partial(self._put, choice) for choice in choices], seconds, begin)
         if branches is None:
             return None
+        self._spent += spent(branches)
         longest = max(len(one.told) for one in branches)
         return [_last(one.told) if 2 * len(one.told) > longest else math.inf for one in branches]
 

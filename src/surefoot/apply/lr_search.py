@@ -65,7 +65,7 @@ class LearningRateSearch(LearningRateScale):
             near = [best * f for f in around]
             # the way that was asked for; both, where none was
             tried = [f for f in near if self._given == 1 or (not math.isclose(f, 1) and (f < 1) == (self._given < 1))]
-            left = self._seconds - (time.monotonic() - begun)
+            left = self._seconds - self._trial.spent
             changes = [functools.partial(setattr, self, "factor", f) for f in tried]
             steps = None if number else _FIRST_STEPS
             courses = self._trial.courses(changes, steps, left / (1 + len(_ROUNDS) - number))

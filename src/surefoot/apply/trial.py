@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from surefoot.apply.branch import Branch, Trunk, explore
+from surefoot.apply.branch import Branch, Trunk, explore, spent
 from surefoot.apply.cure import Cure
 from surefoot.apply.printed import Printed
 from surefoot.apply.step_loss import StepLoss
@@ -76,6 +76,7 @@ class Trial:
 
     def __init__(self, cure: Cure) -> None:
         self._cure = cure
+        self.spent = 0.0  # seconds of computing on each core
         self._trunk: Trunk | None = None
         self._loss = StepLoss()
         self._length: int | None = None
@@ -89,8 +90,8 @@ class Trial:
     def courses(self, changes: Sequence[Callable[[], None]], steps: int | None, seconds: float) -> list[Course] | None:
         """How the script goes on with each of several changes, on the same batches and random numbers.
 
-        For ``steps``, or to its end, and no longer than ``seconds`` in all. None in a branch, where the change was
-        made: the caller is to return to the script at once.
+        For ``steps``, or to its end, and no longer than ``seconds`` of computing in all. None in a branch, where the
+        change was made: the caller is to return to the script at once.
         """
 
         def begin(trunk: Trunk) -> None:
@@ -101,7 +102,10 @@ class Trial:
             atexit.register(self.at_close)
 
         branches = explore(changes, seconds, begin)
-        return None if branches is None else [Course.of(b) for b in branches]
+        if branches is None:
+            return None
+        self.spent += spent(branches)
+        return [Course.of(b) for b in branches]
 
     def at_backward(self, tensors: Any) -> None:
         """Keep the loss."""
