@@ -2,7 +2,8 @@
 
 ``# after: model`` (or ``optimizer``, ``loss``) goes below the statement that makes ``model`` (``optimizer``,
 ``loss_fn``) in the scope that trains; where a script has its own name for it, the finding speaks of that one, as in
-``# after: net`` or ``# after: self.optimizer``. ``# replace: STATEMENT`` takes the place of every such statement, and
+``# after: net`` or ``# after: self.optimizer``; of several that are made, ``# after: optimizer = LBFGS`` means the one
+that is made by a call of that name. ``# replace: STATEMENT`` takes the place of every such statement, and
 ``# replace: STATEMENT; STATEMENT`` of two that stand on lines of their own, one below the other.
 Nothing else is changed, and where there is no such place nothing is pasted.
 """
@@ -40,8 +41,9 @@ def paste(script: str, how: str) -> str:
     head, _, body = how.partition("\n")
     where, _, what = head.removeprefix("#").strip().partition(": ")
     tree = ast.parse(script)
+    what, _, maker = what.partition(" = ") if where == "after" else (what, "", "")
     if where == "after" and what.replace(".", "").isidentifier():
-        anchor, scope = _made(tree, NAMES.get(what, what))
+        anchor, scope = _made(tree, NAMES.get(what, what), maker)
         places, keep = [((anchor,), scope)], True
     elif where == "replace":
         places, keep = _statements(tree, what), False
@@ -63,8 +65,9 @@ def paste(script: str, how: str) -> str:
     return "\n".join([*lines[:top], *imports, *lines[top:]]) + "\n"
 
 
-def _made(tree: ast.Module, name: str) -> tuple[ast.stmt, Scope]:
-    """The statement that makes a name where the training is, and the scope that it is in.
+def _made(tree: ast.Module, name: str, maker: str = "") -> tuple[ast.stmt, Scope]:
+    """The statement that makes a name where the training is, and the scope that it is in; by a call of ``maker``, if
+    one is given and there is one.
 
     Of several in that scope (a model made, then moved) it is the last before the name's first use by what comes after:
     a model before the optimiser, an optimiser before its steps.
@@ -72,6 +75,7 @@ def _made(tree: ast.Module, name: str) -> tuple[ast.stmt, Scope]:
     found = [(s, scope) for s, scope in _walk(tree) if name in _bound(s)]
     if not found:
         raise NoPlace(f"nothing makes {name!r}")
+    found = [one for one in found if maker and _calls(one[0], maker)] or found
     training = [scope for s, scope in _walk(tree) if _trains(s)]
     home = next((scope for wanted in (*training, tree) for _, scope in found if scope is wanted), found[-1][1])
     here = [s for s, scope in found if scope is home]
@@ -131,6 +135,12 @@ def _bound(statement: ast.stmt) -> set[str]:
         for node in (target.elts if isinstance(target, ast.Tuple | ast.List) else [target])
         if isinstance(node, ast.Name | ast.Attribute)
     }
+
+
+def _calls(statement: ast.stmt, maker: str) -> bool:
+    """Whether what a statement makes comes of a call of this name."""
+    value = getattr(statement, "value", None)
+    return isinstance(value, ast.Call) and ast.unparse(value.func).rpartition(".")[2] == maker
 
 
 def _method(statement: ast.stmt) -> tuple[str, list[str]]:

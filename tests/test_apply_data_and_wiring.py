@@ -143,6 +143,41 @@ def test_keep_graph_tells_a_critics_detach_from_a_generators() -> None:
     assert told.summaries["keep-graph"].count("test_apply") == 1
 
 
+@pytest.mark.parametrize(("again", "taken", "moves"), [(True, 4, True), (False, 12, True), (False, 6, False)])
+def test_keep_graph_sees_a_later_stage_that_cuts(again: bool, taken: int, moves: bool) -> None:
+    """At two steps of a stage's own optimiser, and at eight of one that goes on."""
+    torch.manual_seed(0)
+    trunk, head = nn.Linear(2, 8), nn.Linear(8, 1)
+    parameters = [*trunk.parameters(), *head.parameters()]
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
+    x, _ = blobs()
+    with curing("keep-graph"):
+        for cuts, steps in ((False, 5), (True, taken)):
+            if cuts:
+                optimizer = torch.optim.SGD(parameters, lr=0.1) if again else optimizer
+                before = trunk.weight.detach().clone()
+            for _ in range(steps):
+                features = trunk(x)
+                optimizer.zero_grad()
+                (head(features.detach() if cuts else features) - 1).square().mean().backward()
+                optimizer.step()
+    assert torch.equal(trunk.weight, before) != moves
+
+
+def test_keep_graph_leaves_experts_whose_turn_comes_now_and_then() -> None:
+    experts = [nn.Linear(2, 1), nn.Linear(2, 1)]
+    optimizer = torch.optim.SGD([p for e in experts for p in e.parameters()], lr=0.1)
+    x, _ = blobs()
+    with curing("keep-graph") as told:
+        for step in range(60):
+            optimizer.zero_grad()
+            experts[step // 6 % 2 if step else 1](x).square().mean().backward()
+            if step == 1:
+                experts[1](x).square().mean().backward()  # both have had one before two steps are over
+            optimizer.step()
+    assert told.interposer.cures[0]._starved == set()  # type: ignore[attr-defined]
+
+
 def test_all_parameters_join_but_those_that_are_updated_by_hand() -> None:
     model, own = Hidden(), nn.Parameter(torch.zeros(()))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05)

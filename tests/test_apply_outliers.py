@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curing import curing
-from surefoot.nn import Fences
+from surefoot.nn import Fences, SameUnit
 
 
 def test_fences_are_three_ranges_beyond_the_quartiles_and_few_rows_do_not_move_them() -> None:
@@ -119,7 +119,7 @@ def test_without_rows_far_off_nothing_is_changed() -> None:
         return model.weight.detach()
 
     bare = trained()
-    for remedy in ("skip-outliers", "bound-inputs"):
+    for remedy in ("skip-outliers", "bound-inputs", "same-unit"):
         with curing(remedy):
             assert torch.equal(trained(), bare)
 
@@ -149,6 +149,61 @@ def test_bounded_inputs_reach_the_first_layer() -> None:
     assert got[-1] < 10 and told.summaries["bound-inputs"] == "bounded the inputs of 0 (5 features)"
     model(x)
     assert got[-1] > 25  # no hook is left behind
+
+
+def test_samples_in_another_unit_get_the_moments_of_the_first() -> None:
+    torch.manual_seed(0)
+    shift, scale = torch.tensor([5.0, 0.0, -1.0]).double(), torch.tensor([1.0, 3.0, 0.2]).double()
+    first, second = (shift + scale * torch.randn(4000, 3).double() for _ in range(2))
+    unit = SameUnit(3, dtype=torch.float64)
+    assert torch.equal(unit(first), first)
+    other = second * 100 + 40
+    same = unit(torch.cat([first[:7], other]))
+    assert torch.equal(same[:7], first[:7])
+    torch.testing.assert_close(same[7:].mean(0), unit.first.mean)
+    torch.testing.assert_close(same[7:].std(0, correction=0), unit.first.deviation)
+    assert float(((same[7:] - second) / scale).abs().max()) < 0.3  # 4σ known to 2 · 4 % of it
+    unit.eval()
+    told = unit(other[:50])
+    torch.testing.assert_close(told, same[7:57])
+    assert int(unit.second.count) == len(other) and torch.equal(unit(first), first)
+
+
+def test_a_picture_is_of_one_unit_as_a_whole() -> None:
+    torch.manual_seed(0)
+    pictures = torch.rand(32, 1, 6, 6)
+    bytes_ = (255 * torch.rand(32, 1, 6, 6)).round()
+    bytes_[:, :, 0] = 0  # as dark as can be, but no share of one
+    unit = SameUnit(1, dim=1)
+    unit(pictures)
+    same = unit(torch.cat([pictures, bytes_]))
+    assert torch.equal(same[:32], pictures) and same.shape == (64, 1, 6, 6)
+    assert 0.9 < float(same[32:].std() / pictures.std()) < 1.1 and float(same[32:].max()) < 1.5
+    few = SameUnit(1)  # a deviation that few rows tell is none to go by
+    few(torch.randn(20, 1))
+    assert torch.equal(few(torch.full((3, 1), 1e3)), torch.full((3, 1), 1e3))
+
+
+def test_a_second_file_in_another_unit_is_learned_as_the_first() -> None:
+    def error() -> float:
+        torch.manual_seed(0)
+        x = torch.randn(400, 4)
+        y = torch.tanh(x[:, :1]) * x[:, 1:2]
+        x[200:] *= 500
+        model = nn.Sequential(nn.Linear(4, 32), nn.Tanh(), nn.Linear(32, 1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+        for half in (slice(0, 200), slice(200, 400)):
+            for _ in range(300):
+                loss = F.mse_loss(model(x[half]), y[half])
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        return loss.item()
+
+    bare = error()
+    with curing("same-unit") as told:
+        assert error() < 0.1 * bare
+    assert told.summaries["same-unit"] == "brought 60,000 rows to the unit of the first, in front of 0 (4 features)"
 
 
 @pytest.mark.parametrize("scheduled", [False, True])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -532,6 +534,54 @@ def test_the_gradient_passes_what_has_no_slope(stepped: Callable[[Tensor], Tenso
         with torch.no_grad():
             assert torch.equal(stepped(x), value)
     assert torch.equal(value, stepped(x)) and torch.equal(x.grad, (x.detach().abs() <= reach).float())
+
+
+class Spike(torch.autograd.Function):
+    """A step at one half, with next to no slope."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return (x > 0.5).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 1e-9 * gradient
+
+
+def test_a_step_gets_a_slope_as_wide_as_what_enters_it() -> None:
+    before = inspect.getattr_static(torch.autograd.Function, "apply")
+    x = torch.linspace(-3, 4, 701, dtype=torch.float64, requires_grad=True)
+    with curing("wide-surrogate") as told:
+        value = Spike.apply(x)
+        value.sum().backward()
+    assert torch.equal(value, (x > 0.5).double())
+    far = x.detach() - 0.505  # the step is between 0.50 and 0.51
+    size = far.abs().median()
+    torch.testing.assert_close(x.grad, (1 + far.abs() / size) ** -2 / (2 * size))
+    assert told.summaries["wide-surrogate"] == "gave 1 steps a wider slope (Spike)"
+    assert inspect.getattr_static(torch.autograd.Function, "apply") is before
+    x.grad = None
+    Spike.apply(x).sum().backward()
+    assert float(x.grad.max()) == 1e-9
+
+
+def test_what_is_no_step_keeps_its_own_slope() -> None:
+    class Double(Spike):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return 2 * x
+
+    class Falls(Spike):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return (x < 0.5).to(x.dtype)
+
+    x = torch.linspace(-3, 4, 70, requires_grad=True)
+    with curing("wide-surrogate") as told:
+        (Double.apply(x) + Falls.apply(x)).sum().backward()
+        with torch.no_grad():
+            Spike.apply(x)
+    assert torch.equal(x.grad, torch.full_like(x, 2e-9)) and "nothing was changed" in told.notes[0]
 
 
 class Block(nn.Module):

@@ -91,6 +91,15 @@ def test_a_snippet_goes_below_what_it_names() -> None:
     assert "as loss_fn\nloss_fn = torch.nn.MSELoss()\n" in paste(imported, loss)
 
 
+def test_of_several_that_are_made_the_one_of_a_class_is_meant() -> None:
+    """A fit by Adam and a polish by L-BFGS, each in a function that trains."""
+    how = "# after: optimizer = LBFGS\noptimizer.found = True\n"
+    stage = "def {0}(p):\n    optimizer = torch.optim.{0}(p)\n    optimizer.step()\n"
+    pasted = paste(stage.format("Adam") + stage.format("LBFGS"), how)
+    assert "optimizer = torch.optim.LBFGS(p)\n    optimizer.found = True\n" in pasted and pasted.count("found") == 1
+    assert "optimizer = torch.optim.Adam(p)\n    optimizer.found = True\n" in paste(stage.format("Adam"), how)
+
+
 def test_a_statement_is_replaced_wherever_it_is() -> None:
     how = "# replace: optimizer.step()\nif True:\n    optimizer.step()\noptimizer.zero_grad()\n"
     twice = FLAT.replace("print(", "if loss > 0:\n    optimizer.step()  # once more\nprint(")

@@ -81,7 +81,7 @@ def test_inputs_that_come_in_another_unit_on_the_way(size: float, level: float, 
     assert (found is not None) == told
     assert found is None or (found.severity, found.first_step) == ("warning", 108)
     # a first layer that got its inputs in the right size at the start is left alone by `standardize` as it is
-    assert found is None or str(found.remedies[0].apply).startswith("best-of:of=bound-inputs/standardize:factor=1")
+    assert found is None or str(found.remedies[0].apply).startswith("best-of:of=same-unit/bound-inputs/standardize")
 
 
 @pytest.mark.parametrize(
@@ -435,6 +435,10 @@ def test_far_targets_on_both_sides_oppose_each_other(side: int, id: str) -> None
         row |= {("target_deviation", ""): 9.5 if hit else 0.8, ("target_mean", ""): 0.9 * side**look if hit else 0.0}
         stream.row(step, "samples", row)
     assert [found for found in stream.loud() if found in MINE] == [id]
+    stream.event(2, "applied", id="skip-outliers", text="left no row out", count=0)
+    assert id in stream.loud()
+    stream.event(3, "applied", id="skip-outliers", text="left 9 rows out", count=9)
+    assert id not in stream.loud() and stream.findings()[id].severity == "info"
 
 
 def two_sided(sides: Sequence[int], rows_median: Callable[[int], float] = lambda look: 0.3) -> list[str]:

@@ -1,19 +1,20 @@
 """``keep-graph``: what cuts parameters of an optimiser off from every loss is passed over.
 
-Which parameters these are the first steps show: they are held, trainable, and get no gradient while others do. From
-then on ``detach()`` (or ``.data``) of a tensor that depends on such parameters gives a copy that shows whether it is on
-the way of the loss that their own optimiser steps on. Where it is, the graph is kept; any other (a target, a logged
-number, what a critic is given) is left alone. The same holds for a tensor that is made anew of such a tensor, of a list
-of such, of its ``numpy()`` or of its ``tolist()``. ``with torch.no_grad():`` inside of a forward leaves gradients on,
-if its lines only compute (nothing is changed in place), and if that reaches them.
+Which parameters these are the first steps of an optimiser show: they are held, trainable, and get no gradient while
+others do; later, that they have had none for long. From then on ``detach()`` (or ``.data``) of a tensor that depends on
+such parameters gives a copy that shows whether it is on the way of the loss that their own optimiser steps on. Where it
+is, the graph is kept; any other (a target, a logged number, what a critic is given) is left alone. The same holds for a
+tensor that is made anew of such a tensor, of a list of such, of its ``numpy()`` or of its ``tolist()``. ``with
+torch.no_grad():`` inside of a forward leaves gradients on, if its lines only compute (nothing is changed in place), and
+if that reaches them.
 """
 
 from __future__ import annotations
 
-import ast
 import functools
-import linecache
+import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePath
 from types import FrameType
 from typing import Any
@@ -23,12 +24,34 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from surefoot.apply.cure import Cure, Desk, Patch
-from surefoot.apply.script_calls import by_the_script, caller, in_a_forward
+from surefoot.apply.script_calls import by_the_script, caller, in_a_forward, only_computes
 from surefoot.observe.graph import read_graph, roots_of
 
 Place = tuple[str, int]  # file, line
 _DECORATORS = "torch.utils._contextlib"  # where ``@torch.no_grad()`` enters
-_STEPS = 2  # at which parameters have no gradient before they count as cut off
+_STEPS = 2  # of an optimiser at which parameters have no gradient before they count as cut off
+_LATE, _LONGER = 8, 4  # the same for those that had one: so many steps in a row, and so many times the longest before
+
+
+@dataclass
+class _Gap:
+    """Steps in a row at which a parameter had no gradient."""
+
+    now: int = 0
+    longest: int = 0  # that ended
+    had: bool = False
+
+    def count(self, without: bool) -> None:
+        """One more step."""
+        if without:
+            self.now += 1
+        else:
+            self.longest, self.now, self.had = max(self.longest, self.now), 0, True
+
+    @property
+    def cut_off(self) -> bool:
+        """It has been long enough; those whose turn comes now and then, as experts' does, are not cut off."""
+        return self.now >= (max(_LATE, _LONGER * self.longest) if self.had else _STEPS)
 
 
 class KeepGraph(Cure):
@@ -38,7 +61,8 @@ class KeepGraph(Cure):
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
-        self._without: dict[int, int] = {}  # id of a parameter → steps without a gradient
+        # of each optimiser, which a later stage may make anew: id of a parameter → how long it has had no gradient
+        self._without: weakref.WeakKeyDictionary[Optimizer, dict[int, _Gap]] = weakref.WeakKeyDictionary()
         self._starved: set[int] = set()
         self._kept: dict[Any, Place] = {}  # graph node of what was given since the last step → where
         self._reached: set[Place] = set()  # that backwards since the last step went through
@@ -59,9 +83,10 @@ class KeepGraph(Cure):
             self._judge(any(p.grad is not None and id(p) in self._starved for p in parameters))
         if self._starved:
             return
+        gaps = self._without.setdefault(optimizer, {})
         for p in parameters:
-            self._without[id(p)] = self._without.get(id(p), 0) + 1 if p.grad is None else -(1 << 30)
-        self._starved = {key for key, steps in self._without.items() if steps >= _STEPS}
+            gaps.setdefault(id(p), _Gap()).count(p.grad is None)
+        self._starved = {key for key, gap in gaps.items() if gap.cut_off}
 
     def _settle(self, starved: bool) -> None:
         """What backwards went through before this step was on the way of its loss, and the rest was not."""
@@ -91,7 +116,7 @@ class KeepGraph(Cure):
         place = (code.co_filename, code.co_firstlineno) if code else (frame.f_code.co_filename, frame.f_lineno)
         if not (code or by_the_script(frame)) or not self._places.get(place, True):
             return False
-        if place not in self._places and not (in_a_forward(frame) and _only_computes(*place)):
+        if place not in self._places and not (in_a_forward(frame) and only_computes(*place)):
             return False
         self._opened.add(place)
         return True
@@ -245,33 +270,3 @@ def _stacked(data: Any) -> Tensor | None:
         return None
     number = like.detach()
     return torch.stack([number.new_tensor(x) if p is None else p for x, p in zip(data, parts, strict=True)])
-
-
-def _only_computes(file: str, line: int) -> bool:
-    """Whether the block or function that begins here gives values to plain names, and calls nothing that works in
-    place."""
-    try:
-        tree = ast.parse("".join(linecache.getlines(file)))
-    except SyntaxError:
-        return False
-    kinds = ast.With | ast.FunctionDef
-    begins = (n for n in ast.walk(tree) if isinstance(n, kinds) and _first_line(n) <= line <= n.body[0].lineno)
-    block = max(begins, key=_first_line, default=None)
-    if block is None:
-        return False
-    for statement in block.body:
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-            continue  # a docstring
-        if not isinstance(statement, ast.Assign | ast.Return):
-            return False
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        if not all(isinstance(t, ast.Name | ast.Tuple) for t in targets):
-            return False
-        called = [n.func for n in ast.walk(statement) if isinstance(n, ast.Call)]
-        if any(isinstance(f, ast.Attribute) and f.attr.endswith("_") for f in called):
-            return False
-    return True
-
-
-def _first_line(block: ast.With | ast.FunctionDef) -> int:
-    return min([block.lineno, *(mark.lineno for mark in getattr(block, "decorator_list", ()))])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import functools
+import linecache
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType
@@ -75,3 +77,33 @@ def _given(
         return original(*given, *args, **kwargs)
 
     return loss
+
+
+def only_computes(file: str, line: int) -> bool:
+    """Whether the block or function that begins here gives values to plain names, and calls nothing that works in
+    place."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(file)))
+    except SyntaxError:
+        return False
+    kinds = ast.With | ast.FunctionDef
+    begins = (n for n in ast.walk(tree) if isinstance(n, kinds) and _first_line(n) <= line <= n.body[0].lineno)
+    block = max(begins, key=_first_line, default=None)
+    if block is None:
+        return False
+    for statement in block.body:
+        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+            continue  # a docstring
+        if not isinstance(statement, ast.Assign | ast.Return):
+            return False
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if not all(isinstance(t, ast.Name | ast.Tuple) for t in targets):
+            return False
+        called = [n.func for n in ast.walk(statement) if isinstance(n, ast.Call)]
+        if any(isinstance(f, ast.Attribute) and f.attr.endswith("_") for f in called):
+            return False
+    return True
+
+
+def _first_line(block: ast.With | ast.FunctionDef) -> int:
+    return min([block.lineno, *(mark.lineno for mark in getattr(block, "decorator_list", ()))])

@@ -249,6 +249,12 @@ OF_MODELS = (
         "straight_through:StraightThrough",
     ),
     Entry(
+        "wide-surrogate",
+        "gives steps that a script has its own autograd.Function for a slope as wide as what enters them scatters",
+        "what stands for the slope of a spike or sign is so narrow that nothing learns",
+        "wide_surrogate:WideSurrogate",
+    ),
+    Entry(
         "critical-init",
         "draws the weights anew, at the critical point of the activation",
         "signal or gradient vanishes or explodes over depth from the first step",

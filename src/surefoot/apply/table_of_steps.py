@@ -100,6 +100,12 @@ OF_STEPS = (
              "a number, 1 or more"),),
     ),
     Entry(
+        "same-unit",
+        "brings samples ten deviations and more from the first ones to mean and deviation of those",
+        "inputs come in another unit after a while, with a second file or sensor",
+        "same_unit:OneUnit",
+    ),
+    Entry(
         "bound-inputs",
         "keeps each feature that enters a first layer within Tukey's outer fences",
         "few samples with inputs far beyond all others say how long a step may be",

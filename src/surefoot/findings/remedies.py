@@ -1,7 +1,7 @@
 """Cures as code to paste: over the names ``model``, ``optimizer``, ``loss_fn``; each snippet runs as it is.
 
-The first line says where it goes: ``# after: model|optimizer|loss`` (below the line that makes it) or
-``# replace: <statement>``.
+The first line says where it goes: ``# after: model|optimizer|loss`` (below the line that makes it; by
+a call of ``CLASS``, where it says ``# after: optimizer = CLASS``) or ``# replace: <statement>``.
 """
 
 from __future__ import annotations

@@ -56,8 +56,13 @@ class RunningStandardize(OfTrainingRows):
         self.register_buffer("square", torch.zeros(num_features, device=device, dtype=dtype))
         self.register_buffer("count", torch.zeros((), device=device, dtype=dtype))
 
+    @property
+    def deviation(self) -> Tensor:
+        """Of each feature over the rows so far."""
+        return (self.square / self.count.clamp_min(1)).sqrt()
+
     def _of(self, rows: Tensor) -> Tensor:
-        scale = (self.square / self.count.clamp_min(1)).sqrt()
+        scale = self.deviation
         # what does not vary beyond rounding has no scale
         flat = scale <= 8 * torch.finfo(scale.dtype).eps * self.mean.abs()
         return (rows - self.mean.to(rows.dtype)) / scale.masked_fill(flat, 1.0).to(rows.dtype)

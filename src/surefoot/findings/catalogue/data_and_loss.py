@@ -53,7 +53,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "features are measured where they are not zero. Embeddings have no scale to judge. Large inputs without "
             "harm are an info."
         ),
-        remedies=("standardised inputs", "surefoot.nn.Fences"),
+        remedies=("standardised inputs", "surefoot.nn.SameUnit", "surefoot.nn.Fences"),
         severities="critical where the loss is lost, warning with other harm, else info",
     ),
     Explanation(

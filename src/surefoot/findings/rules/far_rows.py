@@ -16,7 +16,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
-from surefoot.runs.schema import Evidence, Remedy
+from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _CLEAN, _HIT = 1e3, 1e4  # largest loss of a row over the median one: thirty times the usual residual, and a hundred
 _APART = 0.9  # of the looks: a heavy tail has all sizes between the two
@@ -74,8 +74,15 @@ def far_rows(history: History, opposing: bool = False) -> Sign | None:
             f"all the rest and is never learned{_WHY[opposing]}"
         )
         cures = best_of((robust(3 * usual), remedies.CLIP))
-        return Sign("warning", cause, evidence, (name,) if name else (), int(steps[np.argmax(hit)]), cures)
+        began = int(steps[np.argmax(hit)])
+        return Sign(of_rows(history), cause, evidence, (name,) if name else (), began, cures)
     return None
+
+
+def of_rows(history: History) -> Severity:
+    """How grave rows with targets far off are: no longer, where a remedy in place leaves them out of the gradient."""
+    applied = [event.data for event in history.events("applied")]
+    return "info" if any(one.get("id") == "skip-outliers" and one.get("count") for one in applied) else "warning"
 
 
 def _by_chance(fewer: int, count: int) -> float:

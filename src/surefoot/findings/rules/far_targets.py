@@ -14,7 +14,7 @@ from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
-from surefoot.findings.rules.far_rows import robust
+from surefoot.findings.rules.far_rows import of_rows, robust
 from surefoot.runs.schema import Evidence
 
 _FEW, _MOST = 0.1, 0.75  # of the rows; of the loss
@@ -62,5 +62,5 @@ def far_targets(history: History) -> Sign | None:
         )
         middles = history.measured("row_loss_median", name)[1][-_LOOKS:]
         cures = best_of((robust(3 * float(np.median(middles)) ** 0.5), remedies.CLIP)) if len(middles) else ()
-        return Sign("warning", cause, evidence, (name,) if name else (), int(steps[0]), cures)
+        return Sign(of_rows(history), cause, evidence, (name,) if name else (), int(steps[0]), cures)
     return None

@@ -11,7 +11,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.rule import Sign
-from surefoot.findings.rules.input_cures import OTHER_UNIT
+from surefoot.findings.rules.input_cures import GROWN
 from surefoot.runs.schema import Evidence
 
 _LARGE = 10.0  # times the size at the first looks; pre-activations of that size
@@ -50,5 +50,5 @@ def growing(history: History, layer: str) -> Sign | None:
             f"the inputs of {layer} grow with the run: their size went from {first:.3g} to {now:.3g}, doubles with the "
             "steps, and the steps have become too long for it."
         )
-        return Sign("warning", cause, evidence, (layer,), began, OTHER_UNIT)
+        return Sign("warning", cause, evidence, (layer,), began, GROWN)
     return None

@@ -7,24 +7,37 @@ from dataclasses import replace
 from surefoot.findings.remedies import best_of
 from surefoot.runs.schema import Remedy
 
-STANDARDISE = Remedy(
-    name="standardised inputs",
-    why="each feature comes to mean 0 and variance 1, by all the rows that were seen in training so far",
-    how=(
+
+def _in_front(part: str) -> str:
+    """The lines that put a layer of surefoot's in front of a model's first one."""
+    return (
         "# after: model\n"
         "import torch\n"
-        "from surefoot.nn import RunningStandardize\n"
+        f"from surefoot.nn import {part}\n"
         "first = next(m for m in model.modules() if isinstance(m, (torch.nn.Linear, torch.nn.Conv1d, torch.nn.Conv2d,\n"
         "                                                          torch.nn.Conv3d)))\n"
         "if isinstance(first, torch.nn.Linear):\n"
-        "    norm = RunningStandardize(first.in_features)\n"
+        f"    norm = {part}(first.in_features)\n"
         "else:\n"
-        "    norm = RunningStandardize(first.in_channels, dim=1)\n"
+        f"    norm = {part}(first.in_channels, dim=1)\n"
         "def standardise(module, args):\n"
         "    return (norm.to(args[0].device).train(module.training)(args[0]), *args[1:])\n"
         "first.register_forward_pre_hook(standardise)\n"
-    ),
+    )
+
+
+STANDARDISE = Remedy(
+    name="standardised inputs",
+    why="each feature comes to mean 0 and variance 1, by all the rows that were seen in training so far",
+    how=_in_front("RunningStandardize"),
     apply="standardize",
+)
+SAME_UNIT = Remedy(
+    name="surefoot.nn.SameUnit",
+    why="what is ten deviations from the first samples comes in another unit, and gets mean and deviation of those; "
+    "better: convert it where it is read",
+    how=_in_front("SameUnit"),
+    apply="same-unit",
 )
 SKIP_OUTLIERS = Remedy(
     name="leave far-off rows out",
@@ -58,5 +71,6 @@ BOUND_INPUTS = Remedy(
     apply="bound-inputs",
 )
 EVEN_OUT = replace(STANDARDISE, apply="standardize:factor=1")
-OTHER_UNIT = best_of((BOUND_INPUTS, EVEN_OUT))
+GROWN = best_of((BOUND_INPUTS, EVEN_OUT))
 """For inputs that were of the right size before: a first layer that is standardised at its start is left alone."""
+OTHER_UNIT = best_of((SAME_UNIT, BOUND_INPUTS, EVEN_OUT))

@@ -29,7 +29,7 @@ FIRST_ORDER = Remedy(
     name="torch.optim.Adam",
     why="it takes batches as they come; L-BFGS wants one and the same data at each step, and a line search there",
     how=(
-        "# after: optimizer\n"
+        "# after: optimizer = LBFGS\n"
         "import torch\n"
         "class Adam(torch.optim.Adam):\n"
         '    """As many steps for each call as L-BFGS made iterations."""\n'

@@ -49,8 +49,10 @@ WIDER = Remedy(
     how=(
         "# after: model\n"
         "def slope(v):  # in the backward, in the place of a slope with a steepness of its own\n"
-        "    return 1 / (1 + v.abs() / v.std().clamp_min(1e-6)) ** 2\n"
+        "    size = v.abs().median().clamp_min(1e-6)  # a step that rises by one; twice that for a sign\n"
+        "    return 1 / (2 * size * (1 + v.abs() / size) ** 2)\n"
     ),
+    apply="wide-surrogate",
 )
 _SOURCE_REACH = "of the weights are larger than each that has a gradient: by chance eight never are among a tenth"
 
