@@ -35,9 +35,7 @@ import torch
 
 _NUMBER = struct.Struct("<d")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-_PATIENCE = (
-    4  # seconds by the clock for one of computing: a core that four such processes share, or a script that waits
-)
+_PATIENCE = 4  # seconds by the clock for one of computing: four such processes share a core, or a script waits
 _OUTSIDE = frozenset((
     "os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink", "os.system", "os.exec",
     "os.posix_spawn", "os.fork", "subprocess.Popen", "socket.connect", "socket.bind", "sqlite3.connect",

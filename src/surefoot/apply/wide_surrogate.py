@@ -3,8 +3,8 @@
 A spike, or a sign, has no slope, and another one stands in for it (Neftci, Mostafa, Zenke 2019, arXiv 1901.09948).
 Where that has become so narrow that next to no entry lies in it, nothing learns. In its place comes the slope of a fast
 sigmoid that rises by as much as the step, h/(2s (1 + |v|/s)²). v is the distance from the step and s its median, so
-that half of all entries get a quarter of the highest slope or more, whatever the unit. Where the step is, and how high, its
-values show.
+that half of all entries get a quarter of the highest slope or more, whatever the unit. Where the step is, and how high,
+its values show.
 """
 
 from __future__ import annotations
