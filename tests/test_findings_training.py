@@ -160,7 +160,6 @@ FAULTY: dict[str, tuple[str, Callable[[], nn.Module], Make, dict]] = {
     "adam-x300": ("learning-rate-too-high", mlp, lambda p: Adam(p, 0.9), {}),
     "sgd-x100": ("learning-rate-too-high", mlp, lambda p: SGD(p, 20.0), {}),
     "cnn-momentum-x100": ("learning-rate-too-high", cnn, lambda p: SGD(p, 3.0, momentum=0.9), {"steps": 60}),
-    "late-jump": ("unsafe-step", mlp, lambda p: Adam(p, 1e-3), {"rate": lambda s: 1.0 if s > 60 else 1e-3}),
     "adam-x1e-4": ("learning-rate-too-low", mlp, lambda p: Adam(p, 3e-7), {}),
     "sgd-x1e-4": ("learning-rate-too-low", mlp, lambda p: SGD(p, 2e-5), {}),
     "sigmoid-20": ("vanishing-gradient", lambda: mlp(nn.Sigmoid, 20), lambda p: SGD(p, 0.1), {"steps": 60}),
@@ -186,6 +185,22 @@ def test_faulty_runs_name_their_root_first(digits: tuple[Tensor, Tensor], name: 
     assert findings and findings[0].id == id, loud(findings)
     assert findings[0].severity != "info" and findings[0].rank == 1 and findings[0].remedies
     assert all(f.because_of is not None or f.rank == 1 for f in findings if f.severity != "info")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_rate_that_jumps_is_told_by_its_first_step_and_then_by_itself(
+    digits: tuple[Tensor, Tensor], seed: int
+) -> None:
+    torch.manual_seed(seed)
+    model = mlp()
+    findings = train(digits, model, Adam(model.parameters(), 1e-3), seed, rate=lambda s: 1.0 if s > 60 else 1e-3)
+    found = {f.id: f for f in findings}
+    step, rate = found["unsafe-step"], found.get("learning-rate-too-high")
+    assert step.severity != "info" and 60 < step.detected_step <= 70
+    if rate is None or rate.severity == "info":
+        assert step.rank == 1
+    else:
+        assert rate.rank == 1 and step.because_of == rate.id
 
 
 def play(seed: int, lr: float, zero_grad: bool = True) -> tuple[Finding, ...]:
