@@ -23,7 +23,6 @@ _MAY_HEAL = frozenset({"learning-rate-too-high", "divergence", "unsafe-step", "l
 _OF_A_GAME = frozenset({"adversarial-rotation"})  # whose losses tell nothing of a good end: what is printed does
 _FEWEST = 12  # values
 _HALF = 0.5
-_NOISES = 2.0
 
 
 def healed(history: History, findings: Sequence[Finding]) -> list[Finding]:
@@ -63,6 +62,4 @@ def _result_at_its_best(history: History) -> bool:
 
 
 def _at_its_best(level: LossLevel) -> bool:
-    noise = max(level.noise, level.best_noise)
-    near = level.recent <= level.best + _NOISES * noise
-    return level.count > 0 and not level.negative and near and level.recent < _HALF * level.first
+    return level.count > 0 and not level.negative and level.near_best and level.recent < _HALF * level.first

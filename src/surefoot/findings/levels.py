@@ -192,6 +192,11 @@ class LossLevel:
         return gained > 0.1 * abs(self.first) and gained > 2 * self.noise
 
     @property
+    def near_best(self) -> bool:
+        """The recent median is no further above the best than twice the noise, of now or of then."""
+        return self.recent <= self.best + 2 * max(self.noise, self.best_noise)
+
+    @property
     def falling_to(self) -> float:
         """The median of the newer half of the newest rows, if it is below all of the older half, else NaN: noise alone
         does that once in 800 runs (the lowest 8 of 32 must all be among the newer 16)."""

@@ -49,7 +49,7 @@ def turned(history: History, named: Callable[[str], bool]) -> Turned | None:
     if told_by_rewards(history):
         return None
     risen = level.recent > _TWICE * level.best > 0  # the noise of a loss that rises is large, too
-    if risen or not level.recent <= level.best + 2 * max(level.noise, level.best_noise):
+    if risen or not level.near_best:
         return None
     for name in history.wheres("printed_number"):
         serves = named(name) and (not level.negative or (held_out(name) and direction(name) < 0))

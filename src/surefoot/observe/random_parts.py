@@ -117,12 +117,13 @@ def find_policy_terms(roots: Iterable[Tensor]) -> PolicyTerms | None:
     for product, factor in products:
         inner = _below(product, below)
         speaks = any(n.name() in _LOG_PROBABILITY for n in inner)
-        if not speaks and (logged := _logged(inner, below)) is None:
+        logged = None if speaks else _logged(inner, below)
+        if not speaks and logged is None:
             continue
         by_hand |= not speaks
         factors.append(factor)
-        if not speaks and logits is None and logged is not None:
-            logits = logged
+        if logits is None and logged is not None:
+            logits = _log_of(logged)
         for node in inner:
             if logits is None and node.name() == "LogSoftmaxBackward0":
                 logits = saved(node, "result")
@@ -131,16 +132,19 @@ def find_policy_terms(roots: Iterable[Tensor]) -> PolicyTerms | None:
     return PolicyTerms(factors, logits, by_hand) if factors else None
 
 
-def _logged(inner: list[Node], below: dict[Node, list[Node]]) -> Tensor | None:
-    """Of a logarithm of probabilities that is taken by hand: their logits, or log-odds."""
-    for node in inner:
-        made = _below(node, below) if node.name() == "LogBackward0" else ()
-        for maker in made:
-            if maker.name() in _PROBABILITY and (shares := saved(maker, "result")) is not None:
-                tiny = torch.finfo(shares.dtype).tiny
-                shares = shares if maker.name() == "SoftmaxBackward0" else torch.stack([shares, 1 - shares], -1)
-                return shares.clamp_min(tiny).log()
-    return None
+def _logged(inner: list[Node], below: dict[Node, list[Node]]) -> Node | None:
+    """What made the probabilities of which a logarithm is taken by hand, and has them yet."""
+    makers = (made for node in inner if node.name() == "LogBackward0" for made in _below(node, below))
+    return next((m for m in makers if m.name() in _PROBABILITY and saved(m, "result") is not None), None)
+
+
+def _log_of(maker: Node) -> Tensor | None:
+    """The logits of a softmax's result; of a sigmoid's, those of yes and no."""
+    shares = saved(maker, "result")
+    if shares is None:
+        return None
+    both = shares if maker.name() == "SoftmaxBackward0" else torch.stack([shares, 1 - shares], -1)
+    return both.clamp_min(torch.finfo(both.dtype).tiny).log()
 
 
 def _edges(node: Node) -> list[_Edge]:

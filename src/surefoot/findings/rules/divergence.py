@@ -134,7 +134,7 @@ def _result_lost(history: History) -> Sign | None:
 
 def _at_its_best(level: LossLevel) -> bool:
     risen = level.low > _TWICE * level.best + 2 * level.best_noise > 0  # the noise of a loss that rises is large, too
-    return not risen and level.recent <= level.best + 2 * max(level.noise, level.best_noise)
+    return not risen and level.near_best
 
 
 def _by_weights(history: History, level: LossLevel) -> bool:

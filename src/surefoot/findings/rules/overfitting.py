@@ -114,14 +114,18 @@ def _by_heart(history: History, where: str) -> Sign | None:
     evidence = (
         Evidence("validation_loss", where, int(steps[-1]), recent, 0.5 * level.constant,
                  "half of what a constant prediction loses is not explained, and no less since half of the run"),
-        Evidence("loss", "", level.newest_step, level.recent, recent / ORDERS,
-                 "a hundredth of that on data the model never saw: it was learned by heart"),
+        _by_heart_alone(level, recent),
     )  # fmt: skip
     cause = (
         f"the training data are learned by heart (loss {level.recent:.3g}), and the validation loss has stayed at "
         f"{recent:.3g} since step {steps[half]}, where a constant prediction has {level.constant:.3g}."
     )
     return Sign(_severity(history), cause, evidence, (), int(steps[half]), _cures(history))
+
+
+def _by_heart_alone(level: LossLevel, validation: float) -> Evidence:
+    source = "a hundredth of that on data the model never saw: it was learned by heart"
+    return Evidence("loss", "", level.newest_step, level.recent, validation / ORDERS, source)
 
 
 def _worse_than_nothing(history: History, where: str) -> Sign | None:
@@ -133,13 +137,12 @@ def _worse_than_nothing(history: History, where: str) -> Sign | None:
         return None
     newest = values[-_LEAST:]
     worse = newest.min() > level.constant and bool((np.diff(newest) > 0).all())
-    if not (worse and _trains_on(level) and ORDERS * level.recent < newest[-1]) or _decays(history, _TENTH):
+    if not (worse and level.near_best and ORDERS * level.recent < newest[-1]) or _decays(history, _TENTH):
         return None
     evidence = (
         Evidence("validation_loss", where, int(steps[-1]), float(newest[-1]), level.constant,
                  "what a constant prediction loses, of which the model had no need to be worse"),
-        Evidence("loss", "", level.newest_step, level.recent, float(newest[-1]) / ORDERS,
-                 "a hundredth of that on data the model never saw: it was learned by heart"),
+        _by_heart_alone(level, float(newest[-1])),
     )  # fmt: skip
     cause = (
         f"the training data are learned by heart (loss {level.recent:.3g}), and on data it never saw the loss has "
@@ -244,7 +247,7 @@ def _overfits(history: History, where: str) -> Sign | None:
     name, level = next(((name, lv) for name, lv in history.losses.items() if lv.count), ("", None))
     if level is None or not steady or not risen or rise <= 0.05 * abs(best):
         return None
-    if not _trains_on(level):
+    if not level.near_best:
         return None  # training itself went wrong: another finding's
     if not level.recent < min(recent, trained(history, name, int(steps[at])) - level.best_noise):
         return None  # nothing was learned since that could have been learned by heart
@@ -278,11 +281,6 @@ def _overfits(history: History, where: str) -> Sign | None:
         ahead = Evidence(f"validation_loss at step {then}", where, int(steps[-1]), best + foreseen, best + much, source)
         evidence = (*evidence, ahead)
     return Sign(severity, cause, evidence, (), int(steps[at]), _cures(history))
-
-
-def _trains_on(level: LossLevel) -> bool:
-    """The training loss is at its best, as far as its noise tells."""
-    return level.recent <= level.best + 2 * max(level.noise, level.best_noise)
 
 
 def _trend(values: np.ndarray) -> float:
