@@ -150,6 +150,24 @@ def test_weights_that_start_too_large_in_few_layers(first: float, share: float, 
     assert (SIZE in stream.loud()) == told
 
 
+@pytest.mark.parametrize(("last", "sizes", "over", "told"), [
+    (0.7, (8.0, 8.0, 8.0), True, True),
+    (0.7, (8.0, 8.0, 8.0), False, False),  # it may still get there
+    (0.2, (8.0, 8.0, 8.0), True, False),  # it got there
+    (0.7, (8.0, 8.0, 2.0), True, False),  # one layer is as usual
+])  # fmt: skip
+def test_a_start_of_all_layers_that_the_run_never_made_good(
+    last: float, sizes: tuple[float, ...], over: bool, told: bool
+) -> None:
+    names = ("hidden", "middle", "out")
+    stream = train(list(np.geomspace(12.0, last, 200)), constant=LN10)  # it still falls at the end
+    layered(stream, "activations", "activation_rms", lambda s: [0.7, 0.8, 2.0], LOOKS[:20], names)
+    stream.event(1, "initialisation", activation="tanh", weight_variance=dict(zip(names, sizes, strict=True)))
+    if over:
+        stream.event(200, "exit", code=0, exception=None)
+    assert (SIZE in stream.loud()) == told
+
+
 def test_weights_that_start_too_small_in_few_layers() -> None:
     names = ("hidden", "middle", "out")
     for losses, told in ((flat(150), True), (falling(150), False)):

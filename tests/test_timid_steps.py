@@ -61,6 +61,12 @@ def test_runs_whose_steps_are_not_what_is_short(changed: dict) -> None:
     assert LOW not in over(**HALVED | changed).loud()
 
 
+@pytest.mark.parametrize(("raised", "told"), [(150, True), (290, False)])
+def test_a_rate_that_was_raised_long_ago_is_no_warm_up(raised: int, told: bool) -> None:
+    changed = {"lr": lambda s: 3e-4 if s >= raised else 1e-4, "looks": sorted({*LOOKS, *range(4, 301, 8), 300})}
+    assert (LOW in over(**HALVED | changed).loud()) == told
+
+
 def test_a_run_that_is_not_over_may_still_get_there() -> None:
     assert over(**HALVED).engine(until=299).findings == ()
 

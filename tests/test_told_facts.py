@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from histories import LAYERS, LOOKS, Stream, train
+from histories import LAYERS, LOOKS, Stream, layered, train
 from surefoot.findings.rates import RateLevel
 from surefoot.findings.rules.cut_short import cut_short
 from surefoot.findings.rules.streams import in_levels, in_stretches
@@ -368,3 +368,45 @@ def test_gradients_of_a_part_that_are_never_cleared(cleared: str) -> None:
             F.cross_entropy(model["head"](model["trunk"](torch.randn(8, 6))), torch.randint(40, (8,))).backward()
             optimizer.step()
     assert ("missing-zero-grad" in seen.findings()) == (cleared == "trunk")
+
+
+# -- a layer that stays as it was drawn --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("off", "size", "since", "last", "told"),
+    [
+        ((3,), 1 / 3, 0, 1.0, True),
+        ((3,), 1 / 3, 0, 0.5, False),  # the others learned what there was
+        ((3,), 0.9, 0, 1.0, False),  # it was learned before
+        ((0,), 1 / 3, 0, 1.0, False),  # a fixed map of the inputs
+        ((7,), 1 / 3, 0, 1.0, False),  # or of the outputs
+        ((1, 3, 5, 6), 1 / 3, 0, 1.0, False),  # most of the network, between what adapts it
+        ((3,), 1 / 3, 50, 1.0, False),  # a later stage
+    ],
+)
+def test_a_layer_in_the_middle_that_is_told_to_stay(
+    off: tuple[int, ...], size: float, since: int, last: float, told: bool
+) -> None:
+    stream = train(list(np.geomspace(LN10, last, 200)), constant=LN10)
+    stream.event(200, "exit", code=0, exception=None)
+    stream.event(1, "modules", modules=[{"name": n, "type": "Linear", "parameters": 1000} for n in LAYERS])
+    stream.event(1, "initialisation", activation="tanh", weight_variance=dict.fromkeys(LAYERS, size))
+    frozen = [float(i in off) for i in range(len(LAYERS))]
+    shares = [math.nan if i in off else 1.0 for i in range(len(LAYERS))]
+    looks = [s for s in LOOKS if s <= 200]
+    layered(stream, "gradients", "gradient_share", lambda s: shares, looks)
+    layered(stream, "frozen", "frozen_share", lambda s: frozen if s >= since else [0.0] * len(LAYERS), looks)
+    found = stream.findings()["frozen-parameters"]
+    assert found.severity == ("warning" if told else "info")
+    assert not told or found.where == (LAYERS[3],)
+
+
+# -- a warm-up as long as the run, of a loss without a scale -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(("step", "told"), [(1e-3, True), (1e-2, False)])
+def test_a_warm_up_to_the_end_of_a_loss_below_zero(step: float, told: bool) -> None:
+    stream = train([-1 - i / 300 for i in range(300)], lr=lambda s: 1e-5 * s, rate=step)
+    stream.event(300, "exit", code=0, exception=None)
+    assert ("scheduler-misuse" in stream.loud()) == told

@@ -11,6 +11,7 @@ from surefoot.findings.levels import EARLY, LossLevel
 # Overshoot of a step that promises a thousandth of the loss: of the healthy runs of the clinic all had four times that
 # within a hundred steps, and most had twenty times.
 SMALL_PROMISE = 5e-4
+HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
 STIRRED = 0.1  # of their size that the weights moved: of less, and nothing learned, it is the rate that is too low
 
 

@@ -38,11 +38,16 @@ def as_drawn(history: History) -> bool:
     variance times fan-in 1/3 within four of its standard deviations. Training leaves no layer with just that."""
     told = history.events("initialisation")
     sizes = told[0].data.get("weight_variance", {}) if told else {}
-    fresh = 0
-    for name, size in sizes.items():
-        many = int(history.module(name).get("parameters", 0))
-        fresh += isinstance(size, int | float) and many > 0 and abs(3 * size - 1) <= 4 * math.sqrt(0.8 / many)
+    fresh = sum(drawn(history, name) for name in sizes)
     return fresh >= 2 and 2 * fresh > len(sizes)
+
+
+def drawn(history: History, name: str) -> bool:
+    """Whether this dense layer had, at the first look, weights as torch draws them; see :func:`as_drawn`."""
+    told = history.events("initialisation")
+    size = told[0].data.get("weight_variance", {}).get(name) if told else None
+    many = int(history.module(name).get("parameters", 0))
+    return isinstance(size, int | float) and many > 0 and abs(3 * size - 1) <= 4 * math.sqrt(0.8 / many)
 
 
 def explained(slope: float, ratio: float) -> bool:

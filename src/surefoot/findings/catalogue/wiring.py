@@ -212,11 +212,15 @@ ENTRIES: tuple[Explanation, ...] = (
             "Judged: unchanged_share, the share of a layer's parameters that are bit for bit what they were at the "
             "first look though they have a gradient; restored_share; gradient_rms.\n"
             "Threshold: above 0 at two comparisons, or a gradient of 0 at eight looks or more (at three where no layer "
-            "has any); over 64 steps. Or put back at four looks in a row over 32 steps, and not at one before."
+            "has any); over 64 steps. Or put back at four looks in a row over 32 steps, and not at one before. Or a "
+            "layer whose weights are as torch draws them has requires_grad=False from the first look on, with layers "
+            "that learn before and behind it and most dense layers among these, and the run is over above a third of "
+            "a constant's loss."
         ),
         source="no matter of degree, so the threshold is zero",
         not_this=(
-            "requires_grad=False is how one freezes, and is an info even where an optimizer holds it. A learning rate "
+            "requires_grad=False is how one freezes what was learned before, a fixed map of the inputs, or most of a "
+            "network, and is an info there even where an optimizer holds it; so is what nobody misses. A learning rate "
             "of 0 for some parameters while others learn is an info too, as long as a schedule, or a statement of the "
             "script, may still set another and the run goes on. Parameters in low precision may round their "
             "updates to nothing: see low-precision-underflow."
@@ -226,6 +230,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "surefoot.init.off_zero_",
             "a mask in the place of a copy",
             "optimizer.step()",
+            "requires_grad_(True)",
         ),
         severities="critical where they are most of the model, else warning; info where it is likely meant",
     ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 
 from surefoot.findings.history import History
+from surefoot.findings.pace import HEALTHY, Pace
 from surefoot.findings.progress import fit
 from surefoot.findings.rates import RateLevel
 from surefoot.findings.rule import Sign
@@ -28,7 +29,7 @@ _SOURCE = "the run is over, and its rate was never as high as in its last step"
 
 def endless_warmup(history: History) -> Sign | None:
     """The run is over without an error, its rate rose to the end and never fell, was two thirds of the last on average
-    at most, no loss is fit, and steps four times as long as the last would have been good."""
+    at most, no loss is fit, and steps four times as long as the last would have been good (see the code)."""
     last = history.events("exit")
     if not last or last[-1].data.get("code") or last[-1].data.get("exception") or fit(history):
         return None
@@ -36,8 +37,7 @@ def endless_warmup(history: History) -> Sign | None:
         pace = history.paces.get(name)
         if pace is None or history.step < _FEWEST or not _rises_throughout(history, name, level):
             continue
-        longest = max((s.overshoot for s in pace.last(4)), default=math.nan)
-        if not 0 < _TIMES * longest <= GOOD_STEP:
+        if not _could_be_longer(pace):
             continue
         cause = (
             f"the learning rate rises to the end: it is {level.newest:.3g} at step {history.step}, the last: "
@@ -46,6 +46,16 @@ def endless_warmup(history: History) -> Sign | None:
         evidence = Evidence("learning_rate", name, history.step, level.newest, level.peak, _SOURCE)
         return Sign("warning", cause, (evidence,), (name,) if name else (), 1, (schedule_for(history.step),))
     return None
+
+
+def _could_be_longer(pace: Pace) -> bool:
+    """Steps so many times as long as the last would have been good; where the loss has no scale that a promise could be
+    measured by (returns), would have moved the weights by no more than healthy steps do."""
+    last = pace.last(4)
+    longest = max((s.overshoot for s in last), default=math.nan)
+    if longest == longest:
+        return 0 < _TIMES * longest <= GOOD_STEP
+    return 0 < _TIMES * max((s.rate for s in last), default=math.nan) <= HEALTHY
 
 
 def _rises_throughout(history: History, name: str, level: RateLevel) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from surefoot.findings.depth import Profile, profile
 from surefoot.findings.history import History
+from surefoot.findings.levels import LossLevel
 from surefoot.findings.progress import had_learned, resting, stuck_for, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.exploding import from_the_start
@@ -26,15 +27,17 @@ _LONG, _SOON = 128, 64  # steps
 # healthy networks of the clinic).
 _LARGE, _SMALL = 4.0, 1 / 50
 _ABSURD = 3.0  # of a constant's loss
+_UNFIT = 0.2  # of it, as for a loss that rests
 
 
-@rule("off-critical-initialisation", needs=("gradients",))
+@rule("off-critical-initialisation", needs=("gradients", "events"))
 def off_critical_initialisation(history: History) -> Sign | None:
     """At the first looks signal or gradient changes geometrically over depth, by 2⁶ in all, as the size of the weights
     explains: info. Warning or critical where it was the start of what ``vanishing-gradient`` or ``exploding-gradient``
     now judges so; warning, too, where 2⁻¹⁸ was left at the start and the loss has learned nothing for 128 steps since:
     biases, whose gradient does not need the signal, have then grown in its place and hide the decay, but not undone it.
     Where no growth over depth is seen: weights of four times the critical variance, or a fiftieth of it; see the code.
+    There a run that is over above a fifth of a constant's loss, all of whose layers began so large, counts, too.
     """
     told = history.events("initialisation")
     activation = activation_of(history)
@@ -108,9 +111,9 @@ def _by_size(history: History, activation: str) -> Sign | None:
                     f"C_W of the critical point of {activation}; usual starts have a sixth to twice of it")  # fmt: skip
     if ratio >= _LARGE and level.first >= _ABSURD * level.constant > 0 and level.steps >= _SOON:
         lost = units_lost(history)
-        if lost is None and not resting(level):
+        if lost is None and not resting(level) and not _never_made_good(history, level, sizes, activation):
             return None
-        harm = "units have died or saturated since" if lost is not None else f"the loss rests at {level.recent:.3g}"
+        harm = "units have died or saturated since" if lost is not None else f"the loss is at {level.recent:.3g} yet"
         shown = Evidence("loss", "", level.first_step, level.first, _ABSURD * level.constant,
                          "a network that knows nothing yet should answer as a constant does")  # fmt: skip
         times = level.first / level.constant
@@ -124,6 +127,14 @@ def _by_size(history: History, activation: str) -> Sign | None:
     cause += f" (weight variance times fan-in is {ratio * CRITICAL[activation]:.3g}, critical is "
     cause += f"{CRITICAL[activation]:.4g})."
     return Sign("warning", cause, (size, shown), (), step, cures_of_start(history))
+
+
+def _never_made_good(history: History, level: LossLevel, sizes: list[float], activation: str) -> bool:
+    """All layers began so large, and the run is over above a fifth of a constant's loss: what it fell by was its start.
+    Under a saturating activation there is no growth over depth to see: neighbouring inputs are torn apart instead
+    (Poole et al. 2016, arXiv 1606.05340), which training has to mend first."""
+    large = min(sizes) >= _LARGE * CRITICAL[activation]
+    return large and bool(history.events("exit")) and not level.negative and level.recent > _UNFIT * level.constant
 
 
 def _geometric(history: History, rows: list) -> Profile | None:

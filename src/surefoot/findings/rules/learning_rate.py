@@ -18,7 +18,7 @@ import math
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, ORDERS, LossLevel
-from surefoot.findings.pace import Pace, Stride
+from surefoot.findings.pace import HEALTHY, Pace, Stride
 from surefoot.findings.progress import HEARD, one_loss, resting, settled, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import of_descent, shortened
@@ -38,7 +38,6 @@ _SCARRED = 64  # steps after which a run that was thrown back has had the time t
 _LONG = 128
 _FROZEN = 0.999  # of the loss at half of the steps
 _SLOWED = 0.7  # of the loss at half of the steps
-_HEALTHY = 3e-2  # ‖Δθ‖/‖θ‖ of the longest steps of healthy runs
 _BUMP = 1.3  # times where the loss began, or a constant's: steps threw it up
 _RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
 
@@ -131,13 +130,13 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     ):
         every = {s.step: s for s in (*pace.first, *pace.newest)}
         strong = [s for s in every.values() if s.overshoot >= 1 or s.rate >= 0.3]
-        long_since = min((s.step for s in every.values() if s.overshoot >= 1 or s.rate >= _HEALTHY), default=0)
+        long_since = min((s.step for s in every.values() if s.overshoot >= 1 or s.rate >= HEALTHY), default=0)
         lost = units_lost(history)
         if lost is not None and lost <= long_since:
             return None  # units were lost under short steps
         crushed = lost is not None
         # where units were lost on the way, steps longer than any of a healthy run's are long enough
-        mild = [s for s in every.values() if s.rate >= (_HEALTHY if crushed else 0.1)]
+        mild = [s for s in every.values() if s.rate >= (HEALTHY if crushed else 0.1)]
         # such steps are many a healthy run's, too, and a plateau after them may end by itself
         late = level.steps >= _LONG or bool(history.events("exit"))
         bad = strong if len(strong) >= (1 if crushed else 2) else mild if len(mild) >= 2 and crushed and late else []

@@ -14,6 +14,7 @@ from surefoot.findings.history import History, Layers
 from surefoot.findings.progress import stuck_for
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.held_back import held_back
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _LOOKS, _MANY_LOOKS, _STEPS = 3, 8, 64
@@ -141,12 +142,13 @@ def frozen_parameters(history: History) -> Sign | None:
     steps, or to the end of the run, or nothing in the script will ever set another rate (a rate that was rounded);
     or a layer that runs has had a gradient of exactly zero at eight looks or more while others have one (or at three
     looks over 32 steps where none has, and the loss is not 0); or parameters that changed before are put back after
-    each step since, seen at four looks over 32 steps. Info where a learning rate of 0 spares some parameters until
+    each step since, seen at four looks over 32 steps; or a layer in the middle is told to stay as it was drawn (see
+    ``held_back.py``). Info where a learning rate of 0 spares some parameters until
     the script sets another, and where parameters that are held have ``requires_grad=False``: that is how a backbone is
     frozen.
     """
     sign = _never_stepped(history) or _unchanged(history) or _put_back(history)
-    return sign or _zero_gradient(history) or _told_to(history)
+    return sign or _zero_gradient(history) or held_back(history) or _told_to(history)
 
 
 def _never_stepped(history: History) -> Sign | None:

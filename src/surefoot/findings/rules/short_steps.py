@@ -29,6 +29,7 @@ _GAINED = 0.05
 _SLOW = 2e-5
 _RESTS = 0.95
 _NOISY = 0.5
+_NEWEST = 0.75  # of the steps: a warm-up by lines or curves still rises by more than 1 % in the rest
 _STAGE = 100.0  # times its rate had the one before: no stage of a schedule is two decades below
 _NEVER_SOURCE = (
     "for a convex loss no step takes away more than it promised to first order; a tenth is what counts as learned: all "
@@ -132,10 +133,12 @@ def _doubled(pace: Pace) -> bool:
 
 
 def _rises_yet(pace: Pace) -> bool:
-    """The rate is higher than it was half of the looks ago, or zero still. One that came down again from its peak was
-    as high as it is meant to be."""
-    now, before = pace.newest[-1].learning_rate, pace.newest[len(pace.newest) // 2].learning_rate
-    return now <= 0 or now > 1.01 * before
+    """The rate is higher than it was half of the looks ago, and than before the newest quarter of the steps, or zero
+    still. One that came down again from its peak, or has stayed there for so long, is as high as it is meant to be."""
+    newest = pace.newest[-1]
+    now, before = newest.learning_rate, pace.newest[len(pace.newest) // 2].learning_rate
+    lately = [s.learning_rate for s in pace.newest if s.step <= _NEWEST * newest.step]
+    return now <= 0 or (now > 1.01 * before and not (lately and now <= 1.01 * lately[-1]))
 
 
 def _still(level: LossLevel, pace: Pace) -> tuple[str, float, float, str] | None:
