@@ -651,6 +651,23 @@ def test_what_is_put_back_after_each_step_is_seen_bit_for_bit(delayed: bool) -> 
     assert set(seen.signal("restored_share", "4").values()) == {0.0}
 
 
+def test_weights_on_a_bound_are_not_put_back_though_others_stay_where_they_began() -> None:
+    """A critic's weights that are clipped after each step lie on the bound; those of inputs that are always 0 rest."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 1))
+    optimizer = torch.optim.RMSprop(model.parameters(), lr=0.1)
+    with watching(1) as seen:
+        for _ in range(8):
+            optimizer.zero_grad()
+            model(torch.rand(16, 12) * (torch.arange(12) < 6)).mean().backward()
+            optimizer.step()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter.clamp_(-0.2, 0.2)
+    assert len(model[0].weight.abs().unique()) >= 3
+    assert set(seen.signal("restored_share", "0").values()) == {0.0}
+
+
 @pytest.mark.parametrize(
     ("stops", "idle", "told"),
     [

@@ -21,12 +21,12 @@ from surefoot.observe.instrument import Instrument
 from surefoot.observe.signals.gradients import parameters_of
 from surefoot.observe.signals.phases import sample
 
-_VALUES = 3  # sizes that a parameter must have: what is clamped lies on a bound or two, and has not been put back
+_VALUES = 3  # sizes that what a step moved must have: what is clamped lies on a bound or two, and was not put back
 
 
 @dataclass(slots=True)
 class _Before:
-    """A parameter at the last look: what its step began with, and whether that moved it."""
+    """A parameter at the last look: what its step began with, and whether that moved it (and not against a bound)."""
 
     ref: weakref.ref[Tensor]
     values: np.ndarray
@@ -70,11 +70,16 @@ class Restored(Instrument):
             old, new = (np.split(values, ends) for values in found)
             for parameter, place, values, later in zip(held, places, old, new, strict=True):
                 past = self._past.get(id(parameter))
-                self._past[id(parameter)] = _Before(weakref.ref(parameter), values, not np.array_equal(values, later))
+                self._past[id(parameter)] = _Before(weakref.ref(parameter), values, _moved(values, later))
                 all_of[place] += 1
                 if past is not None and past.ref() is parameter and past.moved:
-                    back[place] += np.array_equal(values, past.values) and len(np.unique(np.abs(values))) >= _VALUES
+                    back[place] += np.array_equal(values, past.values)
             with np.errstate(invalid="ignore"):
                 self.tools.rows.put_layers(step, "weights", restored_share=back / all_of)
 
         self.tools.ask(step, [before, after], write)
+
+
+def _moved(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a step moved numbers of several sizes. Beside those on a bound there may be some that nothing moves."""
+    return len(np.unique(np.abs(before[before != after]))) >= _VALUES
