@@ -109,6 +109,28 @@ def test_inputs_are_measured_where_they_enter():
     assert seen.signal("preactivation_scale", "0")[1] == pytest.approx(30 / math.sqrt(3), rel=0.3)
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_weight_that_is_multiplied_by_hand_has_its_features_first(bias):
+    """As graph convolutions have it: a weight of features × units, and the size of what it makes is the same."""
+
+    class ByHand(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.randn(40, 4)), nn.Parameter(torch.zeros(4))
+
+        def forward(self, x):
+            return torch.addmm(self.bias, x, self.weight) if bias else x @ self.weight
+
+    torch.manual_seed(0)
+    model = nn.Sequential(ByHand(), nn.Tanh(), nn.Linear(4, 3))
+    optimizer = torch.optim.SGD(model.parameters(), 1e-6)
+    x = torch.randn(400, 40)
+    made = (x @ model[0].weight).square().mean().sqrt().item()
+    with watching(1) as seen:
+        step(optimizer, F.cross_entropy(model(x), torch.randint(3, (400,))))
+    assert seen.signal("preactivation_scale", "0")[1] == pytest.approx(made, rel=0.1)
+
+
 @pytest.mark.parametrize("residual", [False, True])
 def test_a_normalisation_takes_the_scale_out_where_nothing_passes_it_by(residual):
     class Block(nn.Module):

@@ -53,13 +53,15 @@ class DataSite:
     """One layer that data enter.
 
     ``weight`` is its first parameter, ``data`` what enters it, ``normalises``: it is a normalisation layer, or nothing
-    but one uses what it gives (no residual connection, say), so that the scale of the data is taken out again.
+    but one uses what it gives (no residual connection, say), so that the scale of the data is taken out again;
+    ``features_first``: the weight is multiplied as it is, by hand, where a ``nn.Linear`` turns its own.
     """
 
     weight: Tensor
     data: Tensor
     feature_dim: int
     normalises: bool
+    features_first: bool = False
 
 
 def find_data(view: GraphView) -> list[DataSite]:
@@ -93,7 +95,8 @@ def find_data(view: GraphView) -> list[DataSite]:
         if data is None or data.layout is not torch.strided or not data.numel() or not data.dim():
             continue  # a sparse matrix (a graph's adjacency) has no rows to take statistics of
         seen.add(id(weight))
-        site = DataSite(weight, data, dim if data.dim() > dim else -1, norm)
+        by_hand = name in ("AddmmBackward0", "MmBackward0") and not _turned(below[weight_at][0])
+        site = DataSite(weight, data, dim if data.dim() > dim else -1, norm, by_hand)
         sites.append(site)
         if not norm:
             given[node] = site
@@ -130,6 +133,15 @@ def _parameter(view: GraphView, node: Node | None) -> Tensor | None:
             return None
         node = node.next_functions[0][0]
     return None
+
+
+def _turned(node: Node | None) -> bool:
+    """Whether a parameter is transposed on its way to ``node``."""
+    while node is not None and node.name() != ACCUMULATE:
+        if node.name() in ("TBackward0", "TransposeBackward0", "PermuteBackward0"):
+            return True
+        node = node.next_functions[0][0]
+    return False
 
 
 def _from_data(view: GraphView, node: Node | None, depth: int = 4) -> bool:

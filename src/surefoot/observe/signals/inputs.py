@@ -70,6 +70,7 @@ def _numbers(site: DataSite) -> list[Tensor]:
     """In the order of SIGNALS; no scale of pre-activations where a normalisation takes it out again."""
     scale = input_scale(site.data, site.feature_dim)
     weight = site.weight.detach()
+    weight = weight.t() if site.features_first else weight
     if site.normalises or weight.dim() < 2:
         made = scale.rms.new_full((), float("nan"))
     else:
