@@ -670,7 +670,12 @@ def test_repaired_twins_are_clean(name: str, seed: int) -> None:
 def own_remedies() -> list[Remedy]:
     modules: tuple[ModuleType, ...] = (adaptive, precision, schedule_cures, softmax)
     fixed = [v for module in modules for v in vars(module).values() if isinstance(v, Remedy)]
-    made = [clipping.wider_clip(0.3), clipping.wider_clip(math.nan), adaptive.smaller_eps(3e-14)]
+    made = [
+        clipping.wider_clip(0.3),
+        clipping.wider_clip(math.nan),
+        adaptive.smaller_eps(3e-14),
+        adaptive.smaller_eps(3e-21),
+    ]
     made += [schedule_cures.schedule_for(100), schedule_cures.step_every(20), weight_decay(0.3)]
     return [*fixed, *made, adaptive.smaller_eps(math.nan)]
 
@@ -678,7 +683,9 @@ def own_remedies() -> list[Remedy]:
 def test_an_epsilon_is_chosen_below_the_smallest_gradients() -> None:
     assert adaptive.smaller_eps(1e-9).apply == adaptive.smaller_eps(math.nan).apply == "adam-eps"
     assert adaptive.smaller_eps(3e-11).apply == "adam-eps:eps=1e-17"
-    assert adaptive.smaller_eps(1e-40).apply == "adam-eps:eps=1e-19"  # float32 holds no √v̂ below
+    # float32 holds no √v̂ below 1e-19
+    assert adaptive.smaller_eps(3e-21).apply == "adam-eps:eps=1e-27" and "* 1e+19" in adaptive.smaller_eps(3e-21).how
+    assert adaptive.smaller_eps(1e-40).apply == "adam-eps:eps=1e-37"
 
 
 @pytest.mark.parametrize("remedy", own_remedies(), ids=lambda r: r.name)

@@ -37,6 +37,7 @@ _KEPT = 40  # looks to go back: where every step is looked at, they span so much
 _EIGHTH, _MOST = 1 / 8, 0.5  # of it, over a whole run; of the layers
 _LOW = 0.1  # of the highest rate: from there on what is left of a schedule moves the weights hardly any more
 _LARGE_EPS = 1e-5  # a thousand times the usual one
+LEAST_EPS = 1e-19  # a millionth of gradients of which single elements have squares that float32 does not hold
 _LEARNED = 0.1  # of its first level that a loss must have fallen by to have learned anything
 
 
@@ -207,9 +208,21 @@ def _eps(history: History) -> float:
 def smaller_eps(root: float) -> Remedy:
     """An ε far below ``root``, the √v̂ of the smallest gradients (NaN where it is not known): a millionth, as 1e-8 is of
     an ordinary gradient, for as training goes on they become smaller. Below 1e-19 float32 holds no v̂ that it could
-    guard."""
+    guard, and the gradients have to be larger ones."""
     eps = 10.0 ** math.floor(math.log10(root) - 6) if 0 < root < math.inf else 1e-15
-    eps = min(1e-15, max(1e-19, eps))
+    eps = min(1e-15, max(1e-37, eps))
+    if eps < LEAST_EPS:
+        return Remedy(
+            name="a loss in a larger unit",
+            why="gradients whose squares float32 cannot hold are none for Adam, whatever ε is; larger ones are",
+            how=(
+                "# after: optimizer\n"
+                "for group in optimizer.param_groups:  # better: multiply the loss, or convert the data\n"
+                '    for p in group["params"]:\n'
+                f"        p.register_hook(lambda gradient: gradient * {1e-8 / eps:.0e})\n"
+            ),
+            apply=f"adam-eps:eps={eps:.0e}",
+        )
     return Remedy(
         name="smaller eps",
         why="below every gradient again, ε only guards against a division by zero (Wortsman et al. 2024, §3.4: 1e-15)",
