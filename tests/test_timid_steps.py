@@ -136,6 +136,36 @@ def test_runs_that_are_less_than_two_decades_from_good_steps(changed: dict) -> N
     assert LOW not in over(**SADDLE | changed).loud()
 
 
+BOWL = {
+    "losses": [*falling(150, 2.3, 1.2, 0.01), *falling(150, 1.2, 1.19, 0.01)],  # noise hides whether it still falls
+    "curvature": 1.5e-3,
+    "rate": 5e-3,
+    "overshoot": 5e-3,
+    "constant": LN10,
+}
+
+
+def test_a_loss_that_training_never_sharpened() -> None:
+    found = over(**BOWL).findings()[LOW]
+    assert found.detected_step == 300
+    assert found.evidence[0].value == pytest.approx(1.5e-3) and found.evidence[0].threshold == 2e-3
+    assert "lr-search:factor=10" in str(found.remedies[0].apply)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"curvature": 2.5e-3},
+        {"curvature": None},
+        {"overshoot": 0.03},  # a step ten times as long would promise too much
+        {"losses": list(2.3 + 0.05 * np.cos(np.arange(300)))},  # nothing there to learn
+        {"losses": falling(300, 2.3, 0.3, 0.01)},  # most of it is learned
+    ],
+)
+def test_a_loss_that_was_sharp_or_has_nothing_left(changed: dict) -> None:
+    assert LOW not in over(**BOWL | changed).loud()
+
+
 @pytest.mark.parametrize(("last", "told"), [(1.4, False), (0.9, True)])
 def test_without_curvature_the_gain_must_be_plain(last: float, told: bool) -> None:
     changed = {"losses": list(np.linspace(2.3, last, 300)), "curvature": None, "overshoot": 2.5e-3}

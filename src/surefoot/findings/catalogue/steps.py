@@ -59,7 +59,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "steps, by all that they promise: what is sure and wrong has a large gradient.)\n"
             "Or, where the weights moved by less than a tenth of their size: Σ −⟨g, Δθ⟩/L, what all steps together "
             "promised, which bounds what a convex loss can have lost: below a fifth at the end of a run that learned "
-            "nothing. Or a stability coefficient below 1/500 at every reading, and a loss at rest far from a fit."
+            "nothing. Or a stability coefficient below 1/500 at every reading, and a loss at rest far from a fit, "
+            "or a run that is over with a fifth of it left."
         ),
         source="arithmetic: at 2e-5 more than 50,000 steps move the weights by their own size; healthy runs, also "
         "with a tenth of a good rate, need 20,000 at most",

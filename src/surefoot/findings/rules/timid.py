@@ -37,6 +37,10 @@ _HALVED_SOURCE = (
     "ln 2: each step promises a share of the loss that it finds, so that all together cannot have halved a convex one; "
     "and steps ten times as long would have been good ones"
 )
+_FAR_SOURCE = (
+    "curvature over what the optimizer can stand (2/λ): training sharpens a loss until it is near there (Cohen et al. "
+    "2021); the run is over a five-hundredth of the way, and its steps promised less than a tenth of a good one"
+)
 _AHEAD_SOURCE = (
     "the loss after ten times the steps over that at the end, if it falls on as it did in the newer half: steps ten "
     "times as long would be as far, and still five times below what promise and curvature allow"
@@ -57,6 +61,8 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
     * the run is over, and its steps promised less than ln 2 of the loss, of which more than half is left; weights moved
       as little, or no more than their own size while the loss was still falling; curvature, if known, allows for ten
       times the rate; or
+    * the run is over, curvature never came to a five-hundredth of what the optimizer can stand, no step promised a
+      tenth of a good one, and above a fifth is left of a loss that fell or still falls; or
     * the run is over, promise and curvature (if known) would allow fifty times the rate, the loss is above a fifth of
       where it began, and falls so that ten times the steps would bring it down by a third (by two, if curvature is not
       known); or they would allow a hundred times, and more than half of the loss is left, which falls (what starts at a
@@ -82,6 +88,8 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
     room = 1 / max(longest / GOOD_STEP, bends / _HALF if len(curved) else 0.0)
     if left > _HALF and 0 < promised < _HALVED and (moved < STIRRED or (moved < 1 and falls)):
         return "Σ predicted_decrease / loss", promised, _HALVED, _HALVED_SOURCE
+    if left > _FIFTH and len(curved) >= 2 and bends < BENDS and (falls or level.learned):
+        return "stability_coefficient", bends, BENDS, _FAR_SOURCE
     if left > _HALF and room >= _HUNDRED and falls:
         return "good step / step", room, _HUNDRED, _ROOM_SOURCE
     if left > _FIFTH and room >= _FIFTY and falls and moved < 1:
