@@ -71,3 +71,27 @@ def test_players_that_went_in_circles_have_healed_where_the_result_is_best_at_th
     stream.event(STEPS, "exit", code=0, exception=None)
     engine.feed_all(stream.rows(), stream.events)
     assert engine.findings[0].severity == severity
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "severity"),
+    [
+        (
+            [1.0, 1.2, 1.6, 2.0, 2.2, 2.3, *np.geomspace(0.9, 0.2, 10)],
+            "info",
+        ),  # the second stage brought what it lacked
+        ([1.0, 1.2, 1.6, 2.0, 2.2, 2.3, *([1.1] * 10)], "warning"),  # fallen, but to no better than it had been
+        ([1.0, 1.2, 2.0, 2.3, 0.5, 0.2], "warning"),  # too few to say
+    ],
+)
+def test_a_validation_loss_that_rose_and_is_best_at_the_end(evaluations, severity):
+    sign = Sign("warning", "it rises.", (Evidence("validation_loss", "mse_loss", 60, 2.0, 1.0, "test"),))
+    rule = Rule("overfitting", ("step",), lambda history: sign if 60 <= history.step <= STEPS // 2 else None)
+    # a training loss that a second stage raises says nothing against it
+    engine, stream = Engine([rule]), train([*well()[: STEPS // 2], *([0.8] * (STEPS // 2))])
+    for number, value in enumerate(evaluations, 1):
+        at = number * STEPS // len(evaluations)
+        stream.row(at, "validation", {("validation_loss", "mse_loss"): float(value)})
+    stream.event(STEPS, "exit", code=0, exception=None)
+    engine.feed_all(stream.rows(), stream.events)
+    assert engine.findings[0].severity == severity

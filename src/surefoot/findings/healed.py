@@ -3,7 +3,8 @@
 Steps that were too long, a jump, a climb are told when they are seen, for then nobody knows how it goes on. Where the
 run has ended well, has shown nothing of it in all of its newer half, and its losses are at their best and below half of
 where they began, it has healed by itself; so have players that once went round in circles, if what is printed is best
-at the end. What is a fact of the script (its wiring, its start) heals by no good end.
+at the end, and a validation loss that rose while a first stage saw a part of the data only, if it is best then. What is
+a fact of the script (its wiring, its start) heals by no good end.
 """
 
 from __future__ import annotations
@@ -21,19 +22,25 @@ from surefoot.runs.schema import Finding
 
 _MAY_HEAL = frozenset({"learning-rate-too-high", "divergence", "unsafe-step", "loss-spike"})
 _OF_A_GAME = frozenset({"adversarial-rotation"})  # whose losses tell nothing of a good end: what is printed does
+_OF_VALIDATION = frozenset({"overfitting"})  # may be of what a later stage was to learn
 _FEWEST = 12  # values
 _HALF = 0.5
 
 
 def healed(history: History, findings: Sequence[Finding]) -> list[Finding]:
     """The findings, those that have healed as infos without remedies."""
-    told = {f.id for f in findings if f.severity != "info"} & (_MAY_HEAL | _OF_A_GAME)
-    if not told or not _ended(history) or harms(history):
+    told = {f.id for f in findings if f.severity != "info"} & (_MAY_HEAL | _OF_A_GAME | _OF_VALIDATION)
+    if not told or not _ended(history):
         return list(findings)
-    well = _MAY_HEAL if all(map(_at_its_best, history.losses.values())) and history.losses else frozenset()
-    if told & _OF_A_GAME and _result_at_its_best(history):
-        well |= _OF_A_GAME
-    return [_as_info(f) if f.id in well and f.last_step < _HALF * history.step else f for f in findings]
+    well: frozenset[str] = frozenset()
+    if told & _OF_VALIDATION and _validation_at_its_best(history):
+        well |= _OF_VALIDATION
+    if told - _OF_VALIDATION and not harms(history):
+        if history.losses and all(map(_at_its_best, history.losses.values())):
+            well |= _MAY_HEAL
+        if told & _OF_A_GAME and _result_at_its_best(history):
+            well |= _OF_A_GAME
+    return [_as_info(f) if f.id in well and f.last_step <= _HALF * history.step else f for f in findings]
 
 
 def _as_info(finding: Finding) -> Finding:
@@ -59,6 +66,16 @@ def _result_at_its_best(history: History) -> bool:
             *before, now = (float(np.median(part)) for part in np.array_split(direction(name) * values, 4))
             return now > max(before)
     return False
+
+
+def _validation_at_its_best(history: History) -> bool:
+    """Each validation loss is lower in the newest quarter of its evaluations, by their median, than it was at any in
+    the first half."""
+    found = [history.measured("validation_loss", where)[1] for where in history.wheres("validation_loss")]
+    return bool(found) and all(
+        len(values) >= _FEWEST and np.median(values[-(len(values) // 4) :]) < values[: len(values) // 2].min()
+        for values in found
+    )
 
 
 def _at_its_best(level: LossLevel) -> bool:

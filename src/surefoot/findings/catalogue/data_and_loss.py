@@ -222,10 +222,10 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         source="the run's own history",
         not_this=(
-            "A small rise, and runs that were stopped early, are an info at most: a warning takes twelve evaluations "
-            "after a best in the first third, a quarter of b (or of C − b) and a tenth of C; or a rise that at its "
-            "pace will be so after as many evaluations again. A validation loss may come back (grokking), so that it "
-            "is never critical."
+            "A small rise, and runs that were stopped early, are an info at most: a warning takes six evaluations "
+            "after a best in the first half, a quarter of b (or of C − b) and a tenth of C; or a rise that at its "
+            "pace will be so after as many evaluations again. A validation loss may come back (grokking, a stage that "
+            "brings other data), so that it is never critical, and an info where it has by the end."
         ),
         remedies=("surefoot.optim.EarlyStopping",),
         severities="warning where much is lost or will be, or a constant would do better; else info",
