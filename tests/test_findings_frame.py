@@ -61,6 +61,11 @@ def test_what_began_first_is_the_cause_where_each_can_be() -> None:
 def test_of_two_that_looks_cannot_tell_apart_the_deeper_one_is_the_cause() -> None:
     near = order([finding("learning-rate-too-high", first=201), finding("exploding-gradient", first=203)])
     assert ids(near) == [("exploding-gradient", None), ("learning-rate-too-high", "exploding-gradient")]
+    # a step that promised more than there was to gain has a number of its own: what jumped at the next one followed
+    promised = Evidence("predicted_decrease / (2 · loss)", "", 201, 448.0, 1.0, "")
+    long = replace(finding("learning-rate-too-high", first=201), evidence=(promised,))
+    assert ids(order([long, finding("exploding-gradient", first=203)]))[0] == ("learning-rate-too-high", None)
+    assert ids(order([long, finding("exploding-gradient", first=201)]))[0] == ("exploding-gradient", None)
     apart = order([finding("learning-rate-too-high", first=100), finding("exploding-gradient", first=203)])
     assert ids(apart) == [("learning-rate-too-high", None), ("exploding-gradient", "learning-rate-too-high")]
     # a softmax that has collapsed moves no logits, which those that drift together do to it

@@ -386,12 +386,18 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     if cause.id in EFFECTS.get(effect.id, ()):
         # each can bring about the other: the one that began first did, the deeper one where both began together, as
         # far as looks tell; a step that was too long needs none
-        unsure = 0 if "unsafe-step" in (cause.id, effect.id) else slack(min(cause.first_step, effect.first_step))
+        measured = "unsafe-step" in (cause.id, effect.id) or any(map(_by_its_promise, (cause, effect)))
+        unsure = 0 if measured else slack(min(cause.first_step, effect.first_step))
         return _DEPTH[cause.id] < _DEPTH[effect.id] if abs(late) <= unsure else late < 0
     if effect.id in _LOST_UNITS and effect.first_step > _AT_START and cause.id in _LONG_STEPS:
         # units that were there at first die by steps that were too long before a loss could show it
         return cause.first_step <= effect.detected_step
     return late <= slack(effect.first_step)
+
+
+def _by_its_promise(rate: Finding) -> bool:
+    """Whether a rate was seen to be too high by what single steps promised, of which each has its own number."""
+    return rate.id == "learning-rate-too-high" and any(e.signal.startswith("predicted_decrease") for e in rate.evidence)
 
 
 def _by_the_rate(step: Finding) -> bool:
