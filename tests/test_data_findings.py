@@ -302,9 +302,9 @@ def test_a_term_of_small_weight_is_not_meant_to_be_nearly_all_that_is_left(left:
 
 
 def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth() -> None:
-    def boxes(score: Callable[[int], float], error: Callable[[int], float] = lambda s: 5e4 / s) -> list[str]:
+    def boxes(score: Callable[[int], float], error: Callable[[int], float] = lambda s: 5e4 / s, last=128) -> list[str]:
         stream = Stream()
-        for step in (4, 8, 16, 32, 64, 97, 98, 128):
+        for step in (4, 8, 16, 32, 64, 97, 98, last):
             row = {("term_gradient_norm", "mse_loss"): 3000.0, ("term_gradient_norm", "cross_entropy"): 100.0}
             row |= {("term_value", "mse_loss"): error(step), ("term_value", "cross_entropy"): score(step)}
             row |= {("term_weight", "mse_loss"): 1.0, ("term_weight", "cross_entropy"): 1.0}
@@ -313,6 +313,8 @@ def test_a_score_that_never_falls_below_its_first_is_drowned_before_a_hundredth(
 
     assert boxes(lambda s: 1.77 + 2e-3 * s) == ["loss-term-imbalance"]
     assert boxes(lambda s: 1.77 - 1e-3 * s) == []  # it is learned, if slowly
+    assert boxes(lambda s: 1.77 - 1e-3 * s, last=205) == ["loss-term-imbalance"]  # too slowly for the other's pace
+    assert boxes(lambda s: 1.77 - 1e-2 * s if s < 99 else 0.4, last=205) == []
     assert boxes(lambda s: 1.77 + 2e-3 * s, lambda s: 5e4) == []  # neither is learned: not for the other's sake
     assert boxes(lambda s: 1.77 + 2e-3 * s, lambda s: 5.0 / s) == []  # it weighs as much as the other
 

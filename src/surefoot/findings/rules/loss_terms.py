@@ -28,6 +28,7 @@ _EARLY = 4.0  # times as many steps have been taken since then
 _FAINT = 0.1  # of the other's gradient, and its square of the other's value: errors of a tenth of its size
 _GIVEN_UP = 10.0  # times what it was
 _STAYED, _AGAINST = 0.9, -0.5  # of its first value; of the gradient of the rest
+_SLOW = 0.5  # of the first value of a score, while an error falls to a tenth
 _DOUBLINGS = 8.0  # times as many steps at the last of at least four looks as at the first
 _MISFITS = ("mse_loss", "smooth_l1_loss", "huber_loss")  # errors against targets
 ERRORS = (*_MISFITS, "squared_error", "absolute_error")
@@ -37,18 +38,18 @@ _SCORES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_en
 @rule("loss-term-imbalance", needs=("printed", "terms", "weights"))
 def loss_term_imbalance(history: History) -> Sign | None:
     """For 100 steps and six looks the gradient of a term that has a weight of one, or the other's, is at most a
-    hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a tenth
-    of its first: warning where both are errors or scores of predictions, or where it is one that was never learned at
-    all, else info. Of such terms, with a tenth of the other's gradient from the first look on and a hundredth of its
-    value: it rises tenfold over four looks and three doublings of the steps, or is a score of labels that was never
-    below its first at six looks over 100 steps, while an error against targets fell to a tenth (where looks at terms
-    ended: by step 100, and by twice the last of them, while the loss is a hundred times the score): warning. So is an
-    error or score with a hundredth at the first looks that never got lower, where the other has fallen to a tenth, and
-    pulls against it now; or where it is what a constant prediction scores twice as long as that took. Where looks at
-    terms were too dear to go on, they are good for four times their steps as long as the loss is a hundred times the
-    other: warning where no step had, times the steps since, a tenth of its gradient for the other. Where it is the
-    weight of another that grows, or another joins late, or it is a policy's: see ``growing_weight.py``,
-    ``joined_term.py`` and ``policy_terms.py``."""
+    hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a
+    tenth of its first: warning where both are errors or scores of predictions, or where it is one that was never
+    learned at all, else info. Of such terms, with a tenth of the other's gradient from the first look on and a
+    hundredth of its value: it rises tenfold over four looks and three doublings of the steps, or is a score of
+    labels that was never below its first at six looks over 100 steps (or is above half of it after 200), while an
+    error against targets fell to a tenth (where looks at terms ended: by step 100, and by twice the last of them,
+    while the loss is a hundred times the score): warning. So is an error or score with a hundredth at the first
+    looks that never got lower, where the other has fallen to a tenth, and pulls against it now; or where it is what
+    a constant prediction scores twice as long as that took. Where looks at terms were too dear to go on, they are
+    good for four times their steps as long as the loss is a hundred times the other: warning where no step had,
+    times the steps since, a tenth of its gradient for the other. Where it is the weight of another that grows, or
+    another joins late, or it is a policy's: see ``growing_weight.py``, ``joined_term.py`` and ``policy_terms.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
         return None
@@ -149,8 +150,9 @@ def _untouched(
     history: History, names: list[str], steps: np.ndarray, gradients: np.ndarray, values: np.ndarray
 ) -> Sign | None:
     """A score of labels that was never below its first, while the other term fell to a tenth: it starts at what
-    guessing gives and can't rise tenfold, so that not to fall is what being given up looks like. Where the looks ended
-    early, they are good for twice their steps, as long as the loss is a hundred times the score."""
+    guessing gives and can't rise tenfold, so that not to fall is what being given up looks like. Where the looks
+    ended early, they are good for twice their steps, as long as the loss is a hundred times the score. Layers of its
+    own learn under Adam whatever the shared ones do: over twice the steps it is above half of its first that counts."""
     if len(steps) < _LOOKS or history.step - steps[0] < _STEPS or steps[-1] < _DOUBLINGS * steps[0]:
         return None
     goes_on = history.step <= 2 * steps[-1] and len(history.losses) == 1
@@ -168,11 +170,13 @@ def _untouched(
         began, now = values[i, 0], float(np.median(values[i, -3:]))
         faint = ratio[i].max() <= _FAINT and now <= _FAINT**2 * values[loud, -1]
         lasts = steps[-1] - steps[0] >= _STEPS or values[i].max() <= _FAINT**2 * least
-        if not (0 < began <= values[i].min() and faint and lasts):
+        never = 0 < began <= values[i].min()
+        slow = steps[-1] - steps[0] >= 2 * _STEPS and 0 < _SLOW * began <= now
+        if not ((never or slow) and faint and lasts):
             continue
+        bound, source = (1.0, "at none of the looks was it lower") if never else (_SLOW, "half is not learned so far")
         evidence = (
-            Evidence("term_value", name, int(steps[-1]), now, float(began),
-                     f"its first value: at none of {len(steps)} looks was it lower"),
+            Evidence("term_value", name, int(steps[-1]), now, float(bound * began), f"of its first value: {source}"),
             Evidence("term_gradient_norm", name, int(steps[-1]), float(gradients[i, -1]),
                      float(_FAINT * gradients[loud, -1]),
                      f"a tenth of that of {names[loud]}, of a hundredth of its value (Wang, Teng, Perdikaris 2021)"),
@@ -180,7 +184,7 @@ def _untouched(
         cause = (
             f"the gradient of {names[loud]} drowns that of {name}, which is {1 / np.median(ratio[i]):.3g} times "
             f"smaller: {names[loud]} fell from {values[loud, 0]:.3g} to {values[loud, -1]:.3g}, {name} is at {now:.3g} "
-            f"after {began:.3g}, and was never below that."
+            f"after {began:.3g}{', and was never below that' if never else ''}."
         )
         return Sign("warning", cause, evidence, (), int(steps[0]), drowned_by(history, names[loud]))
     return None
