@@ -158,7 +158,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "A large ε on purpose makes Adam a momentum SGD: an info where it learns. Rows of an embedding that never "
             "had a gradient do not count, and a network that has fit its data has small gradients by right."
         ),
-        remedies=("smaller eps", "a loss in a larger unit"),
+        remedies=("smaller eps",),
         severities="warning where the loss or some layers stand still for it, or the run ends before they moved; else "
         "info",
     ),

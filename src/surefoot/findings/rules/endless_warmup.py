@@ -37,7 +37,7 @@ def endless_warmup(history: History) -> Sign | None:
         pace = history.paces.get(name)
         if pace is None or history.step < _FEWEST or not _rises_throughout(history, name, level):
             continue
-        if not _could_be_longer(pace):
+        if not _could_be_longer(pace) or _next_to_nothing(history):
             continue
         cause = (
             f"the learning rate rises to the end: it is {level.newest:.3g} at step {history.step}, the last: "
@@ -56,6 +56,11 @@ def _could_be_longer(pace: Pace) -> bool:
     if longest == longest:
         return 0 < _TIMES * longest <= GOOD_STEP
     return 0 < _TIMES * max((s.rate for s in last), default=math.nan) <= HEALTHY
+
+
+def _next_to_nothing(history: History) -> bool:
+    """A loss has come down to a tenth of its size: a fit, though its noise has crossed zero."""
+    return any(abs(level.recent) < 0.1 * abs(level.first) for level in history.losses.values())
 
 
 def _rises_throughout(history: History, name: str, level: RateLevel) -> bool:
