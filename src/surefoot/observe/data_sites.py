@@ -123,6 +123,20 @@ def find_mixed(view: GraphView) -> list[tuple[Tensor, Tensor]]:
     return found[:MAX_SITES]
 
 
+def find_multiplied(view: GraphView) -> list[tuple[Tensor, int]]:
+    """Matrices that are trained and multiplied with what comes in, and each one's fan-in; in the order of use."""
+    found: dict[int, tuple[Tensor, int]] = {}
+    for node in view.nodes[:MAX_NODES]:
+        if node.name() not in ("AddmmBackward0", "MmBackward0"):
+            continue
+        *_, left, right = (following for following, _ in node.next_functions)
+        for side, features in ((left, 1), (right, 0)):
+            weight = _parameter(view, side)
+            if weight is not None and weight.dim() == 2:
+                found.setdefault(id(weight), (weight, weight.shape[features ^ _turned(side)]))
+    return list(found.values())
+
+
 def _parameter(view: GraphView, node: Node | None) -> Tensor | None:
     for _ in range(4):
         if node is None:

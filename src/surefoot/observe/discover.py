@@ -36,6 +36,7 @@ ACTIVATION_TYPES: dict[type[nn.Module], str] = {
     nn.SELU: "selu",
     nn.Softplus: "softplus",
 }
+_LISTS = (nn.ParameterList, nn.ParameterDict)
 _CHANNELS_FIRST = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.GroupNorm)
 
 
@@ -180,8 +181,8 @@ def find_models(
 
     ``gathered`` are parameters that stand, in a module or in a graph, for shards of theirs, as (whole, shard).
 
-    Parameters that no module owns become layers of their own, a bias with the weight before it. Shared ones belong
-    to the module defined first.
+    Parameters that no module owns, and those in lists, become layers of their own, a bias with its weight. Shared ones
+    belong to the module defined first.
     """
     wanted = {id(p) for p in parameters}
     shard_of = {id(whole): shard for whole, shard in gathered if id(shard) in wanted}
@@ -215,6 +216,9 @@ def find_models(
                 continue
             fresh = True
             name = ".".join(part for part in (prefix, path) if part) or type(top).__name__
+            if isinstance(module, _LISTS):
+                _add_listed(found, name, own)
+                continue
             unit_dim = 1 if isinstance(module, _CHANNELS_FIRST) else -1
             numel = sum(p.numel() for _, p in own)
             layer = Layer(name, type(module).__name__, numel, weakref.ref(module), unit_dim)
@@ -242,6 +246,32 @@ def find_models(
             found.owned[id(whole)] = Owned(weakref.ref(whole), owner.layer, owner.path)
     found.index = {layer.name: place for place, layer in enumerate(found.layers)}
     return found
+
+
+def _add_listed(found: Models, name: str, own: Sequence[tuple[str, Tensor]]) -> None:
+    """Each parameter that a list of parameters holds is a layer of its own, as one that no module owns.
+
+    A bias belongs to the weight of the same key in another list of the same parent.
+    """
+    parent = name.rpartition(".")[0]
+    for key, parameter in own:
+        full = f"{name}.{key}"
+        pair = next((known for known in found.owned.values() if _takes(known, parent, key, parameter)), None)
+        if pair is None:
+            layer = Layer(full, "Parameter", parameter.numel(), None)
+            found.layers.append(layer)
+        else:
+            layer = pair.layer
+            layer.numel += parameter.numel()
+        found.owned[id(parameter)] = Owned(weakref.ref(parameter), layer, full)
+
+
+def _takes(known: Owned, parent: str, key: str, bias: Tensor) -> bool:
+    """Whether a known parameter is the weight that a bias of this key is added to."""
+    weight, place = known.ref(), known.path.split(".")
+    if weight is None or weight.dim() < 2 or bias.dim() != 1 or known.layer.module is not None:
+        return False
+    return ".".join(place[:-2]) == parent and place[-1] == key and len(bias) in (weight.shape[0], weight.shape[-1])
 
 
 def _names_of(tops: list[nn.Module]) -> list[str]:

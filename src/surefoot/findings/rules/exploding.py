@@ -21,6 +21,7 @@ from surefoot.findings.history import History, Layers
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import settled
 from surefoot.findings.rule import Sign, rule
+from surefoot.findings.rules.joined_layers import joined_layers
 from surefoot.findings.rules.non_finite import EDGES, in_float16
 from surefoot.findings.start import cures_of_start
 from surefoot.findings.turned import told_by_rewards
@@ -52,7 +53,7 @@ def exploding_gradient(history: History) -> Sign | None:
     the loss stays below its first value.
     """
     sign = from_the_start(history) if history.step <= _START or history.looks("gradient_norm") <= 4 else None
-    return sign or _beyond_float32(history) or _jump(history)
+    return sign or _beyond_float32(history) or _jump(history) or joined_layers(history, (remedies.AGC,))
 
 
 def _harmed(history: History) -> bool:

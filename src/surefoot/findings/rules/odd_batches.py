@@ -24,6 +24,7 @@ from surefoot.runs.schema import Evidence, Remedy, Severity
 _OFF = 10.0  # times the largest that any batch before had
 _PAST = 4  # batches that make a past
 _TWICE, _ALIKE = 2.0, 8  # times the largest, of so many batches that are told apart by their spread
+_ABSURD = 3.0  # of a constant's loss: so far off is what comes, not what is to be learned yet
 _AFTER = 3
 _ROWS = 8
 
@@ -44,7 +45,7 @@ SKIP_BAD_BATCH = Remedy(
 @rule("bad-batch", needs=("events", "samples", "step"))
 def bad_batch(history: History) -> Sign | None:
     """A step with an odd loss whose inputs or targets are ten times those of any batch before, or twice those of eight
-    that were much alike while the next ones are as before; or half of whose rows score worse than a constant while the
+    that were much alike while the next ones are as before, or while the loss is three times a constant's; or half of whose rows score worse than a constant while the
     model is well on the batches right before and after: warning, critical where the loss is lost after it. Also few
     such batches among those of all looks, if the loss was lost or rose tenfold right after one of them; or rows in most
     batches whose targets are far from all others (see ``far_rows.py``). Data that hold NaN or infinities: critical,
@@ -93,7 +94,7 @@ def _odd(history: History, event: EventLike) -> Sign | None:
             continue
         loss, usual = float(losses[at[0]]), float(np.median(before[np.isfinite(before)][-32:]))
         after = losses[steps > step][:_AFTER]
-        found = _other_size(history, step, name)
+        found = _other_size(history, step, name, loss)
         if found is None:
             found = _worse_than_nothing(history, step, name, loss, usual, after)
         if found is None:
@@ -152,7 +153,7 @@ def _sizes_known(history: History, name: str) -> list[tuple[str, str, str]]:
     return [*places, ("target_rms", name, "its targets")]
 
 
-def _other_size(history: History, step: int, name: str) -> tuple[Evidence, str] | None:
+def _other_size(history: History, step: int, name: str, loss: float) -> tuple[Evidence, str] | None:
     for signal, where, what in _sizes_known(history, name):
         steps, sizes = history.series(signal, where)
         good = np.isfinite(sizes)
@@ -166,13 +167,23 @@ def _other_size(history: History, step: int, name: str) -> tuple[Evidence, str] 
             return evidence, f"{what} are {times:.3g} times larger than in any batch before"
         bound = max(_TWICE * float(past.max()), float(past.max() + _OFF * np.ptp(past)))
         after = sizes[good & (steps > step)]
-        if len(past) >= _ALIKE and now[0] >= bound and len(after) and after.max() < bound:
+        if len(past) < _ALIKE or now[0] < bound or not len(after):
+            continue
+        alone = after.max() < bound
+        if alone or loss >= _ABSURD * _nothing(history, name) > 0:
             source = (
                 f"the run's own history: twice the largest of {len(past)} batches before, and ten times as far from it "
-                "as that is from the smallest; the next ones are as they were"
+                "as that is from the smallest; "
             )
+            source += "the next ones are as they were" if alone else "and the model does far worse than a constant"
             return Evidence(signal, where, step, float(now[0]), bound, source), f"{what} are of another size"
     return None
+
+
+def _nothing(history: History, name: str) -> float:
+    """What a constant prediction scores on the batches looked at, by the median; 0 where that is not known."""
+    constants = history.measured("constant_loss", name)[1]
+    return float(np.median(constants)) if len(constants) else 0.0
 
 
 def _worse_than_nothing(

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from surefoot.observe.data_sites import find_multiplied
+from surefoot.observe.discover import Layer
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 
@@ -28,6 +30,12 @@ ACTIVATION_NODES = {
 }
 _DENSE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MOST = 1 << 20  # elements of a weight that are read
+
+
+def _of_the_script(layer: Layer) -> bool:
+    """Whether a layer is no class of torch's: what those hold besides dense layers starts by rules of its own."""
+    module = layer.module() if layer.module is not None else None
+    return module is None or not type(module).__module__.startswith("torch.")
 
 
 class Initialisation(Instrument):
@@ -54,6 +62,11 @@ class Initialisation(Instrument):
                     weight = module.weight.detach()
                     fan_in = weight[0].numel()
                     sizes[layer.name] = weight.flatten()[:MOST].float().square().mean() * fan_in
+            for weight, fan_in in find_multiplied(view):
+                owned = self.tools.scene.models.find(weight)
+                if owned is None or owned.layer.name in sizes or not _of_the_script(owned.layer):
+                    continue  # of a layer with several the first
+                sizes[owned.layer.name] = weight.detach().flatten()[:MOST].float().square().mean() * fan_in
 
         def tell(found: list[np.ndarray]) -> None:
             values = {name: float(value) for name, value in zip(sizes, found, strict=True)}
