@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY, ORDERS, LossLevel
@@ -22,6 +24,7 @@ from surefoot.findings.pace import HEALTHY, Pace, Stride
 from surefoot.findings.progress import HEARD, one_loss, resting, settled, units_lost
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import of_descent, shortened
+from surefoot.findings.turned import told_by_rewards
 from surefoot.runs.schema import Evidence, Severity
 
 _POLYAK = (
@@ -39,12 +42,15 @@ _LONG = 128
 _FROZEN = 0.999  # of the loss at half of the steps
 _SLOWED = 0.7  # of the loss at half of the steps
 _BUMP = 1.3  # times where the loss began, or a constant's: steps threw it up
+_RESTLESS = 0.02  # ‖Δθ‖/‖θ‖ of a step: of 174 healthy scripts one has more in the middle of its looks, and it learns
+_TURNED_OVER = 5.0  # Σ ‖Δθ‖/‖θ‖
+_STILL, _HALF = 0.97, 0.5  # of the loss at half of the steps; of a constant's
 _RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
 
 
 @rule("learning-rate-too-high", needs=("step", "weights", "events"))
 def learning_rate_too_high(history: History) -> Sign | None:
-    """Steps longer than the loss can repay, and a loss that pays for it. Ten ways to see it, all but NaN from the
+    """Steps longer than the loss can repay, and a loss that pays for it. Eleven ways to see it, all but NaN from the
     16th loss on (or at the end of the run), for a jump at the very start may heal by itself:
 
     * harm: the recent median is a quarter above the first loss (or above a constant prediction) beyond the noise, and
@@ -71,6 +77,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
       the highest that the loss did well under, and it is at its highest: warning;
     * thrown: the loss had come down to half, and rose to twice where it began, within 16 steps of a look with overshoot
       ≥ 2, or of two with 1: warning;
+    * restless: after 128 steps the loss is above half of a constant's and not lower than at half of the steps, while
+      each step moves the weights by a fiftieth of their size, and all together by five times of it: warning;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
     for name, level in history.losses.items():
@@ -90,6 +98,7 @@ def _too_high(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     known = level.known and len(history.losses) == 1
     undone = _scarred(history, name, level, pace) or _undone(history, name, level, pace)
     undone = undone or _thrown(history, name, level, pace)
+    undone = undone or _restless(history, name, level, pace)
     if undone is not None:
         return undone
     if level.nonfinite_step is None and level.recent <= level.first and level.count > 3 and not level.stuck:
@@ -208,6 +217,27 @@ def _thrown(history: History, name: str, level: LossLevel, pace: Pace) -> Sign |
         return None
     outcome = f"and the loss, which had come down to {level.best:.3g}, was thrown up to {level.peak:.3g}"
     return _high(name, history, level, near, "warning", outcome)
+
+
+def _restless(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
+    """Each step turns over a fiftieth of the weights, in all several times of what there is of them: nothing that one
+    step writes is there any more when the next thing is to be learned from it."""
+    strides = pace.last(_FEW_LOOKS)
+    if not level.known or not one_loss(history) or level.steps < _LONG or len(strides) < _FEW_LOOKS:
+        return None
+    layers = history.layers("update_ratio")
+    if layers is None or pace.movement < _TURNED_OVER or min(s.rate for s in strides) < _RESTLESS / 2:
+        return None
+    usual = float(np.median([s.rate for s in strides]))
+    if not (usual >= _RESTLESS or np.nanmedian(layers.values) >= _RESTLESS) or told_by_rewards(history):
+        return None
+    if not level.recent > max(_STILL * level.at_half, _HALF * level.constant):
+        return None
+    told = (
+        f"{100 * usual:.2g} % of the weights at each of the last looks, and {pace.movement:.2g} times all of them so "
+        f"far, while the loss rests at {level.recent:.3g}"
+    )
+    return _high(name, history, level, strides, "warning", told)
 
 
 def _before(level: LossLevel, step: int) -> list[float]:

@@ -76,7 +76,8 @@ def bptt_explosion(history: History) -> Sign | None:
     is more than T at each of the first three looks, and growth at every look since, over 128 steps after which the
     loss is above a fifth of a constant's, and above half of what it was at half of the steps; and 2⁶ at the newest
     look, 2³ at the two before, where sequences have become twice as long since the first look, gradients 2⁶ times as
-    long as they were then, and the loss higher than it began. Where harm is evident, see :func:`_longer_with_harm`.
+    long as they were then, and the loss higher than it began. So is 2²⁴ at the newest look before the loss was not
+    finite any more, where sequences have become twice as long since the first look (critical). Where harm is evident, see :func:`_longer_with_harm`.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """
@@ -164,14 +165,22 @@ def _chaotic(history: History) -> Sign | None:
 
 def _lengthened(history: History, factors: dict[str, list[float]]) -> Sign | None:
     """Growth that longer sequences have brought: shorter ones had let a gradient through as it is."""
-    worst = max(factors, key=lambda where: min(factors[where]), default=None)
+    worst = max(factors, key=lambda where: factors[where][-1], default=None)
     if worst is None or len(factors[worst]) < _LOOKS or not history.losses:
-        return None
-    if min(factors[worst]) < _GROWN / 2 or factors[worst][-1] < _GROWN:
         return None
     lengths = [first[worst] for first in history.first_layers("bptt_length")]
     rate, length = history.value("bptt_rate", worst), history.value("bptt_length", worst)
     if not lengths or not length >= _TWICE * lengths[0]:
+        return None
+    if factors[worst][-1] >= _ALL and any(level.nonfinite_step is not None for level in history.losses.values()):
+        cause = f"{_growth(worst, rate, length)}; the first sequences had {lengths[0]:.0f}, and the loss is gone."
+        evidence = _evidence(history, worst, factors[worst][-1], _ALL)
+        # a look is later than what it finds: they may have been longer since the one before it
+        steps, spells = history.measured("bptt_length", worst)
+        short = steps[spells <= lengths[0]]
+        since = int(short[-1]) + 1 if len(short) else int(steps[0])
+        return Sign("critical", cause, evidence, (worst,), since, _lengthened_cures(worst))
+    if min(factors[worst]) < _GROWN / 2 or factors[worst][-1] < _GROWN:
         return None
     if not all(level.count >= _FIRST and level.recent > level.base for level in history.losses.values()):
         return None
@@ -189,10 +198,15 @@ def _lengthened(history: History, factors: dict[str, list[float]]) -> Sign | Non
             f"{_growth(worst, rate, length)}; of the {lengths[0]:.0f} of the first sequences it was {now / usual:.3g} "
             "times as short, and the loss is above where it began."
         )
-        # what lengthens is not the weights, which shorter sequences show to be sound: the bound comes first
-        cures = remedies.best_of((remedies.CLIP, orthogonal((worst,))), "agc", "lr-search:factor=0.1")
-        return Sign("warning", cause, evidence, (worst,), _grown_since(history, worst, _GROWN), cures)
+        return Sign(
+            "warning", cause, evidence, (worst,), _grown_since(history, worst, _GROWN), _lengthened_cures(worst)
+        )
     return None
+
+
+def _lengthened_cures(where: str) -> tuple[Remedy, ...]:
+    """What lengthens is not the weights, which shorter sequences show to be sound: the bound comes first."""
+    return remedies.best_of((remedies.CLIP, orthogonal((where,))), "agc", "lr-search:factor=0.1")
 
 
 def _longer_with_harm(history: History) -> Sign | None:
@@ -223,8 +237,7 @@ def _longer_with_harm(history: History) -> Sign | None:
             length = float(lengths[at[-1]])
             when = "since sequences are longer:" if least < _GROWN else "and as that began"
             cause = f"{harm.words}, {when} {_growth(name, bits * math.log(2) / length, length)}."
-            cures = remedies.best_of((remedies.CLIP, orthogonal((name,))), "agc", "lr-search:factor=0.1")
-            return Sign("warning", cause, evidence, (name,), int(steps[at[0]]), cures)
+            return Sign("warning", cause, evidence, (name,), int(steps[at[0]]), _lengthened_cures(name))
     return None
 
 
