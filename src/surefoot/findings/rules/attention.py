@@ -15,7 +15,7 @@ import numpy as np
 from surefoot.findings import remedies
 from surefoot.findings.history import History
 from surefoot.findings.levels import LossLevel
-from surefoot.findings.progress import resting
+from surefoot.findings.progress import resting, stuck_for
 from surefoot.findings.rule import Sign, rule
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
@@ -24,6 +24,7 @@ _FLAT = 104.0  # −ln of the smallest number of float32, 2⁻¹⁴⁹, to the n
 _GROWN = 8.0
 _WAIT, _REST = 32, 128  # steps: in which a start may heal by itself; of which the newer half shows that a loss rests
 _ONE_KEY = 0.1  # of the entropy of an even choice
+_FEW_KEYS = 0.3  # of it, in weights as they were drawn: scores that scatter by 1.5 leave 0.7
 _NOTED = 50.0
 _CHOICE = "1 for an even choice among the visible keys; on one key softmax passes no gradient"
 _PAPER = "Wortsman et al. 2024, §3.1: models suffer from logits of about 1e3; all diverged beyond 1e4"
@@ -80,6 +81,7 @@ def attention_logit_growth(history: History) -> Sign | None:
     large at every look since the first, 32 steps at least, before anything could choose the key, and the loss has
     risen from its best or is still above half of a constant prediction's: no gradient tells such an attention where it
     should look instead. Of the latter a loss that rests above a fifth of where it began is enough.
+    Where only the weights of the keys are known: see :func:`_unscored`.
 
     Critical from 10⁴ on, and where the loss has been lost meanwhile. Info: ≥ 50 and eight times its first size.
     """
@@ -148,21 +150,23 @@ def _born_flat(history: History, where: str) -> bool:
 
 
 def _unscored(history: History) -> Sign | None:
-    """An attention whose scores a layer makes, so that no logits are known: on one key by its weights, since the first
-    look."""
+    """An attention whose scores a layer makes, so that no logits are known: on one key by its weights since the first
+    look, or on few of them then, before anything could tell which, and on one since, while nothing is learned."""
     rows = history.layers("attention_entropy")
     for where in rows.names if rows is not None else ():
         steps, entropy = history.measured("attention_entropy", where)
         known = np.isfinite(history.series("attention_logit_max", where)[1]).any()
-        if known or not len(steps) or steps[0] > 2 or steps[-1] < _WAIT or not entropy.max() <= _ONE_KEY:
+        if known or not len(steps) or steps[0] > 2 or steps[-1] < _WAIT:
             continue
-        if not (_little(history) or any(_worse(level) for level in history.losses.values())):
+        narrowed = entropy[:2].max() <= _FEW_KEYS and float(np.median(entropy[-4:])) <= _ONE_KEY
+        harmed = _little(history) or any(_worse(level) for level in history.losses.values())
+        if not (entropy.max() <= _ONE_KEY and harmed) and not (narrowed and stuck_for(history, _REST)):
             continue
-        value = float(entropy[-1])
+        value = float(np.median(entropy[-4:]))
         evidence = (Evidence("attention_entropy", where, int(steps[-1]), value, _ONE_KEY, _CHOICE),)
         cause = (
-            f"the attention that {where} scores has had {100 * value:.2g} % of the entropy of an even choice or less "
-            "from the start: its softmax is a maximum and passes next to no gradient."
+            f"the attention that {where} scores has {100 * value:.2g} % of the entropy of an even choice, and had "
+            f"{100 * entropy[0]:.2g} % at the start: its softmax is a maximum and passes next to no gradient."
         )
         return Sign("warning", cause, evidence, (where,), int(steps[0]), (SOFTER,))
     return None

@@ -47,7 +47,7 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
             continue
         for other in names:
             growth = _growth(history, other)
-            gradient, own = (history.value("term_gradient_norm", name) for name in (other, error))
+            gradient, own = (_loudness(history, name) for name in (other, error))
             if other == error or not (growth >= GROWN and gradient >= _AS_LOUD * own):
                 continue
             weight = history.value("term_weight", other)
@@ -73,7 +73,7 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
     lost = given_back(history)
     if lost is None:
         return None
-    loudest = max(history.value("term_gradient_norm", name) for name in names)
+    loudest = max(_loudness(history, name) for name in names)
     for name in names:
         steps, weights = history.measured("term_weight", name)
         before = np.flatnonzero(steps <= lost.step)
@@ -86,7 +86,7 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
         # between two looks it has grown evenly, or later than that; or in steps, some looks apart
         then, lately = (float(w) for w in np.interp((lost.step, _LATELY * steps[-1]), steps, weights))
         grows = weights[-1] >= weights.max() and weights[-1] > lately and weights[-1] >= _TWICE * then
-        if _arrived(steps, weights) or not (grows and history.value("term_gradient_norm", name) >= _HEARD * loudest):
+        if _arrived(steps, weights) or not (grows and _loudness(history, name) >= _HEARD * loudest):
             continue
         evidence = (
             Evidence("term_weight", name, int(steps[-1]), float(weights[-1]), _TWICE * then,
@@ -149,6 +149,16 @@ def _arrived(steps: np.ndarray, weights: np.ndarray) -> bool:
         return False
     stays = steps[np.append(risen[1:], len(steps)) - 1] - steps[risen]
     return bool(stays[-1] > max(_TWICE * stays[:-1].max(), _IN_A_ROW * steps[-1]))
+
+
+def _loudness(history: History, name: str) -> float:
+    """The newest gradient of a term that was measured, times what its weight has grown by since; NaN if none was."""
+    steps, norms = history.measured("term_gradient_norm", name)
+    weights = dict(zip(*history.measured("term_weight", name), strict=True))
+    if not len(steps):
+        return np.nan
+    then, now = weights.get(int(steps[-1]), np.nan), list(weights.values())[-1] if weights else np.nan
+    return float(norms[-1]) * (now / then if then and then == then else 1.0)
 
 
 def _growth(history: History, name: str) -> float:

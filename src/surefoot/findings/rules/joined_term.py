@@ -22,7 +22,7 @@ def joined(history: History, names: list[str], aims: list[str]) -> Sign | None:
     and three looks; one of its terms in ``aims`` has a hundredth of another's gradient, and is at ten times the loss of
     before the leap at every look and never lower than half of its highest; or at twice that at each of three looks
     from 32 steps after the leap on, and now no lower than half of its highest there: warning."""
-    steps = history.series("term_value", names[0])[0]
+    steps = history.measured("term_gradient_norm", names[0])[0]
     if len(history.losses) != 1 or len(steps) < _LOOKS:
         return None
     leap = _leap(history, int(steps[0]))
@@ -34,8 +34,9 @@ def joined(history: History, names: list[str], aims: list[str]) -> Sign | None:
         return None
     loud = max(names, key=lambda name: float(np.median(gradients[name])))
     for name in aims:
-        values = history.series("term_value", name)[1]
-        drowned = len(values) == len(steps) and gradients[name][-1] <= _DROWNED * gradients[loud][-1]
+        known = dict(zip(*history.measured("term_value", name), strict=True))
+        values = np.array([known.get(step, np.nan) for step in steps])
+        drowned = np.isfinite(values).all() and gradients[name][-1] <= _DROWNED * gradients[loud][-1]
         if name == loud or not drowned or not (high := _raised(values, before, steps >= step + _LATER)):
             continue
         now = float(values[-1])

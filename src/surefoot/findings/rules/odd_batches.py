@@ -45,11 +45,12 @@ SKIP_BAD_BATCH = Remedy(
 @rule("bad-batch", needs=("events", "samples", "step"))
 def bad_batch(history: History) -> Sign | None:
     """A step with an odd loss whose inputs or targets are ten times those of any batch before, or twice those of eight
-    that were much alike while the next ones are as before, or while the loss is three times a constant's; or half of whose rows score worse than a constant while the
-    model is well on the batches right before and after: warning, critical where the loss is lost after it. Also few
-    such batches among those of all looks, if the loss was lost or rose tenfold right after one of them; or rows in most
-    batches whose targets are far from all others (see ``far_rows.py``). Data that hold NaN or infinities: critical,
-    unless they are infinities of float16 (see ``low-precision-overflow``)."""
+    that were much alike while the next ones are as before, or while the loss is three times a constant's; or half
+    of whose rows score worse than a constant while the model is well on the batches right before and after:
+    warning, critical where the loss is lost after it. Also few such batches among those of all looks, if the loss
+    was lost or rose tenfold right after one of them; or rows in most batches whose targets are far from all others
+    (see ``far_rows.py``). Data that hold NaN or infinities: critical, unless they are infinities of float16 (see
+    ``low-precision-overflow``)."""
     skips = {e.step: e for e in history.events("skip")}  # steps that a remedy in place has left out
     broken = [e for e in history.events("nonfinite") if e.data.get("kind") == "input" and e.step not in skips]
     broken = [e for e in broken if e.data.get("value") != "-inf"]  # the logarithm of a 0 on the way: no file holds it

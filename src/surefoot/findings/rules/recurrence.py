@@ -77,7 +77,8 @@ def bptt_explosion(history: History) -> Sign | None:
     loss is above a fifth of a constant's, and above half of what it was at half of the steps; and 2⁶ at the newest
     look, 2³ at the two before, where sequences have become twice as long since the first look, gradients 2⁶ times as
     long as they were then, and the loss higher than it began. So is 2²⁴ at the newest look before the loss was not
-    finite any more, where sequences have become twice as long since the first look (critical). Where harm is evident, see :func:`_longer_with_harm`.
+    finite any more, where sequences have become twice as long since the first look (critical). Where harm is evident,
+    see :func:`_longer_with_harm`.
 
     Critical from 2²⁴ on where the loss learns nothing or was lost.
     """

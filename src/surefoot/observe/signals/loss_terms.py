@@ -22,10 +22,10 @@ MAX_ELEMENTS = 1 << 23  # of all terms' gradients together
 
 
 class LossTerms(Instrument):
-    """Borrows the graph once a term, as far as the budget has room for it.
+    """Reads each term's value and weight, and borrows the graph once a term as far as the budget has room for it.
 
-    A graph with custom functions is left alone, and so is one where somebody listens to gradients (hooks on tensors,
-    ``retain_grad``): they would be called once more.
+    A graph with custom functions is not borrowed, and neither is one where somebody listens to gradients (hooks on
+    tensors, ``retain_grad``): they would be called once more.
     """
 
     name: ClassVar[str] = "terms"
@@ -38,26 +38,20 @@ class LossTerms(Instrument):
     def at_backward(self, view: GraphView, roots: Sequence[Tensor]) -> None:
         """Split the loss and differentiate its terms one by one."""
         self._read = {}
-        if len(roots) != 1 or self.tools.scene.checkpointing or self._listeners:
+        if len(roots) != 1 or self.tools.scene.checkpointing:
             return
         terms = split(roots[0])
         parameters = [leaf for leaf in view.leaves if view.trains(leaf) and leaf.requires_grad]
-        if not terms or not parameters or len(terms) * sum(p.numel() for p in parameters) > MAX_ELEMENTS:
+        if not terms or not parameters:
             return
-        if not view.complete or not self.tools.affords("terms", 0.7 * len(terms)):
+        loss = roots[0].detach()
+        for term in terms:
+            known = (None if t is None else t.detach().float().to(loss.device) for t in (term.value, term.weight))
+            self._read[term.name] = (*known, None, None, None)
+        if not self._may_borrow(view, parameters, len(terms)):
             return
-        if any(isinstance(node, BackwardCFunction) for node in view.nodes):
-            return
-        if any(p._backward_hooks or p.is_sparse or p.layout != torch.strided for p in parameters):
-            return
-        scene = self.tools.scene
-        if self._listeners is None:
-            with self.tools.spending("terms: listeners"):
-                self._listeners = somebody_listens()
-            if self._listeners:
-                return
         with self.tools.spending("terms"):
-            scene.borrowing = True
+            self.tools.scene.borrowing = True
             try:
                 gradients = [
                     torch.autograd.grad(
@@ -70,7 +64,7 @@ class LossTerms(Instrument):
                     for term in terms
                 ]
             finally:
-                scene.borrowing = False
+                self.tools.scene.borrowing = False
             with torch.no_grad():
                 flat = torch.stack([_flat(g, parameters) for g in gradients])
                 gram = flat @ flat.T
@@ -78,8 +72,22 @@ class LossTerms(Instrument):
                 alignment = gram.sum(dim=1) / (norms * gram.sum().sqrt())
                 shared = _shared(gradients, norms)
             for i, term in enumerate(terms):
-                known = [None if t is None else t.detach().float().to(norms.device) for t in (term.value, term.weight)]
-                self._read[term.name] = (*known, norms[i], alignment[i], shared[i])
+                self._read[term.name] = (*self._read[term.name][:2], norms[i], alignment[i], shared[i])
+
+    def _may_borrow(self, view: GraphView, parameters: Sequence[Tensor], terms: int) -> bool:
+        """Whether the terms' gradients may be asked for at this look; their values and weights cost nothing."""
+        if terms * sum(p.numel() for p in parameters) > MAX_ELEMENTS:
+            return False
+        if not view.complete or not self.tools.affords("terms", 0.7 * terms):
+            return False
+        if any(isinstance(node, BackwardCFunction) for node in view.nodes):
+            return False
+        if any(p._backward_hooks or p.is_sparse or p.layout != torch.strided for p in parameters):
+            return False
+        if self._listeners is None:
+            with self.tools.spending("terms: listeners"):
+                self._listeners = somebody_listens()
+        return not self._listeners
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
         """Write what was read."""
