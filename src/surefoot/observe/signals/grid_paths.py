@@ -19,8 +19,8 @@ _SHAPES = (
     "View", "Split", "Slice", "Select", "Unbind", "Squeeze", "Unsqueeze", "Clone", "Alias", "Expand", "Permute",
     "Transpose",
 )  # fmt: skip
-_MOVES = (*_SHAPES, "Cat", "Stack", "Roll")  # also beside others, or to where others were
-_FAR = 4  # nodes between a sigmoid, or a state, and what it is multiplied by
+_MOVES = (*_SHAPES, "Cat", "Stack", "Roll", "ConstantPad")  # also beside others, or to where others were
+_FAR = 6  # nodes between a sigmoid, or a state, and what it is multiplied by: a mask, slices, a pad
 
 
 def gain_over_paths(nodes: Sequence[Node], fewest: int) -> tuple[Node, Tensor, int] | None:
