@@ -16,6 +16,7 @@ from surefoot.observe.graph import read_graph, roots_of
 from surefoot.observe.instrument import Instrument, Tools
 from surefoot.observe.loss_site import LossSite, shape_source
 from surefoot.observe.nodes import Node
+from surefoot.observe.own_distance import own_distance
 from surefoot.observe.signals.adaptivity import Adaptivity
 from surefoot.observe.signals.asides import Asides
 from surefoot.observe.signals.attention import AttentionLogits
@@ -153,6 +154,8 @@ class Gatherer:
         self._guard("discovery", self._scene.update, view.leaves)
         view.by_hand = self._scene.trained_by_hand()
         self.activations.at_backward(view)
+        if view.loss is None and len(roots) == 1:
+            view.loss = self._guard("own loss", own_distance, roots[0], self.activations.outputs())
         if view.loss is not None:
             self._guard("logits", self._read_loss_site, view.loss, view.nodes)
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)

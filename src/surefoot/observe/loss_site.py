@@ -40,6 +40,8 @@ class LossSite:
 
     ``summed``: it is the end of the graph, and the sum over all elements of its input, not their mean.
     ``chosen`` takes one log-probability a row (a gather or an index), where the loss is minus the mean or sum of those.
+    ``given`` are predictions and targets of a loss that the script writes itself, whose node has not kept them, and
+    ``scale`` is how many times the mean over them it is.
     """
 
     name: str
@@ -48,6 +50,13 @@ class LossSite:
     squashed_by: int  # 0 nothing, 1 softmax, 2 log-softmax, 3 sigmoid in front of it; 4, 5 a softmax, sigmoid of one
     chosen: Node | None = None
     summed: bool = False
+    given: tuple[Tensor, Tensor] | None = None
+    scale: Tensor | None = None
+
+    @property
+    def sides(self) -> tuple[Tensor | None, Tensor | None]:
+        """What went into it, and what that was compared with; None for what the graph has not kept."""
+        return (saved(self.node, "self"), saved(self.node, "target")) if self.given is None else self.given
 
 
 def find_loss(nodes: list[Node], names: dict[Node, str], children: dict[Node, list[Node]]) -> LossSite | None:

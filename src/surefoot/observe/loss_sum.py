@@ -192,18 +192,25 @@ def _errors(node: Node) -> tuple[str, Tensor] | None:
     return None
 
 
-def hand_written_rows(root: Tensor) -> Tensor | None:
-    """The error of each row (dimension 0) where the loss is a hand-written mean or sum of squares or sizes, and of
-    nothing else; None where it is not."""
+def own_errors(root: Tensor) -> tuple[str, Tensor, Node] | None:
+    """Of a loss that is a hand-written mean or sum of squares or sizes, and of nothing else: which of them, the numbers
+    that it is the mean or sum of, and the node that made these. None where it is something else."""
     if root.grad_fn is None or root.numel() != 1:
         return None
     inner = _reduced(_below_scalings(root.grad_fn)[1])
     if inner is None:
         return None
-    errors = _errors(_reduced(inner) or inner)
-    if errors is None or errors[1].dim() == 0:
+    node = _reduced(inner) or inner
+    errors = _errors(node)
+    return None if errors is None else (errors[0], errors[1].detach(), node)
+
+
+def hand_written_rows(root: Tensor) -> Tensor | None:
+    """The error of each row (dimension 0) of such a loss; None where it is something else."""
+    found = own_errors(root)
+    if found is None or found[1].dim() == 0:
         return None
-    return errors[1].detach().reshape(len(errors[1]), -1).mean(dim=1)
+    return found[1].reshape(len(found[1]), -1).mean(dim=1)
 
 
 def _loss_value(name: str, node: Node) -> Tensor | None:

@@ -16,6 +16,7 @@ ROW_LOSSES = frozenset(
         "binary_cross_entropy",
         "binary_cross_entropy_with_logits",
         "mse_loss",
+        "l1_loss",
         "smooth_l1_loss",
         "huber_loss",
     ]
@@ -68,6 +69,8 @@ def row_losses(
         losses = F.binary_cross_entropy_with_logits(inputs, targets, reduction="none")
     elif name == "smooth_l1_loss":
         losses = F.smooth_l1_loss(inputs, targets, reduction="none", beta=beta)
+    elif name == "l1_loss":
+        losses = (inputs - targets).abs()
     elif name == "huber_loss":
         losses = F.huber_loss(inputs, targets, reduction="none", delta=beta)
     else:

@@ -99,6 +99,7 @@ def from_the_start(history: History) -> Sign | None:
         times = level.first / level.constant if level is not None and level.constant > 0 else 0.0
         twice = all(s.elasticity >= _ELASTIC for s in pace.first[:2]) and len(pace.first) >= 2
         far_off = (times >= 1000 and first.elasticity >= 100) or (times >= 10 and twice)
+        far_off = far_off and not _of_order_one(history)
         overshoots = first in over and (len(over) >= 2 or first.overshoot >= 10)
         if far_off or (overshoots and not _came_back(history, name)):
             evidence = Evidence("gradient_norm · weight_norm / loss", name, first.step, first.elasticity, 1000.0,
@@ -110,6 +111,13 @@ def from_the_start(history: History) -> Sign | None:
             where = (name,) if name else ()
             return Sign("critical" if harmed else "warning", cause, (evidence,), where, first.step, _cures(history))
     return None
+
+
+def _of_order_one(history: History) -> bool:
+    """Nothing that any layer makes at the first look is larger than 1: targets may be tiny, but no signal has grown."""
+    rows = history.first_layers("activation_rms")
+    sizes = rows[0].values[np.isfinite(rows[0].values)] if rows else np.empty(0)
+    return bool(len(sizes) and sizes.max() <= 1)
 
 
 def _grown(backward: Profile | None) -> TypeGuard[Profile]:

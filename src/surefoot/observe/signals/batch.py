@@ -85,7 +85,7 @@ def read_batch(
             losses = hand_written_rows(roots[0])
             if losses is not None and len(losses) == batch.rows:
                 _keep_losses(batch, losses)
-        batch.numbers |= read_far_targets(view.nodes)
+        batch.numbers |= read_far_targets(view.nodes, view.loss)
         if batch.known.get("loss_expansion", 1.0) <= 1 and len(roots) == 1:
             batch.known["loss_expansion"] = hand_written_expansion(roots[0])
         if inputs is not None and batch.losses is not None and not batch.in_part and inputs.is_floating_point():
@@ -138,7 +138,7 @@ def _identify(batch: Batch, inputs: Tensor, keep: bool) -> None:
 
 
 def _read_losses(batch: Batch, loss: LossSite) -> None:
-    inputs, targets = saved(loss.node, "self"), saved(loss.node, "target")
+    inputs, targets = loss.sides
     if inputs is None or targets is None or targets.dim() == 0 or inputs.shape[0] != targets.shape[0]:
         return
     expanded = 1.0 if inputs.dim() > targets.dim() else expansion(inputs, targets)

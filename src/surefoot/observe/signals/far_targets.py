@@ -8,20 +8,27 @@ import torch
 from torch import Tensor
 
 from surefoot.analysis.samples import KEPT_SAMPLES, far_targets, row_losses
-from surefoot.observe.loss_site import LOSSES
+from surefoot.observe.loss_site import LOSSES, LossSite
 from surefoot.observe.nodes import Node, saved
 
-DISTANCES = ("mse_loss", "smooth_l1_loss", "huber_loss")
+DISTANCES = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 _NEAR, _FEWEST, _COLUMNS = 100, 16, 8  # ops before the end; rows whose quartiles say something; numbers, no picture
 
 
-def read_far_targets(nodes: Sequence[Node]) -> dict[str, Tensor]:
-    """Of the losses by a distance in a graph, the one of which such rows lose most; empty where none can be read."""
+def read_far_targets(nodes: Sequence[Node], loss: LossSite | None = None) -> dict[str, Tensor]:
+    """Of the losses by a distance in a graph, the one of which such rows lose most; empty where none can be read.
+
+    ``loss`` is the loss function of that graph, which may be the script's own.
+    """
+    if loss is not None and loss.given is not None:
+        read = _of_one(loss.node, loss.name, *loss.given)
+        return {} if read is None else read[0]
     found: dict[str, Tensor] = {}
     lost = torch.zeros(())
     for node in nodes[-_NEAR:]:
         name = LOSSES.get(node.name())
-        read = _of_one(node, name) if name is not None and name in DISTANCES else None
+        sides = saved(node, "self"), saved(node, "target")
+        read = _of_one(node, name, *sides) if name is not None and name in DISTANCES else None
         if read is None:
             continue
         numbers, own = read
@@ -31,8 +38,9 @@ def read_far_targets(nodes: Sequence[Node]) -> dict[str, Tensor]:
     return found
 
 
-def _of_one(node: Node, name: str) -> tuple[dict[str, Tensor], Tensor] | None:
-    outputs, targets = saved(node, "self"), saved(node, "target")
+def _of_one(
+    node: Node, name: str, outputs: Tensor | None, targets: Tensor | None
+) -> tuple[dict[str, Tensor], Tensor] | None:
     if outputs is None or targets is None or outputs.shape != targets.shape or not targets.dim():
         return None
     count = len(targets)

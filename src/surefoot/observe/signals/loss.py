@@ -25,10 +25,12 @@ def loss_tensor(tensors: object) -> Tensor | None:
 
 def constant_loss(loss: LossSite) -> Tensor | None:
     """The best constant prediction's loss on the batch in the graph; None where the loss function has none we know."""
-    targets = saved(loss.node, "target")
+    targets = loss.sides[1]
     if targets is None or targets.numel() == 0:
         return None
     mean = _constant_mean(loss, targets)
+    if mean is not None and loss.scale is not None:
+        return mean * loss.scale
     if mean is None or not loss.summed:
         return mean
     counted = targets != _ignored(loss) if loss.name in ("cross_entropy", "nll_loss") else None
@@ -52,6 +54,8 @@ def _constant_mean(loss: LossSite, targets: Tensor) -> Tensor | None:
         return constant_binary_cross_entropy(targets)
     if loss.name == "mse_loss" and targets.dim() and targets.shape[0] > 1:
         return constant_mse(targets)
+    if loss.name == "l1_loss" and targets.dim() and targets.shape[0] > 1:
+        return constant_distance(targets)
     if loss.name == "smooth_l1_loss" and targets.dim() and targets.shape[0] > 1:
         beta = float(loss.node._saved_beta)
         return constant_distance(targets, beta) / (beta or 1.0)

@@ -1,0 +1,60 @@
+"""A loss that a script writes as a mean or sum of squares or sizes of differences, without a loss function of torch's.
+
+Its graph keeps the differences, and neither what was predicted nor what was asked for. The prediction is what a model
+returned, where a hook saw that; the target is it less the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from surefoot.observe.loss_site import LossSite
+from surefoot.observe.loss_sum import own_errors
+from surefoot.observe.nodes import Node, saved
+
+_NAMES = {"squared_error": "mse_loss", "absolute_error": "l1_loss"}
+# Ops that keep all numbers in their order: a transpose, or a part, would set other targets beside the predictions.
+_IN_ORDER = frozenset([
+    "ViewBackward0", "ReshapeAliasBackward0", "UnsafeViewBackward0", "SqueezeBackward0", "SqueezeBackward1",
+    "UnsqueezeBackward0", "AliasBackward0", "FlattenBackward0", "ToCopyBackward0",
+])  # fmt: skip
+
+
+def own_distance(root: Tensor, outputs: Sequence[Tensor]) -> LossSite | None:
+    """The loss function that such a loss is by another name; None where it is something else, or more than that.
+
+    Parameters
+    ----------
+    root : the loss, with its graph
+    outputs : what models returned in this step
+    """
+    found = own_errors(root)
+    if found is None:
+        return None
+    kind, errors, node = found
+    difference, residual = node.next_functions[0][0], saved(node, "self")
+    if difference is None or difference.name() != "SubBackward0" or residual is None or not errors.numel():
+        return None
+    if float(getattr(difference, "_saved_alpha", 1)) != 1:
+        return None
+    sides = [child for child, _ in difference.next_functions]
+    made_by = [_source(side) for side in sides if side is not None]
+    if len(made_by) != 1 or made_by[0] is None:
+        return None  # what is asked for is trained, too: a game's, or a penalty
+    output = next((o for o in outputs if o.grad_fn is not None and _source(o.grad_fn) is made_by[0]), None)
+    if output is None or output.numel() != residual.numel():
+        return None
+    with torch.no_grad():
+        made = output.detach().reshape(residual.shape)
+        targets = made - residual if sides[0] is not None else made + residual
+        scale = root.detach().float().reshape(()) / errors.float().mean()
+    return LossSite(_NAMES[kind], node, made_by[0], 0, given=(made, targets), scale=scale)
+
+
+def _source(node: Node | None) -> Node | None:
+    while node is not None and node.name() in _IN_ORDER:
+        node = next((child for child, _ in node.next_functions), None)
+    return node
