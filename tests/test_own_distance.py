@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -87,7 +88,7 @@ class Listed(nn.Module):
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
         super().__init__()
-        pairs = list(zip(sizes, sizes[1:], strict=False))
+        pairs = list(pairwise(sizes))
         self.weights = nn.ParameterList(2 * torch.randn(a, b) / a**0.5 for a, b in pairs)
         self.biases = nn.ParameterList(torch.zeros(b) for _, b in pairs)
 
