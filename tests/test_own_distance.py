@@ -53,7 +53,8 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float | None]] = {
     "sum": (lambda p, y: (p - y).pow(2).sum(), ROWS),
     "another power": (lambda p, y: (p - y).pow(4).mean(), None),
     "of a logarithm": (lambda p, y: ((p.exp() - y) ** 2).mean(), None),  # no model returned that
-    "beside a penalty": (lambda p, y: (p - y).square().mean() + p.square().mean(), None),
+    "beside a penalty": (lambda p, y: 2 * (p - y).square().mean() + p.abs().mean(), 2.0),
+    "two aims": (lambda p, y: (p - y).square().mean() + (p - 1).abs().mean(), None),
     "transposed": (lambda p, y: (p.T - y.T).square().mean() if p.dim() == 2 else (p - y).mean(), None),
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -192,25 +193,38 @@ def _errors(node: Node) -> tuple[str, Tensor] | None:
     return None
 
 
-def own_errors(root: Tensor) -> tuple[str, Tensor, Node] | None:
-    """Of a loss that is a hand-written mean or sum of squares or sizes, and of nothing else: which of them, the numbers
-    that it is the mean or sum of, and the node that made these. None where it is something else."""
+class OwnErrors(NamedTuple):
+    """Squares or sizes that a script takes the mean or sum of: which (``"squared_error"``, ``"absolute_error"``), the
+    numbers, the node that made them, and the mean or sum, times the weight that it has in the loss."""
+
+    kind: str
+    numbers: Tensor
+    node: Node
+    value: Tensor
+
+
+def own_errors(root: Tensor) -> list[OwnErrors]:
+    """The hand-written mean or sum of squares or sizes that a loss is, or those that are terms of it."""
     if root.grad_fn is None or root.numel() != 1:
-        return None
-    inner = _reduced(_below_scalings(root.grad_fn)[1])
-    if inner is None:
-        return None
-    node = _reduced(inner) or inner
-    errors = _errors(node)
-    return None if errors is None else (errors[0], errors[1].detach(), node)
+        return []
+    terms = split(root)
+    nodes = [(term.edge.node, term.value) for term in terms] if terms else [(root.grad_fn, root)]
+    found = []
+    for node, value in nodes:
+        inner = _reduced(_below_scalings(node)[1])
+        made_by = inner if inner is None else _reduced(inner) or inner
+        errors = None if made_by is None else _errors(made_by)
+        if errors is not None and value is not None:
+            found.append(OwnErrors(errors[0], errors[1].detach(), made_by, value.detach()))
+    return found
 
 
 def hand_written_rows(root: Tensor) -> Tensor | None:
-    """The error of each row (dimension 0) of such a loss; None where it is something else."""
-    found = own_errors(root)
-    if found is None or found[1].dim() == 0:
+    """The error of each row (dimension 0) where the loss is such a mean or sum and nothing else."""
+    found = own_errors(root) if not split(root) else []
+    if not found or found[0].numbers.dim() == 0:
         return None
-    return found[1].reshape(len(found[1]), -1).mean(dim=1)
+    return found[0].numbers.reshape(len(found[0].numbers), -1).mean(dim=1)
 
 
 def _loss_value(name: str, node: Node) -> Tensor | None:

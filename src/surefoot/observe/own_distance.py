@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from surefoot.observe.loss_site import LossSite
-from surefoot.observe.loss_sum import own_errors
+from surefoot.observe.loss_sum import OwnErrors, own_errors
 from surefoot.observe.nodes import Node, saved
 
 _NAMES = {"squared_error": "mse_loss", "absolute_error": "l1_loss"}
@@ -24,19 +24,21 @@ _IN_ORDER = frozenset([
 
 
 def own_distance(root: Tensor, outputs: Sequence[Tensor]) -> LossSite | None:
-    """The loss function that such a loss is by another name; None where it is something else, or more than that.
+    """The loss function that such a loss is by another name, or that its only term of this kind is; None where it is
+    something else.
 
     Parameters
     ----------
     root : the loss, with its graph
     outputs : what models returned in this step
     """
-    found = own_errors(root)
-    if found is None:
-        return None
-    kind, errors, node = found
-    difference, residual = node.next_functions[0][0], saved(node, "self")
-    if difference is None or difference.name() != "SubBackward0" or residual is None or not errors.numel():
+    found = [site for errors in own_errors(root) if (site := _site(errors, outputs)) is not None]
+    return found[0] if len(found) == 1 else None  # of several, of which a whole loss consists, none is the loss
+
+
+def _site(errors: OwnErrors, outputs: Sequence[Tensor]) -> LossSite | None:
+    difference, residual = errors.node.next_functions[0][0], saved(errors.node, "self")
+    if difference is None or difference.name() != "SubBackward0" or residual is None or not residual.numel():
         return None
     if float(getattr(difference, "_saved_alpha", 1)) != 1:
         return None
@@ -50,8 +52,8 @@ def own_distance(root: Tensor, outputs: Sequence[Tensor]) -> LossSite | None:
     with torch.no_grad():
         made = output.detach().reshape(residual.shape)
         targets = made - residual if sides[0] is not None else made + residual
-        scale = root.detach().float().reshape(()) / errors.float().mean()
-    return LossSite(_NAMES[kind], node, made_by[0], 0, given=(made, targets), scale=scale)
+        scale = errors.value.float().reshape(()) / errors.numbers.float().mean()
+    return LossSite(_NAMES[errors.kind], errors.node, made_by[0], 0, given=(made, targets), scale=scale)
 
 
 def _source(node: Node | None) -> Node | None:
