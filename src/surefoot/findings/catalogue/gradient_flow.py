@@ -65,7 +65,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "constant's; or the gradient, and what each layer adds to the elasticity, grow by 2^6 towards the input "
             "and elasticity is 300 or more; or elasticity is 1000 or more and steps overshoot (after 16 losses, unless "
             "the loss has come back by then). Later: 100 times the median of the looks before, twice in a row, with "
-            "steps that overshoot."
+            "steps that overshoot; or layers that join, and the loss leaps to ten times all of the 16 rows before, "
+            "above three times a constant's, and is not made good in as many rows, with such a gradient."
         ),
         source=f"{_PRINCIPLES}; the run's own history for a jump",
         not_this=(
@@ -131,7 +132,7 @@ ENTRIES: tuple[Explanation, ...] = (
             "lost after that. Or 2^6 at the first look, with an elasticity ‖g‖‖θ‖/L of 300 or more. Or more than T at "
             "the first looks, and λ > 0 at each look since, where the loss is above a fifth of a constant's after 128 "
             "steps. Or 2^6 at the newest look where sequences have become twice as long since the first, gradients "
-            "2^6 times as long, and the loss higher than it began."
+            "2^6 times as long, and the loss higher than it began; or 2^24 there, and the loss is no number any more."
         ),
         source="Mikhaeil, Monfared, Durstewitz 2022 (arXiv 2110.07238); rounding of float32 for the threshold",
         not_this=(

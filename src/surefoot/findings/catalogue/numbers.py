@@ -51,7 +51,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: 10^3 at two looks in a row; or 104 and eight times the first size, or 50 at every look from "
             "the first on, with an entropy of 0.1 or less and a loss that has risen from its best by a tenth of what "
             "it had gained, or has half of a constant prediction's still to lose; in the latter case, or rests above "
-            "a fifth of where it began."
+            "a fifth of where it began. Where only the weights of the keys are known: an entropy of 0.1 or less from "
+            "the first look on, or of 0.3 then and 0.1 since while nothing is learned for 128 steps."
         ),
         source="Wortsman et al. 2024 (arXiv 2309.14322), §3.1: harm from about 10^3, all models beyond 10^4 diverged",
         not_this=(

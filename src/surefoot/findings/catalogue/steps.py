@@ -20,7 +20,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Threshold: overshoot of ½ or steps of a tenth of the weights at two looks, and a loss a quarter above its "
             "first level (or a constant prediction's) beyond its noise; or steps that overshot three times, or moved "
             "the weights by twice their own size in 16 steps, and a loss that rests far from a fit from 64 steps on "
-            "(or wherever it stands still, where it rose a hundredfold and units were lost on the way); "
+            "(or wherever it stands still, where it rose a hundredfold and units were lost on the way); or steps that "
+            "each turn over a fiftieth of the weights, while the loss rests above half of a constant's; "
             "the docstring of the rule has the other ways. Overshoot alone condemns nothing."
         ),
         source="Polyak 1987, Introduction to Optimization, §5.3; the run's own losses for the harm",
