@@ -66,8 +66,8 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         mathematics=(
             "Judged at a step whose loss is 8 mean deviations above its running mean:\n"
-            "  input_rms or target_rms at least ten times that of any batch before, or twice that of eight alike, if the "
-            "next ones are as before or the loss is three times a constant's; or\n"
+            "  input_rms or target_rms at least ten times that of any batch before, or twice that of eight alike, if "
+            "the next ones are as before or the loss is three times a constant's; or\n"
             "  loss ≥ 1.5 × constant_loss of this very batch, half of its rows worse than that, while the median of "
             "the losses before is below half of it and the next three losses are back.\n"
             "In hindsight: few looks with an input_rms or target_rms ten times that of all others, and a loss that was "
