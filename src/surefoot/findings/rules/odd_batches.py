@@ -19,6 +19,7 @@ from surefoot.findings.rules.far_rows import far_rows
 from surefoot.findings.rules.far_targets import far_targets
 from surefoot.findings.rules.input_cures import BOUND_INPUTS, EVEN_OUT, SKIP_OUTLIERS
 from surefoot.findings.rules.precision import overflowed_data
+from surefoot.findings.turned import told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _OFF = 10.0  # times the largest that any batch before had
@@ -217,8 +218,11 @@ def opposing_outliers(history: History) -> Sign | None:
     it, in each of which a twentieth of the samples makes half of all change: it is they who say how long a step may be.
     Of samples with inputs of six times the size of the rest one such window is enough.
     The same where a twentieth makes six tenths of a rise like that, in one pattern: a swing that has grown too fast to
-    have swung back yet; or half of it, in two groups that move against each other, if not at each step.
+    have swung back yet; or half of it, in two groups that move against each other, if not at each step. None where
+    a policy is trained: the data of its critic are as far as it goes.
     """
+    if told_by_rewards(history):
+        return None
     swings = history.events("opposing_samples")
     swing = swings[-1].data if swings and swings[-1].step == history.step else None
     for name in history.wheres("opposing_lag1"):
