@@ -54,9 +54,13 @@ def one_loss(history: History) -> bool:
 
 
 def fit(history: History) -> bool:
-    """Some loss is down to a tenth of where it began: small gradients are left. Below zero that says nothing."""
+    """Some loss is down to a tenth of where it began, or of a constant's if that is less: small gradients are left.
+    Below zero that says nothing."""
     levels = history.losses.values()
-    return any(v.count >= 3 and not v.negative and v.recent < 0.1 * abs(v.first) for v in levels)
+    return any(
+        v.count >= 3 and not v.negative and v.recent < 0.1 * (min(v.first, v.constant) if v.known else abs(v.first))
+        for v in levels
+    )
 
 
 def warming_up(history: History) -> bool:
