@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -99,3 +100,14 @@ def test_attention_that_was_born_narrow(first: float, now: float, losses: list[f
         value = first if step < 32 else now
         stream.row(step, "attention", {("attention_entropy", "pool"): value, ("attention_logit_max", "pool"): NAN})
     assert ("attention-logit-growth" in stream.loud()) is told
+
+
+@pytest.mark.parametrize(("spread", "told"), [(lambda s: 1.0, True), (lambda s: 0.6 + s / 60, False)])
+def test_a_loss_that_rises_with_the_spread_of_its_own_targets(spread: Callable[[int], float], told: bool) -> None:
+    climbing = [0.3 + 0.7 * min(1.0, max(0, s - 60) / 240) for s in range(1, 401)]
+    climbing[:60] = falling(60, 1.0, 0.3, noise=0.0)
+    stream = train([*climbing, *[1.0 + 0.2 * s / 200 for s in range(200)]], constant=1.0)
+    for (step, family), values in stream.values.items():
+        if family == "step" and values[("constant_loss", "")] == 1.0:
+            values[("constant_loss", "")] = spread(step)
+    assert ("divergence" in stream.loud()) is told

@@ -38,6 +38,7 @@ from surefoot.runs.schema import Evidence, Remedy
 _MIN_ROWS = 6
 _LOOKS, _STEPS = 4, 32
 _FOR_LONG = 0.25  # of the run
+_FEW = 3  # looks
 _RISES = 4  # marks of the level, an eighth of the run apart
 _TWICE = 2.0  # of its best
 _FALLEN = 0.9  # of its first: as a loss that has learned
@@ -224,7 +225,7 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     lowest = min(level.marks, key=lambda mark: mark[1])[0]
     if any(until > lowest for _, until in new_labels(history)):
         return None  # it is the loss of other data
-    if _of_another_kind(history, name):
+    if _of_another_kind(history, name) or _with_its_targets(history, name):
         return None
     cause = (
         f"the loss climbs back, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to "
@@ -234,6 +235,16 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     evidence = Evidence("loss", name, history.step, level.recent, 2 * level.best, source)
     where = (name,) if name else ()
     return Sign("warning", cause, (evidence,), where, level.marks[-_RISES][0], _cures(history, name))
+
+
+def _with_its_targets(history: History, name: str) -> bool:
+    """What a constant scores has doubled, and the loss is below half of that: targets that a model makes itself, as by
+    temporal differences, spread as it learns."""
+    steps, (losses, constants) = history.together(("loss", name), ("constant_loss", name))
+    if len(steps) < 2 * _FEW:
+        return False
+    first, newest = float(np.median(constants[:_FEW])), float(np.median(constants[-_FEW:]))
+    return newest >= 2 * first > 0 and float(np.median(losses[-_FEW:])) <= newest / 2
 
 
 def _of_another_kind(history: History, name: str) -> bool:
