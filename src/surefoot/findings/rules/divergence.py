@@ -225,7 +225,7 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     lowest = min(level.marks, key=lambda mark: mark[1])[0]
     if any(until > lowest for _, until in new_labels(history)):
         return None  # it is the loss of other data
-    if _of_another_kind(history, name) or _with_its_targets(history, name):
+    if _of_another_kind(history, name) or _with_its_targets(history, name, level, lowest):
         return None
     cause = (
         f"the loss climbs back, to {level.recent:.3g} from {level.best:.3g}, and no less from one eighth of the run to "
@@ -237,14 +237,15 @@ def _falls_back(history: History, name: str, level: LossLevel) -> Sign | None:
     return Sign("warning", cause, (evidence,), where, level.marks[-_RISES][0], _cures(history, name))
 
 
-def _with_its_targets(history: History, name: str) -> bool:
-    """What a constant scores has doubled, and the loss is below half of that: targets that a model makes itself, as by
-    temporal differences, spread as it learns."""
+def _with_its_targets(history: History, name: str, level: LossLevel, lowest: int) -> bool:
+    """What a constant scores has risen as much as the loss since its ``lowest``: targets that a model makes itself, as
+    by temporal differences, spread as it learns."""
     steps, (losses, constants) = history.together(("loss", name), ("constant_loss", name))
-    if len(steps) < 2 * _FEW:
+    then = constants[steps <= max(lowest, steps[:_FEW].max(initial=0))][-_FEW:]
+    if len(steps) < 2 * _FEW or not np.median(then) > 0:
         return False
-    first, newest = float(np.median(constants[:_FEW])), float(np.median(constants[-_FEW:]))
-    return newest >= 2 * first > 0 and float(np.median(losses[-_FEW:])) <= newest / 2
+    share = float(np.median(losses[-_FEW:]) / np.median(constants[-_FEW:]))
+    return share <= level.best / float(np.median(then))
 
 
 def _of_another_kind(history: History, name: str) -> bool:
