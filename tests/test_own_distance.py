@@ -75,6 +75,22 @@ def test_what_a_constant_would_score_by_a_distance_that_is_written_by_hand(name:
     assert seen.signal("target_rms")[3] == pytest.approx(float(y.square().mean().sqrt()), rel=1e-4)
 
 
+def test_a_step_of_several_backwards_has_a_constant_of_as_many() -> None:
+    torch.manual_seed(0)
+    model, y = Shaped(1), torch.randn(ROWS)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
+    with watching(1) as seen:
+        for _ in range(4):
+            optimizer.zero_grad()
+            for _ in range(3):
+                scaler.scale((model(torch.randn(ROWS, 4)) - y).square().mean() / 3).backward()
+            scaler.step(optimizer)
+            scaler.update()
+    assert seen.signal("constant_loss")[4] == pytest.approx(float(constant_mse(y)), rel=1e-4)
+    assert seen.signal("loss")[4] == pytest.approx(1.5, abs=1.4)
+
+
 def test_absolute_errors_are_known_in_torchs_words_and_by_hand() -> None:
     for loss in (nn.functional.l1_loss, lambda p, y: (p - y).abs().mean()):
         seen, y, losses = trained(1, loss)

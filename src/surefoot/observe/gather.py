@@ -99,6 +99,7 @@ class _Look:
     logits: tuple[str, dict[str, Tensor | float]] | None = None
     missing: list[str] | None = None
     constant_loss: Tensor | None = None
+    of_one_backward: bool = False  # of several of a step, it is the constant's for one
 
 
 class Gatherer:
@@ -124,10 +125,10 @@ class Gatherer:
         self._missed_at, self._missed_of = 0, list[str]()  # of the step that was written last
         self._look = _Look()
 
-    @property
-    def constant_loss(self) -> Tensor | None:
-        """The best constant prediction's loss on the batch that is looked at."""
-        return self._look.constant_loss
+    def constant_loss(self, backwards: int) -> Tensor | None:
+        """The best constant prediction's loss on the batch that is looked at, of a step of so many backwards."""
+        constant = self._look.constant_loss
+        return constant if constant is None or not self._look.of_one_backward else constant * max(1, backwards)
 
     def prepare(self) -> None:
         """A step that will be looked at is about to begin: put on what its forward needs."""
@@ -155,7 +156,8 @@ class Gatherer:
         view.by_hand = self._scene.trained_by_hand()
         self.activations.at_backward(view)
         if view.loss is None and len(roots) == 1:
-            view.loss = self._guard("own loss", own_distance, roots[0], self.activations.outputs())
+            scale = self._scene.loss_scale()
+            view.loss = self._guard("own loss", own_distance, roots[0], self.activations.outputs(), scale)
         if view.loss is not None:
             self._guard("logits", self._read_loss_site, view.loss, view.nodes)
         self._look.missing = self._guard("wiring", self._find_missed, view.leaves)
@@ -236,6 +238,7 @@ class Gatherer:
         output = next((o for o in outputs if made_by is not None and shape_source(o.grad_fn) is made_by), None)
         self._look.logits = (loss.name, read_logits(loss, None if output is None else output.detach(), nodes))
         self._look.constant_loss = constant_loss(loss)
+        self._look.of_one_backward = loss.scale is not None
 
     def _find_missed(self, leaves: Sequence[Tensor]) -> list[str] | None:
         scene = self._scene

@@ -23,7 +23,7 @@ _IN_ORDER = frozenset([
 ])  # fmt: skip
 
 
-def own_distance(root: Tensor, outputs: Sequence[Tensor]) -> LossSite | None:
+def own_distance(root: Tensor, outputs: Sequence[Tensor], loss_scale: Tensor | None = None) -> LossSite | None:
     """The loss function that such a loss is by another name, or that its only term of this kind is; None where it is
     something else.
 
@@ -31,9 +31,14 @@ def own_distance(root: Tensor, outputs: Sequence[Tensor]) -> LossSite | None:
     ----------
     root : the loss, with its graph
     outputs : what models returned in this step
+    loss_scale : what a gradient scaler has multiplied the loss by; None for 1
     """
     found = [site for errors in own_errors(root) if (site := _site(errors, outputs)) is not None]
-    return found[0] if len(found) == 1 else None  # of several, of which a whole loss consists, none is the loss
+    if len(found) != 1:
+        return None  # of several, of which a whole loss consists, none is the loss
+    if loss_scale is not None and found[0].scale is not None:
+        found[0].scale = found[0].scale / loss_scale
+    return found[0]
 
 
 def _site(errors: OwnErrors, outputs: Sequence[Tensor]) -> LossSite | None:

@@ -102,7 +102,7 @@ class StepUnderWay:
         """An optimiser whose count is not the run's has stepped while idle. Where it does so on the run's own losses,
         and those were read, it is a part of the step that was."""
         if self._read_step == self._clock.steps and state.name in self._follows:
-            self.scalars.write(optimizer, state, self._gatherer.constant_loss)
+            self.scalars.write(optimizer, state, self._gatherer.constant_loss(self.scalars.backwards))
 
     def joined(self) -> None:
         """An optimiser has stepped for the first time, while others had for long: its first steps are looked at."""
@@ -172,7 +172,7 @@ class StepUnderWay:
         follows = self._spent and self._read_step == self._clock.steps
         read = self._pace.looking or due or (not ticked and (begins or follows))
         if read and not self.left_out:
-            self.scalars.write(optimizer, state, self._gatherer.constant_loss)
+            self.scalars.write(optimizer, state, self._gatherer.constant_loss(self.scalars.backwards))
             self._read_step = self._clock.steps
             if not ticked:
                 (self._follows.add if follows else self._follows.discard)(state.name)
