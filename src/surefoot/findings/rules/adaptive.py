@@ -53,7 +53,9 @@ def epsilon_dominated_update(history: History) -> Sign | None:
 
     and where it leaves at most ⅛ of most layers' steps, all layers' gradients were below ε from the first looks on, and
     all steps promised less than half of the loss, of which more is left, where whole ones would have been good ones; or
-    the run is over, or its rate has come down to a tenth, before the weights moved by their own size (see the code).
+    the run is over, or its rate has come down to a tenth, before the weights moved by their own size (see the code); or
+    the run is over above a tenth of a constant's loss, with an ε of 10⁻⁵ or more above the gradients of most layers at
+    each look of the newer half.
     """
     newest, factor = history.layers("epsilon_share"), history.layers("epsilon_factor")
     if newest is None or factor is None or not (newest.values >= 0.5).any():
@@ -77,7 +79,8 @@ def epsilon_dominated_update(history: History) -> Sign | None:
             severity = "warning"
     slow = _slow(history, left) if severity == "info" else None
     unfinished = severity == "info" and slow is None and _held_short(history, left)
-    severity = "warning" if unfinished or slow is not None else severity
+    large = severity == "info" and not unfinished and slow is None and _large(history, len(names), newest)
+    severity = "warning" if unfinished or large or slow is not None else severity
     where = tuple(still or names)
     at = where[0]
     eps = _eps(history)
@@ -96,6 +99,8 @@ def epsilon_dominated_update(history: History) -> Sign | None:
         if slow is not None
         else "the run ends before the weights have moved by their own size"
         if unfinished
+        else "the run ends far from a fit"
+        if large
         else "the loss does not move"
         if severity == "warning"
         else "the step is that of SGD"
@@ -136,6 +141,17 @@ def _from_the_start(history: History, left: float) -> bool:
     if left > _EIGHTH or len(firsts) < _LOOKS:
         return False
     return all((f.values[np.isfinite(f.values)] >= 0.5).mean() >= _MOST for f in firsts)
+
+
+def _large(history: History, dominated: int, newest: Layers) -> bool:
+    """The run is over and no fit of what a constant would score; its ε, a thousand times the usual one or more, was
+    chosen, and is above the gradients of most layers since half of the steps, at every look."""
+    rows = [s for s in history.recent_layers("epsilon_share", _KEPT) if 2 * s.step >= history.step]
+    most = len(rows) >= _LOOKS and all((r.values[np.isfinite(r.values)] >= 0.5).mean() >= _MOST for r in rows)
+    if not most or dominated < _MOST * np.isfinite(newest.values).sum() or not history.events("exit"):
+        return False
+    levels = history.losses.values()
+    return _eps(history) >= _LARGE_EPS and bool(levels) and all(v.constant > 0 and v.share > _LEARNED for v in levels)
 
 
 def _slow(history: History, left: float) -> Evidence | None:
