@@ -206,6 +206,7 @@ def find_models(
 
     found = Models()
     names = _names_of(tops)
+    listed: dict[tuple[str, str], tuple[Tensor, Layer]] = {}
     for top, prefix in zip(tops, names, strict=True):
         fresh = False
         for path, module in top.named_modules():
@@ -217,7 +218,7 @@ def find_models(
             fresh = True
             name = ".".join(part for part in (prefix, path) if part) or type(top).__name__
             if isinstance(module, _LISTS):
-                _add_listed(found, name, own)
+                _add_listed(found, name, own, listed)
                 continue
             unit_dim = 1 if isinstance(module, _CHANNELS_FIRST) else -1
             numel = sum(p.numel() for _, p in own)
@@ -248,30 +249,23 @@ def find_models(
     return found
 
 
-def _add_listed(found: Models, name: str, own: Sequence[tuple[str, Tensor]]) -> None:
+def _add_listed(
+    found: Models, name: str, own: Sequence[tuple[str, Tensor]], weights: dict[tuple[str, str], tuple[Tensor, Layer]]
+) -> None:
     """Each parameter that a list of parameters holds is a layer of its own, as one that no module owns.
 
-    A bias belongs to the weight of the same key in another list of the same parent.
+    A bias belongs to the weight of the same key in another list of the same parent, which ``weights`` knows by both.
     """
-    parent = name.rpartition(".")[0]
     for key, parameter in own:
-        full = f"{name}.{key}"
-        pair = next((known for known in found.owned.values() if _takes(known, parent, key, parameter)), None)
-        if pair is None:
-            layer = Layer(full, "Parameter", parameter.numel(), None)
+        place = name.rpartition(".")[0], key
+        weight, layer = weights.get(place, (parameter, None))
+        if layer is None or parameter.dim() != 1 or len(parameter) not in (weight.shape[0], weight.shape[-1]):
+            layer = Layer(f"{name}.{key}", "Parameter", 0, None)
             found.layers.append(layer)
-        else:
-            layer = pair.layer
-            layer.numel += parameter.numel()
-        found.owned[id(parameter)] = Owned(weakref.ref(parameter), layer, full)
-
-
-def _takes(known: Owned, parent: str, key: str, bias: Tensor) -> bool:
-    """Whether a known parameter is the weight that a bias of this key is added to."""
-    weight, place = known.ref(), known.path.split(".")
-    if weight is None or weight.dim() < 2 or bias.dim() != 1 or known.layer.module is not None:
-        return False
-    return ".".join(place[:-2]) == parent and place[-1] == key and len(bias) in (weight.shape[0], weight.shape[-1])
+            if parameter.dim() > 1:
+                weights[place] = parameter, layer
+        layer.numel += parameter.numel()
+        found.owned[id(parameter)] = Owned(weakref.ref(parameter), layer, f"{name}.{key}")
 
 
 def _names_of(tops: list[nn.Module]) -> list[str]:

@@ -15,6 +15,7 @@ from surefoot.observe.loss_site import LossSite
 from surefoot.observe.loss_sum import OwnErrors, own_errors
 from surefoot.observe.nodes import Node, saved
 
+MAX_ELEMENTS = 1 << 24  # of predictions, as of a batch of large pictures: their targets take as much memory once more
 _NAMES = {"squared_error": "mse_loss", "absolute_error": "l1_loss"}
 # Ops that keep all numbers in their order: a transpose, or a part, would set other targets beside the predictions.
 _IN_ORDER = frozenset([
@@ -52,7 +53,7 @@ def _site(errors: OwnErrors, outputs: Sequence[Tensor]) -> LossSite | None:
     if len(made_by) != 1 or made_by[0] is None:
         return None  # what is asked for is trained, too: a game's, or a penalty
     output = next((o for o in outputs if o.grad_fn is not None and _source(o.grad_fn) is made_by[0]), None)
-    if output is None or output.numel() != residual.numel():
+    if output is None or output.numel() != residual.numel() or residual.numel() > MAX_ELEMENTS:
         return None
     with torch.no_grad():
         made = output.detach().reshape(residual.shape)
