@@ -297,7 +297,14 @@ EFFECTS: dict[str, frozenset[str]] = {
         {"loss-spike", "divergence", "low-precision-overflow", "non-finite", "softmax-collapse"}
     ),
     "softmax-collapse": frozenset(
-        {"output-logit-divergence", "loss-spike", "divergence", "stalled", "epsilon-dominated-update"}
+        {
+            "output-logit-divergence",
+            "loss-spike",
+            "divergence",
+            "stalled",
+            "epsilon-dominated-update",
+            "learning-rate-too-high",
+        }
     ),
     "learning-rate-too-high": frozenset(
         {
@@ -377,6 +384,10 @@ def brings_about(cause: Finding, effect: Finding) -> bool:
     if (cause.id, effect.id) == ("attention-logit-growth", "softmax-collapse"):
         # attention has no entropy but by its logits; the two are told by bounds of their own, in whichever order
         return not set(cause.where).isdisjoint(effect.where)
+    if {cause.id, effect.id} == {"softmax-collapse", "learning-rate-too-high"}:
+        # a choice that is certain in weights as they were drawn comes of no step, and makes each of them a leap
+        collapse = cause if cause.id == "softmax-collapse" else effect
+        return (collapse.first_step <= 1) == (cause is collapse)
     if {cause.id, effect.id} == set(_LONG_STEPS) and any(map(_by_the_rate, (cause, effect))):
         return cause.id == "learning-rate-too-high"
     if {cause.id, effect.id} == {"amp-step-skipping", "non-finite"}:

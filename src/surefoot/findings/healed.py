@@ -3,8 +3,9 @@
 Steps that were too long, a jump, a climb are told when they are seen, for then nobody knows how it goes on. Where the
 run has ended well, has shown nothing of it in all of its newer half, and its losses are at their best and below half of
 where they began, it has healed by itself; so have players that once went round in circles, if what is printed is best
-at the end, and a validation loss that rose while a first stage saw a part of the data only, if it is best then. What is
-a fact of the script (its wiring, its start) heals by no good end.
+at the end, and a validation loss that rose while a first stage saw a part of the data only, if it is best then, and
+parameters that no optimizer held in a first stage, if one holds them in the newer half. What else is a fact of the
+script (its wiring, its start) heals by no good end.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ from surefoot.runs.schema import Finding
 _MAY_HEAL = frozenset({"learning-rate-too-high", "divergence", "unsafe-step", "loss-spike"})
 _OF_A_GAME = frozenset({"adversarial-rotation"})  # whose losses tell nothing of a good end: what is printed does
 _OF_VALIDATION = frozenset({"overfitting"})  # may be of what a later stage was to learn
-_FEWEST = 12  # values
+_OF_A_STAGE = frozenset({"optimizer-misses-parameters"})  # which learned what it was to learn, and no more
+_FEWEST, _LOOKS = 12, 3  # values
 _HALF = 0.5
 
 
 def healed(history: History, findings: Sequence[Finding]) -> list[Finding]:
     """The findings, those that have healed as infos without remedies."""
-    told = {f.id for f in findings if f.severity != "info"} & (_MAY_HEAL | _OF_A_GAME | _OF_VALIDATION)
+    told = {f.id for f in findings if f.severity != "info"} & (_MAY_HEAL | _OF_A_GAME | _OF_VALIDATION | _OF_A_STAGE)
     if not told or not _ended(history):
         return list(findings)
     well: frozenset[str] = frozenset()
     if told & _OF_VALIDATION and _validation_at_its_best(history):
         well |= _OF_VALIDATION
-    if told - _OF_VALIDATION and not harms(history):
+    if told & _OF_A_STAGE and _none_missed(history):
+        well |= _OF_A_STAGE
+    if told - _OF_VALIDATION - _OF_A_STAGE and not harms(history):
         if history.losses and all(map(_at_its_best, history.losses.values())):
             well |= _MAY_HEAL
         if told & _OF_A_GAME and _result_at_its_best(history):
@@ -66,6 +70,12 @@ def _result_at_its_best(history: History) -> bool:
             *before, now = (float(np.median(part)) for part in np.array_split(direction(name) * values, 4))
             return now > max(before)
     return False
+
+
+def _none_missed(history: History) -> bool:
+    """At the newest looks some optimizer holds all that the loss depends on."""
+    missed = history.measured("missed_parameters")[1]
+    return len(missed) >= _LOOKS and not missed[-_LOOKS:].any()
 
 
 def _validation_at_its_best(history: History) -> bool:

@@ -28,6 +28,7 @@ _HUNDRED = 100.0  # two decades: no noise in a look at curvature or promise is s
 _BEGUN, _HALF, _HALVED = 0.8, 0.5, math.log(2)
 _QUARTER, _FIFTH = 0.25, 0.2
 _GAIN, _SURE_GAIN = 2 / 3, 1 / 3  # the latter where the promise alone tells of the room
+_ABOVE, _THERE = 1.05, 1.01  # of a constant's loss
 _FRESH = (math.sqrt(0.5), 1.0)
 _FLAT_SOURCE = (
     "curvature over what the optimizer can stand (2/λ): ten times as long, a step would be far below it and below "
@@ -78,6 +79,8 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
     began = min(level.first, level.constant) if level.known else level.first
     left, promised, moved = level.recent / began, pace.promised_by(history.step), pace.moved_by(history.step)
     longest = max(s.overshoot for s in pace.newest)
+    if moved >= STIRRED and _at_a_constant_long_since(level):
+        return None
     if (ended or level.learned) and len(curved) >= 2 and bends < BENDS and moved < STIRRED:
         newest = max(s.overshoot for s in pace.last(4))
         if left > _HALF and 0 < promised < _HALF and TIMES * newest <= GOOD_STEP:
@@ -99,6 +102,14 @@ def timid(history: History, name: str, level: LossLevel, pace: Pace, ended: bool
         if ahead <= least:
             return "loss after ten times the steps / loss", ahead, least, _AHEAD_SOURCE
     return None
+
+
+def _at_a_constant_long_since(level: LossLevel) -> bool:
+    """The loss came down to a constant's in the older half, and to no more: the rate was high enough for what there was
+    to be learned of no input."""
+    if not level.known or level.first < _ABOVE * level.constant:
+        return False
+    return max(level.at_half, level.recent) <= _THERE * level.constant
 
 
 def _from_nothing(history: History, level: LossLevel) -> bool:
