@@ -12,7 +12,7 @@ _LESS = frozenset((
     "loss", "nll", "ce", "bce", "mse", "rmse", "mae", "mape", "error", "err", "wer", "cer", "perplexity", "ppl", "bpc",
     "bpd", "fid", "regret", "nats", "logloss", "deviance", "surprisal", "surprise", "cost", "costs", "errors", "misfit",
     "miss", "missed", "misses", "mismatch", "mistakes", "residual", "unexplained", "wrong",
-    "reconstruction", "recon", "distortion", "distance", "gap", "imbalance", "exploitability", "rms",
+    "reconstruction", "recon", "distortion", "distance", "gap", "imbalance", "exploitability", "exploit", "rms",
 ))  # fmt: skip
 _MORE = frozenset((
     "acc", "accuracy", "auc", "auroc", "f1", "precision", "recall", "iou", "miou", "dice", "map", "ap", "bleu", "rouge",

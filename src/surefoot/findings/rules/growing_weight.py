@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from surefoot.findings.harm import harms
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
@@ -22,7 +23,7 @@ GROWN = 4.0  # times at twice the steps: the square of that by an even growth fr
 _UNDONE = 1.5  # times what the error was at its best: the highest of its three lowest readings
 _FELL = 0.5  # of its first value: it had been learned
 _AS_LOUD = 0.5  # of the error's gradient
-_TWICE, _HEARD = 2.0, 0.1
+_TWICE, _MORE, _HEARD = 2.0, 1.5, 0.1
 _LATELY = 3 / 4  # of the steps
 _LOOKS = 6
 _IN_A_ROW = 1 / 16  # of the steps: looks in a row span less
@@ -68,9 +69,9 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
 
 def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -> Sign | None:
     """The weight of a term has grown to twice what it was when a number that the script prints was best, and grows on,
-    with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. Or it was
-    0 until then (see below). What the script prints has no price in it."""
-    lost = given_back(history)
+    with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. Of the
+    loudest itself 1.5 times is enough. Or it was 0 until then (see below). What is printed has no price in it."""
+    lost = given_back(history) or _turned_for_the_worse(history)
     if lost is None:
         return None
     loudest = max(_loudness(history, name) for name in names)
@@ -85,12 +86,14 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
             continue
         # between two looks it has grown evenly, or later than that; or in steps, some looks apart
         then, lately = (float(w) for w in np.interp((lost.step, _LATELY * steps[-1]), steps, weights))
-        grows = weights[-1] >= weights.max() and weights[-1] > lately and weights[-1] >= _TWICE * then
-        if _arrived(steps, weights) or not (grows and _loudness(history, name) >= _HEARD * loudest):
+        own = _loudness(history, name)
+        least = (_MORE if own >= loudest else _TWICE) * then
+        grows = weights[-1] >= weights.max() and weights[-1] > lately and weights[-1] >= least
+        if _arrived(steps, weights) or not (grows and own >= _HEARD * loudest):
             continue
         evidence = (
-            Evidence("term_weight", name, int(steps[-1]), float(weights[-1]), _TWICE * then,
-                     f"twice what it was at step {lost.step}, when {lost.name} was best; and it grows on"),
+            Evidence("term_weight", name, int(steps[-1]), float(weights[-1]), least,
+                     f"{least / then:g} times that of step {lost.step}, when {lost.name} was best; and it grows on"),
             Evidence("printed_number", lost.name, history.step, lost.now, lost.bound, _HALF_LOST),
         )  # fmt: skip
         cause = (
@@ -98,6 +101,14 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
             f"{lost.best:.3g} by step {lost.step}, and is no better than {lost.now:.3g} now."
         )
         return Sign("warning", cause, evidence, (), lost.step, bounds(np.array([weights[0], then]), cures))
+    return None
+
+
+def _turned_for_the_worse(history: History) -> Turned | None:
+    """The same of a number with too few values for that, or that was at its best late."""
+    for harm in harms(history):
+        if harm.signal == "printed_number":
+            return Turned(harm.name, harm.first, harm.step, harm.best, harm.now, harm.best)
     return None
 
 

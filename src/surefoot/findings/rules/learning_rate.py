@@ -77,7 +77,7 @@ def learning_rate_too_high(history: History) -> Sign | None:
       the highest that the loss did well under, and it is at its highest: warning;
     * thrown: the loss had come down to half, and rose to twice where it began, within 16 steps of a look with overshoot
       ≥ 2, or of two with 1: warning;
-    * restless: after 128 steps the loss is above half of a constant's and not lower than at half of the steps, while
+    * restless: after 256 steps the loss is above half of a constant's and not lower than at half of the steps, while
       each step moves the weights by a fiftieth of their size, and all together by five times of it: warning;
     * before harm: two looks in a row whose overshoots' geometric mean is ≥ 2, and the loss is not lower: warning.
     """
@@ -223,7 +223,7 @@ def _restless(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     """Each step turns over a fiftieth of the weights, in all several times of what there is of them: nothing that one
     step writes is there any more when the next thing is to be learned from it."""
     strides = pace.last(_FEW_LOOKS)
-    if not level.known or not one_loss(history) or level.steps < _LONG or len(strides) < _FEW_LOOKS:
+    if not level.known or not one_loss(history) or level.steps < 2 * _LONG or len(strides) < _FEW_LOOKS:
         return None
     layers = history.layers("update_ratio")
     if layers is None or pace.movement < _TURNED_OVER or min(s.rate for s in strides) < _RESTLESS / 2:
@@ -234,8 +234,8 @@ def _restless(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     if not level.recent > max(_STILL * level.at_half, _HALF * level.constant):
         return None
     told = (
-        f"{100 * usual:.2g} % of the weights at each of the last looks, and {pace.movement:.2g} times all of them so "
-        f"far, while the loss rests at {level.recent:.3g}"
+        f"and the last ones moved the weights by {100 * usual:.2g} % of their size each, by {pace.movement:.2g} times "
+        f"that in all so far, while the loss rests at {level.recent:.3g}"
     )
     return _high(name, history, level, strides, "warning", told)
 
