@@ -121,7 +121,8 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
     gated: set[Node] = set()
     for node in reversed(nodes):
         after = node in covered or (bool(direct[node]) and names[node] not in WEIGHT_PLUMBING)
-        multiplies = names[node] == "MulBackward0"
+        # with one number it makes no gate of what it multiplies, as in 2σ(z) − 1, unless that is one
+        multiplies = node in gated if _shifts(node, names[node]) else names[node] == "MulBackward0"
         for child in children.get(node, ()):
             if after:
                 covered.add(child)
@@ -135,6 +136,16 @@ def read_graph(roots: Iterable[Tensor], limit: int = 20_000) -> GraphView:
     view.sites.reverse()
     view.loss = find_loss(nodes, names, children)
     return view
+
+
+def _shifts(node: Node, name: str) -> bool:
+    """A product with one number, or a sum with something that takes no gradient."""
+    if name not in ("MulBackward0", "AddBackward0", "SubBackward0", "RsubBackward1"):
+        return False
+    if sum(child is not None for child, _ in node.next_functions) != 1:
+        return False
+    factor = saved(node, "other", "self") if name == "MulBackward0" else None
+    return factor is None or factor.numel() == 1
 
 
 def _of_units(node: Node, leaf: Tensor) -> bool:
