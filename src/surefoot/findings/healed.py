@@ -4,7 +4,8 @@ Steps that were too long, a jump, a climb are told when they are seen, for then 
 run has ended well, has shown nothing of it in all of its newer half, and its losses are at their best and below half of
 where they began, it has healed by itself; so have players that once went round in circles, if what is printed is best
 at the end, and a validation loss that rose while a first stage saw a part of the data only, if it is best then, and
-parameters that no optimizer held in a first stage, if one holds them in the newer half. What else is a fact of the
+parameters that no optimizer held in a first stage, if one holds them in the newer half, or a batch that was the only
+one in it. What else is a fact of the
 script (its wiring, its start) heals by no good end.
 """
 
@@ -25,21 +26,28 @@ _MAY_HEAL = frozenset({"learning-rate-too-high", "divergence", "unsafe-step", "l
 _OF_A_GAME = frozenset({"adversarial-rotation"})  # whose losses tell nothing of a good end: what is printed does
 _OF_VALIDATION = frozenset({"overfitting"})  # may be of what a later stage was to learn
 _OF_A_STAGE = frozenset({"optimizer-misses-parameters"})  # which learned what it was to learn, and no more
+_OF_DATA = frozenset({"stale-batch"})  # others came
+_ALL = _MAY_HEAL | _OF_A_GAME | _OF_VALIDATION | _OF_A_STAGE | _OF_DATA
 _FEWEST, _LOOKS = 12, 3  # values
+_FEW_BATCHES = 4
 _HALF = 0.5
 
 
 def healed(history: History, findings: Sequence[Finding]) -> list[Finding]:
     """The findings, those that have healed as infos without remedies."""
-    told = {f.id for f in findings if f.severity != "info"} & (_MAY_HEAL | _OF_A_GAME | _OF_VALIDATION | _OF_A_STAGE)
+    told = {f.id for f in findings if f.severity != "info"} & (
+        _MAY_HEAL | _OF_A_GAME | _OF_VALIDATION | _OF_A_STAGE | _OF_DATA
+    )
     if not told or not _ended(history):
         return list(findings)
     well: frozenset[str] = frozenset()
-    if told & _OF_VALIDATION and _validation_at_its_best(history):
+    if told & _OF_VALIDATION and (_validation_at_its_best(history) or _printed_at_its_best(history)):
         well |= _OF_VALIDATION
+    if told & _OF_DATA and history.value("distinct_batches", next(iter(history.losses), "")) >= _FEW_BATCHES:
+        well |= _OF_DATA
     if told & _OF_A_STAGE and _none_missed(history):
         well |= _OF_A_STAGE
-    if told - _OF_VALIDATION - _OF_A_STAGE and not harms(history):
+    if told & (_MAY_HEAL | _OF_A_GAME) and not harms(history):
         if history.losses and all(map(_at_its_best, history.losses.values())):
             well |= _MAY_HEAL
         if told & _OF_A_GAME and _result_at_its_best(history):
@@ -70,6 +78,12 @@ def _result_at_its_best(history: History) -> bool:
             *before, now = (float(np.median(part)) for part in np.array_split(direction(name) * values, 4))
             return now > max(before)
     return False
+
+
+def _printed_at_its_best(history: History) -> bool:
+    """The same of what is printed, where no validation loss was seen."""
+    seen = any(len(history.measured("validation_loss", where)[1]) for where in history.wheres("validation_loss"))
+    return not seen and _result_at_its_best(history)
 
 
 def _none_missed(history: History) -> bool:

@@ -75,9 +75,13 @@ def told_by_rewards(history: History) -> bool:
 
 
 def first_way(values: np.ndarray) -> float:
-    """Which way a number of unknown kind went at first, 1, −1 or 0: training makes better what is looked at."""
-    early = values[: len(values) // 3 + 1]
-    return float(np.sign(early[np.abs(early - early[0]).argmax()] - early[0]))
+    """Which way a number of unknown kind went at first, 1, −1 or 0: training makes better what is looked at.
+
+    It has gone a way once it has gone a quarter of all that it moved by; before that it may be noise.
+    """
+    moved = values - values[0]
+    far = np.flatnonzero(np.abs(moved) >= _LOST * np.ptp(values))
+    return float(np.sign(moved[far[0]])) if len(far) and np.ptp(values) > 0 else 0.0
 
 
 def _turned(history: History, name: str) -> Turned | None:

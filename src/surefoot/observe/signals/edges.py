@@ -29,9 +29,12 @@ class Edges(Instrument):
         for node in view.nodes:
             function = _AT_ONE.get(node.name())
             x = saved(node, "self") if function is not None else None
-            if function is None or x is None or not x.is_floating_point() or not x.numel() or _kept_off(node, x.dtype):
+            if function is None or x is None or not x.is_floating_point() or not x.numel():
                 continue
-            near = roundings_to_one(x)
+            below, above = _kept_off(node, x.dtype)
+            if below and above:
+                continue
+            near = roundings_to_one(x.clamp(max=0) if above else x.clamp(min=0) if below else x)
             found[function] = torch.minimum(found[function], near) if function in found else near
         if not found:
             return
@@ -44,9 +47,9 @@ class Edges(Instrument):
         self.tools.ask(step, list(found.values()), write)
 
 
-def _kept_off(node: Node, dtype: torch.dtype) -> bool:
-    """The argument was clamped to an interval within (−1, 1): by one clamp, or by one after the other. (A bound of
-    1 − 10⁻⁹ is 1 in float32.)"""
+def _kept_off(node: Node, dtype: torch.dtype) -> tuple[bool, bool]:
+    """Whether the argument was clamped to what is above −1, and below 1: by one clamp, or by one after the other. (A
+    bound of 1 − 10⁻⁹ is 1 in float32.)"""
     most = 1 - torch.finfo(dtype).eps / 2
     bounds: list[float] = []
     while node is not None and node.next_functions:
@@ -59,4 +62,4 @@ def _kept_off(node: Node, dtype: torch.dtype) -> bool:
                 bounds.append(float(bound))
             elif isinstance(bound, Tensor) and bound.numel() == 1:
                 bounds.append(bound.item())
-    return any(0 < bound <= most for bound in bounds) and any(-most <= bound <= 0 for bound in bounds)
+    return any(-most <= bound <= 0 for bound in bounds), any(0 < bound <= most for bound in bounds)
