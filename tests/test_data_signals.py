@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.data import DataLoader, Subset, TensorDataset
 
+from surefoot.analysis.samples import column_errors
 from surefoot.observe.signals.batch import sample_input
 from watching import watching
 
@@ -541,3 +542,19 @@ def test_reading_data_and_terms_changes_no_bit(loop, every, means):
     assert watched[0] == bare[0]
     assert all(torch.equal(a, b) for a, b in zip(watched[1], bare[1], strict=True))
     assert torch.equal(watched[2], bare[2])
+
+
+def test_outputs_of_different_scales_are_told_apart():
+    torch.manual_seed(0)
+    targets = torch.randn(400, 3) * torch.tensor([1000.0, 1.0, 0.0])
+    outputs = targets + torch.tensor([10.0, 1.0, 0.0]) * torch.randn(400, 3)
+    spread, left, most = column_errors(outputs, targets)
+    assert float(spread) == pytest.approx(1000, rel=0.1)
+    assert float(left) == pytest.approx(1e-4, rel=0.3) and float(most) == pytest.approx(1.0, rel=0.3)
+    model = torch.nn.Linear(6, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-9)
+    with watching(1) as seen:
+        for loss in (F.mse_loss, lambda made, asked: ((made - asked) ** 2).mean()):
+            step(optimizer, loss(model(torch.randn(400, 6)), targets))
+            step(optimizer, loss(model(torch.randn(400, 6)), targets))
+    assert set(seen.signal("output_spread")) == {1, 2, 3, 4}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -116,3 +117,25 @@ def far_rows(inputs: Float[Tensor, "n ..."], factor: float = 4.0) -> Bool[Tensor
         raise ValueError(f"factor: got {factor}; must be above 1")
     sizes = inputs.detach().float().reshape(len(inputs), -1).square().mean(dim=1).sqrt()
     return sizes > factor * sizes.median()
+
+
+class ColumnErrors(NamedTuple):
+    """How far apart the outputs of a regression are in scale, and what is learned of them; each 0-d."""
+
+    spread: Tensor
+    learned: Tensor
+    unlearned: Tensor
+
+
+def column_errors(outputs: Float[Tensor, "n outputs"], targets: Float[Tensor, "n outputs"]) -> ColumnErrors:
+    """The largest deviation of an output's targets over the smallest; the squared error of all outputs together over
+    what each one's mean would score, and the same of the output of which least is learned (1: nothing).
+
+    Outputs whose targets are all alike are left out.
+    """
+    outputs, targets = outputs.detach().float(), targets.detach().float()
+    variance, error = targets.var(0, correction=0), (outputs - targets).square().mean(0)
+    moves = variance > 0
+    least = torch.where(moves, variance, torch.inf).min()
+    shares = torch.where(moves, error / variance, 0.0)
+    return ColumnErrors((variance.max() / least).sqrt(), error[moves].sum() / variance.sum(), shares.max())

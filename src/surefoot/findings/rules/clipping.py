@@ -13,7 +13,7 @@ import numpy as np
 
 from surefoot.findings.history import History
 from surefoot.findings.pace import SMALL_PROMISE, Pace
-from surefoot.findings.progress import one_loss, promised_nothing, resting, warming_up
+from surefoot.findings.progress import fit, one_loss, promised_nothing, resting, warming_up
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.slower import GOOD_STEP
 from surefoot.runs.schema import Evidence, Remedy, Severity
@@ -32,6 +32,7 @@ _NOTHING = (
     "tenth that counts as learned, or so far less than one 2,000th of it a step"
 )
 _CLIPPED, _FEW = 0.1, 4
+_TIGHTER = 1 / 30  # of the share that was left at first
 _HALF = 0.5  # of the loss, and of the curvature that the rate can stand
 _HALVES = (
     "for a convex loss no step takes away more than it promised to first order: by now not half of the loss, where "
@@ -71,6 +72,9 @@ def always_clipping(history: History) -> Sign | None:
             evidence.append(because)
         elif not adaptive and ratio <= UNFINISHED and pace is not None and _unfinished(history, pace, ratio):
             severity = "warning"
+        elif not adaptive and (tighter := _tighter(history, name, ratio)) is not None:
+            severity = "warning"
+            evidence.append(tighter)
         _, norms = history.measured("gradient_norm", name)  # of half precision it may have overflowed at each look
         norm = float(np.median(norms[-_FEW:])) if len(norms) else math.nan
         effect = (
@@ -110,6 +114,17 @@ def slowed(history: History, pace: Pace, name: str, left: float, bends: float = 
     if not 0 < promised < _HALF <= promised / left:
         return None
     return Evidence("Σ predicted_decrease / loss", name, strides[-1].step, promised, _HALF, _HALVES)
+
+
+def _tighter(history: History, name: str, ratio: float) -> Evidence | None:
+    """Of a bound that follows the gradients it has clipped, and so falls with them: a hundredth of the gradient is left
+    at most, and a thirtieth of the share that was left when it began to clip, while the loss is no fit."""
+    _, ratios = history.measured("clip_ratio", name)
+    first = ratios[ratios <= 0.999][:_FEW]
+    if fit(history) or len(first) < _FEW or not ratio <= min(UNFINISHED, _TIGHTER * float(np.median(first))):
+        return None
+    source = "a thirtieth of the share that was left of the gradient when clipping began, by the median of four looks"
+    return Evidence("clip_ratio", name, history.step, ratio, _TIGHTER * float(np.median(first)), source)
 
 
 def _unfinished(history: History, pace: Pace, ratio: float) -> bool:

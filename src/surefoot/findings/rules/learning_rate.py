@@ -45,6 +45,7 @@ _BUMP = 1.3  # times where the loss began, or a constant's: steps threw it up
 _RESTLESS = 0.02  # ‖Δθ‖/‖θ‖ of a step: of 174 healthy scripts one has more in the middle of its looks, and it learns
 _TURNED_OVER = 5.0  # Σ ‖Δθ‖/‖θ‖
 _STILL, _HALF = 0.97, 0.5  # of the loss at half of the steps; of a constant's
+_DOUBLED = 2.0  # the loss of one batch, where steps descend, only falls
 _RAISED = 1.5  # times the highest rate that did well: another rate, though no jump
 
 
@@ -74,7 +75,8 @@ def learning_rate_too_high(history: History) -> Sign | None:
     * blown out: such a movement, a loss that rose a hundredfold on the way, half of a layer's units lost with it, and
       from 64 steps on a loss that moves by less than a thousandth in half of the run, however low: warning;
     * undone: the loss was better than a constant's and has not been for 64 steps, in which the rate rose to 1.5 times
-      the highest that the loss did well under, and it is at its highest: warning;
+      the highest that the loss did well under, and it is at its highest: warning; so is twice the best loss of one and
+      the same batch, for a quarter of the run;
     * thrown: the loss had come down to half, and rose to twice where it began, within 16 steps of a look with overshoot
       ≥ 2, or of two with 1: warning;
     * restless: after 256 steps the loss is above half of a constant's and not lower than at half of the steps, while
@@ -190,8 +192,10 @@ def _scarred(history: History, name: str, level: LossLevel, pace: Pace) -> Sign 
 def _undone(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
     """A warm-up that went on past the rate at which the model learned, and took away what it had learned."""
     rate = history.rates.get(name)
-    if rate is None or not level.known or not one_loss(history) or not level.stuck:
+    if rate is None or not level.known or not one_loss(history):
         return None
+    if not level.stuck:
+        return _climbed(history, name, level, pace)
     # one batch's luck is nothing learned: the first losses are a median of few
     well = [at for at, recent in level.marks if at >= level.first_step + EARLY and recent <= HEARD * level.constant]
     if not well or history.step - well[-1] < _SCARRED:
@@ -201,6 +205,23 @@ def _undone(history: History, name: str, level: LossLevel, pace: Pace) -> Sign |
     told = (
         f"and what it had learned by step {well[-1]}, when no rate had been above {rate.well:.3g}, is undone: the loss "
         f"is back at {level.recent:.3g} from {level.best:.3g}"
+    )
+    return _high(name, history, level, pace.last(_FEW_LOOKS), "warning", told)
+
+
+def _climbed(history: History, name: str, level: LossLevel, pace: Pace) -> Sign | None:
+    """The same on one and the same batch, where the loss is a function of the weights alone: it need not have lost all
+    to show that the higher rate has undone what the lower one did."""
+    rate, batches = history.rates[name], history.measured("distinct_batches", name)[1]
+    one = len(batches) >= _FEW_LOOKS and bool((batches == 1).all())
+    if not one or not rate.newest >= rate.peak >= _RAISED * rate.well > 0 or not level.low >= _DOUBLED * level.best > 0:
+        return None
+    best = min(level.marks, key=lambda mark: mark[1], default=(history.step, 0.0))[0]
+    if history.step - best < max(_LONG, history.step / 4):
+        return None
+    told = (
+        f"and the loss, of one and the same batch, was at {level.best:.3g} by step {best}, when no rate had been above "
+        f"{rate.well:.3g}, and is above {level.low:.3g} now"
     )
     return _high(name, history, level, pace.last(_FEW_LOOKS), "warning", told)
 

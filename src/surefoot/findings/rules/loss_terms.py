@@ -18,6 +18,7 @@ from surefoot.findings.rules.growing_weight import outgrown
 from surefoot.findings.rules.joined_term import joined
 from surefoot.findings.rules.policy_terms import policy_drowned
 from surefoot.findings.rules.term_cures import BALANCE, drowned_by, kind_of, weighed
+from surefoot.findings.rules.unheard_output import unheard_output
 from surefoot.runs.schema import OWN_WEIGHT, Evidence
 
 _DROWNED = 0.01
@@ -35,7 +36,7 @@ ERRORS = (*_MISFITS, "squared_error", "absolute_error")
 _SCORES = ("cross_entropy", "nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits")  # of labels
 
 
-@rule("loss-term-imbalance", needs=("printed", "terms", "weights"))
+@rule("loss-term-imbalance", needs=("printed", "samples", "terms", "weights"))
 def loss_term_imbalance(history: History) -> Sign | None:
     """For 100 steps and six looks the gradient of a term that has a weight of one, or the other's, is at most a
     hundredth of another's, and its value has neither halved after the first quarter of the steps nor come below a
@@ -49,10 +50,11 @@ def loss_term_imbalance(history: History) -> Sign | None:
     a constant prediction scores twice as long as that took. Where looks at terms were too dear to go on, they are
     good for four times their steps as long as the loss is a hundred times the other: warning where no step had,
     times the steps since, a tenth of its gradient for the other. Where it is the weight of another that grows, or
-    another joins late, or it is a policy's: see ``growing_weight.py``, ``joined_term.py`` and ``policy_terms.py``."""
+    another joins late, or it is a policy's: see ``growing_weight.py``, ``joined_term.py`` and ``policy_terms.py``. An
+    output of a regression that is drowned by another's scale: see ``unheard_output.py``."""
     names = [name for name in history.wheres("term_gradient_norm") if name]
     if len(names) < 2:
-        return None
+        return unheard_output(history)
     for prefix in dict.fromkeys(name.rpartition(": ")[0] for name in names):
         own = [name for name in names if name.rpartition(": ")[0] == prefix]
         errors = [name for name in own if kind_of(name) in (*ERRORS, *_SCORES)]
@@ -62,7 +64,7 @@ def loss_term_imbalance(history: History) -> Sign | None:
         sign = sign or policy_drowned(history, own, errors)
         if sign is not None:
             return sign
-    return None
+    return unheard_output(history)
 
 
 def _drowned(history: History, names: list[str]) -> Sign | None:

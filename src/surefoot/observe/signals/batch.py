@@ -18,6 +18,7 @@ from surefoot.analysis.activations import RECTIFIED, dead_outputs, unanswered_er
 from surefoot.analysis.samples import (
     KEPT_SAMPLES,
     ROW_LOSSES,
+    column_errors,
     expansion,
     far_rows,
     row_hashes,
@@ -34,6 +35,7 @@ from surefoot.observe.signals.far_targets import DISTANCES, read_far_targets
 
 _ROUNDING = 1e-3  # of probabilities that are to sum to one
 _LAST = {"ReluBackward0": "relu", "TanhBackward0": "tanh", "SigmoidBackward0": "sigmoid"}
+FEWEST, MOST_OUTPUTS = 16, 64  # rows; numbers a row, where it is no picture
 MAX_ELEMENTS = 1 << 18  # outputs whose errors are read
 
 
@@ -156,6 +158,14 @@ def _read_losses(batch: Batch, loss: LossSite) -> None:
     if expanded > 1:
         return
     _read_unanswered(batch, loss, inputs, targets)
+    if (
+        loss.name in DISTANCES
+        and targets.dim() == 2
+        and len(targets) >= FEWEST
+        and 2 <= targets.shape[1] <= MOST_OUTPUTS
+    ):
+        spread, left, most = column_errors(inputs, targets)
+        batch.numbers |= {"output_spread": spread, "outputs_left": left, "output_left_most": most}
     options: dict[str, Any] = {"beta": getattr(loss.node, "_saved_beta", getattr(loss.node, "_saved_delta", 1.0))}
     ignore = getattr(loss.node, "_saved_ignore_index", -100)
     # autograd stores the signed index as an unsigned 64-bit number
