@@ -163,3 +163,28 @@ def test_values_and_weights_of_terms_are_read_where_their_gradients_are_too_dear
     assert list(seen.signal("term_weight", "squared_error").values()) == pytest.approx([0.5, 1, 2, 4])
     assert len(seen.signal("term_value", "mse_loss")) == 4
     assert not seen.signal("term_gradient_norm", "mse_loss")
+
+
+class Noisy(nn.Module):
+    """Adds noise in training only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x + 0.1 * torch.randn_like(x) if self.training else x)
+
+
+@pytest.mark.parametrize("kind", [Noisy, Shaped])
+def test_a_layer_that_asks_for_its_mode_is_known_to(kind: Callable[..., nn.Module]) -> None:
+    model = kind() if kind is Noisy else kind(1)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    with watching(1) as seen:
+        for step in range(12):
+            model.train(step < 6)
+            optimizer.zero_grad()
+            model(torch.randn(8, 4)).square().mean().backward()
+            optimizer.step()
+    told = "eval-mode-training" in seen.findings()
+    assert told is (kind is Noisy)

@@ -23,11 +23,11 @@ from surefoot.observe.signals.gradients import local, parameters_of
 
 SAMPLE = 64  # elements of a parameter that are compared
 _NORM = nn.modules.batchnorm._NormBase
-_MOODY = (nn.modules.dropout._DropoutNd, _NORM)  # what training mode makes a difference to
 
 
 class TrainingMode(Instrument):
-    """The mode of each model, and of its dropout and batch-normalisation layers, in the forward of a training step.
+    """The mode of each model, and of its layers to which that makes a difference (dropout, batch normalisation, those
+    of the script's own that read ``self.training``), in the forward of a training step.
 
     Of normalisation in evaluation mode also whether its running statistics have ever seen a batch: mean 0 and variance
     1 to the last bit are those that it was made with, and normalise nothing. The mode is read twice, when the backward
@@ -49,9 +49,9 @@ class TrainingMode(Instrument):
                 continue
             # a frozen model is in whatever mode it likes, and so is one of which a head is trained
             held = [id(p) in leaves for p in module.parameters()]
-            moody = [m for m in module.modules() if isinstance(m, _MOODY) and _drops(m) and _tracks(m)]
+            moody = [m for m in module.modules() if _moody(m)]
             if moody and 2 * sum(held) > len(held):
-                dropouts = [m for m in moody if not isinstance(m, _NORM)]
+                dropouts = [m for m in moody if isinstance(m, nn.modules.dropout._DropoutNd)]
                 found[root.name] = (float(not module.training), _off(moody), _off(dropouts))
 
     def at_step_end(self, optimizer: Optimizer, state: OptimizerState) -> None:
@@ -87,12 +87,25 @@ def _off(modules: Sequence[nn.Module]) -> float:
     return sum(not m.training for m in modules) / len(modules) if modules else math.nan
 
 
-def _drops(module: nn.Module) -> bool:
-    return not isinstance(module, nn.modules.dropout._DropoutNd) or module.p > 0
+def _moody(module: nn.Module) -> bool:
+    """Training mode makes a difference to what this module does by itself."""
+    if isinstance(module, nn.modules.dropout._DropoutNd):
+        return module.p > 0
+    if isinstance(module, _NORM):
+        return module.track_running_stats
+    if isinstance(module, nn.MultiheadAttention | nn.RNNBase):
+        return module.dropout > 0
+    return _asks_for_its_mode(type(module))
 
 
-def _tracks(module: nn.Module) -> bool:
-    return bool(getattr(module, "track_running_stats", True))
+def _asks_for_its_mode(kind: type) -> bool:
+    """A class of the script's own with a method that reads ``self.training``."""
+    if kind.__module__.startswith("torch."):
+        return False
+    methods = [
+        getattr(method, "__code__", None) for name, method in vars(kind).items() if name not in ("train", "eval")
+    ]
+    return any(code is not None and "training" in code.co_names for code in methods)
 
 
 @dataclass(slots=True)
