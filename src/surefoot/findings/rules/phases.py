@@ -86,7 +86,8 @@ KEEP_STEPS = Remedy(
 
 @rule("eval-mode-training", needs=("mode",))
 def eval_mode_training(history: History) -> Sign | None:
-    """A model with dropout or batch normalisation that trained in training mode trains in evaluation mode since.
+    """A model with dropout, batch normalisation or layers of its own that ask for their mode, and that trained in
+    training mode, trains in evaluation mode since.
 
     Warning where the first look saw training mode, and the last three saw the whole model, and all those layers, in
     evaluation mode; or the last two, if half of the run lies between them and three had seen training mode before; or
@@ -123,8 +124,8 @@ def eval_mode_training(history: History) -> Sign | None:
             told = "from the start" + (", with normalisations that never saw a batch" if unfed else "")
             told += ", with dropout that has never dropped anything" if dry and not unfed else ""
         cause = (
-            f"the model trains in evaluation mode {told}: dropout is off and batch normalisation no longer follows "
-            "the data."
+            f"the model trains in evaluation mode {told}: dropout, or whatever it does in training only, is off, and "
+            "batch normalisation no longer follows the data."
         )
         return Sign(severity, cause, (evidence,), (name,) if name else (), began, (TRAIN_MODE,))
     return None
