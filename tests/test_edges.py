@@ -37,7 +37,8 @@ def test_whole_numbers_are_not_rounded() -> None:
         (torch.atanh, "atanh"),
         (lambda x: x.clamp(-1, 1).acos(), "acos"),
         (lambda x: x.clamp(-1 + 1e-9, 1 - 1e-9).acos(), "acos"),  # both bounds are 1 in float32
-        (lambda x: x.clamp_max(0.99).acos(), "acos"),  # one side
+        (lambda x: x.clamp_max(0.99).acos(), "acos below"),  # the other edge is open
+        (lambda x: x.clamp_min(-0.99).acos(), "acos above"),
         (lambda x: x.clamp(-1 + 1e-6, 1 - 1e-6).acos(), None),
         (lambda x: x.clamp_min(-0.99).clamp_max(0.99).atanh(), None),
         (lambda x: nn.functional.hardtanh(x, -0.9, 0.9).asin(), None),
@@ -54,14 +55,16 @@ def test_only_an_argument_that_nothing_keeps_off_the_edge_is_read(
     with watching(1) as seen:
         for _ in range(2):
             x = torch.tanh(model(torch.randn(8, 3)))
-            given.append(float(roundings_to_one(x.detach())))
+            open_to = {"below": x.clamp(max=0), "above": x.clamp(min=0)}.get((place or "").partition(" ")[2], x)
+            given.append(float(roundings_to_one(open_to.detach())))
             optimizer.zero_grad()
             function(x).square().mean().backward()
             optimizer.step()
     places = {where for _, family, _ in seen.rows for signal, where in family.columns if signal == "edge_roundings"}
-    assert places == ({place} if place else set())
+    name = (place or "").partition(" ")[0]
+    assert places == ({name} if place else set())
     if place:  # nothing is so near that a clamp would move it
-        assert list(seen.signal("edge_roundings", place).values()) == pytest.approx(given, rel=1e-5)
+        assert list(seen.signal("edge_roundings", name).values()) == pytest.approx(given, rel=1e-5)
 
 
 @pytest.mark.parametrize(

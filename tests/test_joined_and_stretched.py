@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from histories import LOOKS, Stream, falling, flat, layered, train
+from surefoot.findings.turned import first_way
 
 NAN = math.nan
 
@@ -111,3 +113,84 @@ def test_a_loss_that_rises_with_the_spread_of_its_own_targets(spread: Callable[[
         if family == "step" and values[("constant_loss", "")] == 1.0:
             values[("constant_loss", "")] = spread(step)
     assert ("divergence" in stream.loud()) is told
+
+
+@pytest.mark.parametrize(
+    ("last", "left", "told"),
+    [
+        (1e-3, 0.3, True),
+        (0.05, 0.3, False),  # no tighter than it may have been meant to be
+        (1e-3, 0.02, False),  # a fit
+    ],
+)
+def test_a_clip_bound_that_follows_what_it_clips(last: float, left: float, told: bool) -> None:
+    stream = train([*falling(60, 1.0, left, noise=0.005), *flat(540, left, 0.005)], constant=1.0)
+    for step in (s for s in LOOKS if s <= 600):
+        ratio = max(last, 0.3 * 0.97 ** max(0, step - 60)) if step > 60 else 1.0
+        stream.row(step, "gradients", {("clip_ratio", ""): ratio})
+    found = stream.findings().get("always-clipping")
+    assert (found is not None and any("when clipping began" in e.source for e in found.evidence)) is told
+
+
+@pytest.mark.parametrize(
+    ("batches", "rate", "last", "told"),
+    [
+        (1.0, lambda s: min(6e-3, 2e-5 * s), 0.06, True),
+        (7.0, lambda s: min(6e-3, 2e-5 * s), 0.06, False),  # other batches have other losses
+        (1.0, lambda s: 2e-3, 0.06, False),
+        (1.0, lambda s: min(6e-3, 2e-5 * s), 0.012, False),
+    ],
+)
+def test_a_rate_raised_past_what_one_batch_bears(
+    batches: float, rate: Callable[[int], float], last: float, told: bool
+) -> None:
+    losses = [*falling(200, 1.0, 0.01, noise=0.0), *falling(400, 0.01, last, noise=0.0)]
+    stream = train(losses, constant=1.0, lr=rate)
+    for step in (s for s in LOOKS if s <= 600):
+        stream.row(step, "samples", {("distinct_batches", ""): batches, ("batch_rows", ""): 64.0})
+    found = stream.findings().get("learning-rate-too-high")
+    assert (found is not None and "one and the same batch" in found.cause) is told
+
+
+@pytest.mark.parametrize(
+    ("spread", "left", "most", "told"),
+    [(900.0, 0.01, 0.95, True), (3.0, 0.01, 0.95, False), (900.0, 0.5, 0.95, False), (900.0, 0.01, 0.3, False)],
+)
+def test_an_output_that_the_loss_hardly_sees(spread: float, left: float, most: float, told: bool) -> None:
+    stream = train(falling(600, 1.0, 0.01), constant=1.0)
+    for step in (s for s in LOOKS if s <= 600):
+        row = {"output_spread": spread, "outputs_left": left, "output_left_most": most}
+        stream.row(step, "samples", {(signal, ""): value for signal, value in row.items()})
+    assert ("loss-term-imbalance" in stream.loud()) is told
+
+
+@pytest.mark.parametrize(("noise", "cover", "told"), [(0.1, 0.3, True), (1.0, 0.3, False), (0.1, 0.85, False)])
+def test_noise_that_fades(noise: float, cover: float, told: bool) -> None:
+    stream = train([1.0] * 500, rate=0.02, name="g_opt", looks=range(50, 501, 50))
+    train([1.0] * 500, rate=0.02, name="d_opt", looks=range(50, 501, 50), stream=stream)
+    for step in range(50, 501, 50):
+        part = (step - 50) / 450
+        row = {"generated_move": 0.1, "generated_spread": 0.9, "coverage": 0.9 + part * (cover - 0.9), "precision": 0.9}
+        stream.row(step, "game", {(signal, "G"): value for signal, value in row.items()})
+        stream.row(step, "inputs", {("input_rms", "G.0"): 1.0 + part * (noise - 1.0)})
+    found = stream.findings().get("mode-collapse")
+    assert (found is not None and "noise" in found.cause) is told
+
+
+@pytest.mark.parametrize(
+    ("values", "way"),
+    [([0.69, 0.70, 0.69, 0.3, 0.1], -1), ([0.5, 0.49, 0.6, 0.9], 1), ([2.0, 1.2, 1.5, 3.0], -1), ([1.0, 1.0], 0)],
+)
+def test_a_number_of_unknown_kind_goes_a_way_once_it_has_gone_a_quarter_of_it(values: list[float], way: int) -> None:
+    assert first_way(np.array(values)) == way
+
+
+@pytest.mark.parametrize(("later", "told"), [(0.0, False), (3.0, True)])
+def test_parameters_that_only_a_first_stage_missed_have_healed(later: float, told: bool) -> None:
+    stream = train(falling(600), constant=2.3)
+    for step in (s for s in LOOKS if s <= 600):
+        stream.row(step, "wiring", {("missed_parameters", ""): 3.0 if step < 200 else later})
+        if step < 200 or later:
+            stream.event(step, "missed", parameters=["a", "b", "c"], left=False, copies=False, rests_since=0)
+    stream.event(600, "exit", code=0, exception=None)
+    assert ("optimizer-misses-parameters" in stream.loud()) is told

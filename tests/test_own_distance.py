@@ -188,3 +188,24 @@ def test_a_layer_that_asks_for_its_mode_is_known_to(kind: Callable[..., nn.Modul
             optimizer.step()
     told = "eval-mode-training" in seen.findings()
     assert told is (kind is Noisy)
+
+
+@pytest.mark.parametrize(
+    ("squash", "gate"),
+    [
+        (lambda z, x: 2 * torch.sigmoid(z) - 1, False),
+        (lambda z, x: torch.sigmoid(z) * x, True),
+        (lambda z, x: (2 * torch.sigmoid(z) - 1) * x, True),
+    ],
+)
+def test_a_product_with_one_number_makes_no_gate(squash: Callable[[Tensor, Tensor], Tensor], gate: bool) -> None:
+    torch.manual_seed(0)
+    first, second = nn.Linear(4, 4), nn.Linear(4, 1)
+    optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], 1e-3)
+    x = torch.randn(16, 4)
+    with watching(1) as seen:
+        for _ in range(2):
+            optimizer.zero_grad()
+            second(squash(first(x), torch.tanh(x))).square().mean().backward()
+            optimizer.step()
+    assert bool(seen.signal("saturated_share", "first")) is not gate

@@ -18,8 +18,17 @@ from surefoot.findings.rules.going_off import goes_off
 from surefoot.findings.rules.leaving import leaves
 from surefoot.findings.rules.one_sided import one_sided
 from surefoot.findings.stretches import unbroken_from
-from surefoot.runs.schema import SEVERITIES, Evidence, Severity
+from surefoot.runs.schema import SEVERITIES, Evidence, Remedy, Severity
 
+SAME_NOISE = Remedy(
+    name="noise of one size for ever",
+    why="samples differ by their noise: where that shrinks they become one",
+    how=(
+        "# after: model\n"
+        "def unit(noise):  # in front of the generator, in the place of what shrinks it\n"
+        "    return noise / noise.std().clamp_min(1e-6)\n"
+    ),
+)
 _LOOKS = 4
 _WANDERS = 6
 _STEPS = 100  # any generator begins with samples that are all alike; so long it may stay so
@@ -37,6 +46,7 @@ _COVERAGE = 0.3  # where one distribution makes both, 0.97 is expected (k = 5), 
 _MOVE = 0.5  # of the data's spread; the mean of 128 samples of one distribution moves by √(2/128) = 0.125
 _HALF = 0.7  # of the data's spread: half of their variance
 _OUTSIDE = 1.0  # of it: so far from the mean of the data most of them are not
+_LESS = 0.75  # of the most that was covered
 _ARRIVED = 0.5  # of the data's spread from their mean: there a sample is as near to the data as most of the data are
 
 
@@ -51,7 +61,7 @@ def mode_collapse(history: History) -> Sign | None:
     come near less than three tenths of the data while half of them at least are near some of it: warning once the game
     has had its chance (both players moved by ten times their own size, and coverage has stopped to grow). Alike, and
     elsewhere at each look: see :func:`_hopping`. Gone from the data: see ``leaving.py``. Against a critic that stands
-    still: see ``one_sided.py``.
+    still: see ``one_sided.py``. Of noise that fades: see :func:`_fading`.
     """
     for name in history.wheres("generated_spread"):
         steps, spread = history.measured("generated_spread", name)
@@ -92,10 +102,39 @@ def mode_collapse(history: History) -> Sign | None:
                 return sign
             grade: Severity = "warning" if had_its_chance else "info"
             return Sign(grade, cause, (evidence,), (name,) if name else (), began, cures_of_collapse(history))
-        sign = leaves(history, name) or _hopping(history, name)
+        sign = leaves(history, name) or _hopping(history, name) or _fading(history, name)
         if sign is not None:
             return sign
     return one_sided(history)
+
+
+def _fading(history: History, name: str) -> Sign | None:
+    """What enters the generator has shrunk to a third of what it was, look by look, and with it what its samples cover,
+    to three quarters of the most: samples differ by what they are made from, and by nothing else."""
+    _, coverage = history.measured("coverage", name)
+    if len(coverage) < _WANDERS or not coverage[-1] <= _LESS * coverage.max() or coverage.max() < _COVERAGE:
+        return None
+    for layer in history.wheres("input_rms"):
+        steps, sizes = history.measured("input_rms", layer)
+        if not layer.startswith(f"{name}.") or len(sizes) < _WANDERS:
+            continue
+        newest = sizes[-_WANDERS:]
+        if not (0 < sizes[-1] <= sizes[0] / 3 and (np.diff(newest) < 0).all()):
+            continue
+        evidence = (
+            Evidence("input_rms", layer, int(steps[-1]), float(sizes[-1]), float(sizes[0] / 3),
+                     "a third of what it was at first; and less at each of six looks"),
+            Evidence("coverage", name, history.step, float(coverage[-1]), _LESS * float(coverage.max()),
+                     "three quarters of the most that it was"),
+        )  # fmt: skip
+        cause = (
+            f"the noise that the generator is given fades, from {sizes[0]:.3g} to {sizes[-1]:.3g}, and its samples "
+            f"become alike: they cover {100 * coverage[-1]:.0f} % of the data, and covered up to "
+            f"{100 * coverage.max():.0f} %."
+        )
+        began = int(steps[int(np.flatnonzero(sizes >= sizes[0] / 2)[-1])])
+        return Sign("warning", cause, evidence, (name,), began, (SAME_NOISE, *cures_of_collapse(history)))
+    return None
 
 
 def _hopping(history: History, name: str) -> Sign | None:
