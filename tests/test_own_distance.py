@@ -200,12 +200,12 @@ def test_a_layer_that_asks_for_its_mode_is_known_to(kind: Callable[..., nn.Modul
 )
 def test_a_product_with_one_number_makes_no_gate(squash: Callable[[Tensor, Tensor], Tensor], gate: bool) -> None:
     torch.manual_seed(0)
-    first, second = nn.Linear(4, 4), nn.Linear(4, 1)
-    optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], 1e-3)
+    model = nn.ModuleDict({"first": nn.Linear(4, 4), "second": nn.Linear(4, 1)})
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
     x = torch.randn(16, 4)
     with watching(1) as seen:
         for _ in range(2):
             optimizer.zero_grad()
-            second(squash(first(x), torch.tanh(x))).square().mean().backward()
+            model["second"](squash(model["first"](x), torch.tanh(x))).square().mean().backward()
             optimizer.step()
     assert bool(seen.signal("saturated_share", "first")) is not gate
