@@ -191,7 +191,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "Of small weight by design, too, where at the end the term is ten times the other, and has been for three "
             "quarters of the steps. A policy's term: 0.01 or less of an error's in the layers that both share "
             "(term_shared_norm), or a bonus half as loud with an entropy of nine tenths of its highest, while a "
-            "printed reward gains nothing."
+            "printed reward gains nothing. An output of a regression: targets ten times apart in scale "
+            "(output_spread), all outputs together at a tenth of what their means score, and one above eight tenths."
         ),
         source="Wang, Teng, Perdikaris 2021, SIAM J. Sci. Comput. 43 (A3055)",
         not_this=(
@@ -273,7 +274,8 @@ ENTRIES: tuple[Explanation, ...] = (
             "from step 100 on where the mean is within half a spread of the data's, and the spread, as a power of the "
             "step, would not be 0.1 at twice the steps either. Or spread below 0.7 (median of six looks over half of "
             "the run) and coverage below 0.3, where the samples move by the whole spread of the data between looks. Or "
-            "coverage below 0.3 after 0.5, and a mean outside of the data that goes further off at each of four looks."
+            "coverage below 0.3 after 0.5, and a mean outside of the data that goes further off at each of four looks. "
+            "Or noise (input_rms of the generator) that has shrunk to a third, look by look, and coverage with it."
         ),
         source="Naeem et al. 2020, Reliable Fidelity and Diversity Metrics; Kynkäänniemi et al. 2019",
         not_this=(

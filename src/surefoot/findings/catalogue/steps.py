@@ -239,7 +239,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "steps because of it: SGD's steps below 2e-5 of the weights that would be above without clipping; or ε "
             "leaving 1/16 of an adaptive optimiser's step, and half without clipping. Or the run is over, 0.01 was "
             "left, and the loss was still falling, far from a fit, under a rate that no schedule had lowered and whose "
-            "steps would have kept Polyak's bound without clipping, too: −⟨g, Δθ⟩/(2L) below clip_ratio."
+            "steps would have kept Polyak's bound without clipping, too: −⟨g, Δθ⟩/(2L) below clip_ratio. Or the share "
+            "that is left of SGD's gradient is 0.01 at most, a thirtieth of what it was when clipping began: the bound "
+            "follows what it clips."
         ),
         source="arithmetic (see learning-rate-too-low); scale invariance of Adam up to its ε",
         not_this=(

@@ -184,7 +184,7 @@ ENTRIES: tuple[Explanation, ...] = (
         ),
         mathematics=(
             "Judged: eval_mode (the model's own flag) and eval_mode_share, the share of its dropout and batch "
-            "normalisation layers that are in evaluation mode in a training step.\n"
+            "normalisation layers, and of those that read self.training, in evaluation mode in a training step.\n"
             "Threshold: 1 for both at three looks in a row, after a look at which they were not; or at two, half of "
             "the run apart, after three; or from the start, where all normalisations that are in evaluation mode have "
             "a running mean of 0 and a variance of 1 to the last bit (unfed_norm_share): they normalise nothing; or "

@@ -24,6 +24,8 @@ UNIT_OUTPUTS = Remedy(
         "# after: loss\n"
         "plain_loss, units = loss_fn, []\n"
         "def loss_fn(outputs, targets):  # better: the deviation of all training targets\n"
+        "    if targets.dim() < 2 or not targets.is_floating_point():\n"
+        "        return plain_loss(outputs, targets)\n"
         "    if not units:\n"
         "        units.append(targets.detach().std(0).clamp_min(1e-12))\n"
         "    return plain_loss(outputs / units[0], targets / units[0])\n"
