@@ -83,6 +83,8 @@ def test_labels_that_come_together_and_are_forgotten() -> None:
 @pytest.mark.parametrize(("variation", "losses", "told"), [
     (0.003, [LN2] * 200, True),
     (0.1, [LN2] * 200, False),
+    (0.02, [LN2] * 200, False),
+    (0.02, [LN2] * 400, True),
     (0.003, [LN2 / (1 + step / 20) for step in range(200)], False),
 ])  # fmt: skip
 def test_inputs_far_from_zero_count_where_nothing_is_learned(variation: float, losses: list, told: bool) -> None:

@@ -27,18 +27,19 @@ SMALL = 0.01
 _UNEVEN = 100.0
 _LOOKS = 3
 _HALF, _FEW = 0.5, 0.125  # of a layer's outputs
+_FAR_OFF, _LONG = 1 / 32, 256  # of what rows have in common; steps
 _ROWS, _STEPS = 64, 100  # before a loss that stays where it is says something
 _CRITICAL = "weights of critical initialisation make pre-activations of order one (Roberts, Yaida, Hanin 2022)"
 
 
 @rule("unscaled-inputs", needs=("inputs", "step"))
 def unscaled_inputs(history: History) -> Sign | None:
-    """The first layer's pre-activations are ten times too large at the start: info; warning where a loss of the first
-    16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64 rows;
-    critical where it is lost. A hundred times too small, or features a hundred times apart, or a hundred times as far
-    from zero as they vary, and nothing learned: warning. So it is where inputs became ten times as large on the way,
-    and most of what was learned is lost, or half of the layer has become flat; or where they grow with the run, tenfold
-    and more, until steps are too long for them."""
+    """The first layer's pre-activations are ten times too large at the start: info; warning where a loss of the
+    first 16 is ten times a constant prediction's, the layer is saturated or dead, or the loss learns nothing in 64
+    rows; critical where it is lost. A hundred times too small, or features a hundred times apart, or a hundred
+    times as far from zero as they vary (32 times, after 256 steps), and nothing learned: warning. So it is where
+    inputs became ten times as large on the way, and most of what was learned is lost, or half of the layer has
+    become flat; or where they grow with the run, tenfold and more, until steps are too long for them."""
     if history.looks("preactivation_scale") > 4 and not any(v.refreshed for v in history.losses.values()):
         return None
     judged: set[str] = set()
@@ -58,13 +59,15 @@ def unscaled_inputs(history: History) -> Sign | None:
 
 def _offset(history: History, layer: str) -> Sign | None:
     """What the rows have in common is a hundred times what they differ by, at each look, and nothing is learned: the
-    direction that all share is 10⁴ times as curved as those that tell rows apart."""
+    direction that all share is 10⁴ times as curved as those that tell rows apart. 10³ times is enough where nothing was
+    learned in 256 steps."""
     steps, varies = history.measured("input_variation", layer)
-    known = len(steps) >= _LOOKS and 0 < varies.max() <= 1 / _UNEVEN
-    if not known or not any(_stuck(level) for level in history.losses.values()):
+    stuck = [level.steps for level in history.losses.values() if _stuck(level)]
+    bound = _FAR_OFF if min(stuck, default=0) >= _LONG else 1 / _UNEVEN
+    if len(steps) < _LOOKS or not stuck or not 0 < varies.max() <= bound:
         return None
-    source = "a hundredth: curvature goes with the mean squared (LeCun et al. 1998)"
-    evidence = Evidence("input_variation", layer, int(steps[-1]), float(varies[-1]), 1 / _UNEVEN, source)
+    source = "curvature goes with the mean squared (LeCun et al. 1998)"
+    evidence = Evidence("input_variation", layer, int(steps[-1]), float(varies[-1]), bound, source)
     cause = (
         f"the inputs of {layer} are far from zero: what rows differ by is {varies[-1]:.2g} of their size, and the loss "
         "learns nothing."
