@@ -540,6 +540,34 @@ def test_weights_are_drawn_before_the_first_forward(act: Callable[[Tensor], Tens
     assert torch.equal(again.layers[1].weight, drawn[1])  # it follows from the script's own seed
 
 
+class ByHand(nn.Module):
+    """Matrices of its own, features first, and a head of torch's."""
+
+    def __init__(self, head: bool) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(torch.randn(a, b) for a, b in ((6, 256), (256, 256)))
+        self.head = nn.Linear(256, 3) if head else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for weight in self.weights:
+            x = torch.tanh(x @ weight)
+        return self.head(x)
+
+
+@pytest.mark.parametrize("head", [False, True])
+def test_matrices_by_hand_are_brought_to_the_size_of_the_critical_point(head: bool) -> None:
+    torch.manual_seed(0)
+    model = ByHand(head)
+    drawn = [weight.detach().clone() for weight in model.weights]
+    with curing("critical-init") as told:
+        torch.optim.SGD(model.parameters(), lr=0.1)
+        model(torch.randn(8, 6))
+    assert "scaled 2 matrices of its own to C_W = 1" in told.summaries["critical-init"] and not told.notes
+    for weight, before, fan_in in zip(model.weights, drawn, (6, 256), strict=True):
+        assert float(weight.square().mean()) * fan_in == pytest.approx(1.0, rel=1e-4)
+        assert torch.allclose(weight / weight[0, 0], before / before[0, 0], rtol=1e-4)
+
+
 def test_copies_stay_copies() -> None:
     model = small()
     target = copy.deepcopy(model)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from surefoot.observe.data_sites import find_multiplied
-from surefoot.observe.discover import Layer
 from surefoot.observe.graph import GraphView
 from surefoot.observe.instrument import Instrument, Tools
 
@@ -32,10 +31,10 @@ _DENSE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 MOST = 1 << 20  # elements of a weight that are read
 
 
-def _of_the_script(layer: Layer) -> bool:
-    """Whether a layer is no class of torch's: what those hold besides dense layers starts by rules of its own."""
-    module = layer.module() if layer.module is not None else None
-    return module is None or not type(module).__module__.startswith("torch.")
+def of_the_script(module: nn.Module) -> bool:
+    """Whether a module is no class of torch's, but for lists of parameters: what others hold besides dense layers
+    starts by rules of its own."""
+    return isinstance(module, nn.ParameterList | nn.ParameterDict) or not type(module).__module__.startswith("torch.")
 
 
 class Initialisation(Instrument):
@@ -64,7 +63,8 @@ class Initialisation(Instrument):
                     sizes[layer.name] = weight.flatten()[:MOST].float().square().mean() * fan_in
             for weight, fan_in in find_multiplied(view):
                 owned = self.tools.scene.models.find(weight)
-                if owned is None or owned.layer.name in sizes or not _of_the_script(owned.layer):
+                module = None if owned is None or owned.layer.module is None else owned.layer.module()
+                if owned is None or owned.layer.name in sizes or not (module is None or of_the_script(module)):
                     continue  # of a layer with several the first
                 sizes[owned.layer.name] = weight.detach().flatten()[:MOST].float().square().mean() * fan_in
 
