@@ -482,29 +482,31 @@ def test_a_watched_training_stays_as_it_is_and_its_loss_and_gradients_are_seen(s
     """The script itself never calls a backward."""
     x, d = halves(60)
 
-    def train() -> tuple[list[float], list[Tensor], list[float]]:
+    def train() -> tuple[list[float], list[Tensor], list[list[float]]]:
         generator = torch.Generator().manual_seed(0)
         model = LayeredHopfield((8, 16, 2), generator=generator)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         trainer = EqPropTrainer(model, optimizer, scheme=scheme, examples=60, generator=generator)
-        costs, sizes = [], []
+        costs, sizes = [], [[], []]
         for _ in range(4):
             for rows in torch.arange(60).split(20):
                 result = trainer.step(x[rows], d[rows], rows)
                 costs.append(result.loss.item())
                 assert costs[-1] == SquaredError()(result.free.output, d[rows]).mean().item()
-                weights = torch.cat([result.gradients[f"weights.{k}"].flatten() for k in (0, 1)])
-                sizes.append(weights.square().mean().sqrt().item())
+                for k in (0, 1):
+                    both = [result.gradients[f"{name}.{k}"].flatten() for name in ("weights", "biases")]
+                    sizes[k].append(torch.cat(both).square().mean().sqrt().item())
         return costs, [p.detach() for p in model.parameters()], sizes
 
     bare = train()
     with watching(every=1) as kept:
         watched = train()
     assert watched[0] == bare[0] and all(torch.equal(a, b) for a, b in zip(watched[1], bare[1], strict=True))
-    seen = kept.signal("gradient_rms", "weights")
-    assert list(seen.values()) == pytest.approx(bare[2], rel=1e-5) and len(seen) == 12
+    for k in (0, 1):
+        seen = kept.signal("gradient_rms", f"weights.{k}")
+        assert list(seen.values()) == pytest.approx(bare[2][k], rel=1e-5) and len(seen) == 12
     assert list(kept.signal("loss").values()) == bare[0]
-    assert kept.signal("update_ratio", "weights") and not kept.of("note")
+    assert kept.signal("update_ratio", "weights.0") and not kept.of("note")
     assert not [f for f in kept.findings().values() if f.severity != "info"]
 
 

@@ -68,10 +68,12 @@ def outgrown(history: History, names: list[str], errors: list[str], cures: tuple
 
 
 def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -> Sign | None:
-    """The weight of a term has grown to twice what it was when a number that the script prints was best, and grows on,
-    with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. Of the
-    loudest itself 1.5 times is enough. Or it was 0 until then (see below). What is printed has no price in it."""
-    lost = given_back(history) or _turned_for_the_worse(history)
+    """The weight of a term has grown to twice what it was when a number that the script prints was best, and grows
+    on, with a tenth of the loudest gradient or more, while half of what that number had gained is lost: warning. Of
+    the loudest itself 1.5 times is enough, and a quarter that is lost. Or it was 0 until then (see below). What is
+    printed has no price in it."""
+    given = given_back(history)
+    lost = given or _turned_for_the_worse(history)
     if lost is None:
         return None
     loudest = max(_loudness(history, name) for name in names)
@@ -81,12 +83,14 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
         if not len(before) or 2 * steps[-1] < history.step or not weights[-1] > 0:
             continue
         if not weights[before[-1]] > 0:
-            if not weights[before].any() and (sign := _switched_on(history, names, name, lost)):
+            if given is not None and not weights[before].any() and (sign := _switched_on(history, names, name, lost)):
                 return sign
             continue
         # between two looks it has grown evenly, or later than that; or in steps, some looks apart
         then, lately = (float(w) for w in np.interp((lost.step, _LATELY * steps[-1]), steps, weights))
         own = _loudness(history, name)
+        if given is None and own < loudest:
+            continue
         least = (_MORE if own >= loudest else _TWICE) * then
         grows = weights[-1] >= weights.max() and weights[-1] > lately and weights[-1] >= least
         if _arrived(steps, weights) or not (grows and own >= _HEARD * loudest):
