@@ -250,7 +250,8 @@ def _restless(history: History, name: str, level: LossLevel, pace: Pace) -> Sign
     if layers is None or pace.movement < _TURNED_OVER or min(s.rate for s in strides) < _RESTLESS / 2:
         return None
     usual = float(np.median([s.rate for s in strides]))
-    if not (usual >= _RESTLESS or np.nanmedian(layers.values) >= _RESTLESS) or told_by_rewards(history):
+    known = layers.values[np.isfinite(layers.values)]
+    if told_by_rewards(history) or not (usual >= _RESTLESS or (len(known) and np.median(known) >= _RESTLESS)):
         return None
     if not level.recent > max(_STILL * level.at_half, _HALF * level.constant):
         return None
