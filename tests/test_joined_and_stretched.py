@@ -194,3 +194,19 @@ def test_parameters_that_only_a_first_stage_missed_have_healed(later: float, tol
             stream.event(step, "missed", parameters=["a", "b", "c"], left=False, copies=False, rests_since=0)
     stream.event(600, "exit", code=0, exception=None)
     assert ("optimizer-misses-parameters" in stream.loud()) is told
+
+
+@pytest.mark.parametrize(
+    ("growth", "share", "worst", "told"),
+    [(8.0, 0.95, 0.5, True), (1.1, 0.95, 0.5, False), (8.0, 0.3, 0.5, False), (8.0, 0.95, 0.15, False)],
+)
+def test_two_players_that_drive_each_other_outward(growth: float, share: float, worst: float, told: bool) -> None:
+    stream = train(falling(600), name="A")
+    train([-loss for loss in falling(600)], name="B", stream=stream)
+    best = [0.2 * 0.9**i for i in range(16)]
+    for number, value in enumerate([*best, *np.linspace(best[-1], worst, 6), *[worst] * 8], 1):
+        stream.row(20 * number, "printed", {("printed_number", "exploitability"): float(value)})
+    for step in range(20, 600, 20):
+        went = {"turns": 0.3, "coherence": 0.2, "share": share, "growth": growth if step > 300 else 0.8, "balance": 0.4}
+        stream.row(step, "rotation", {(f"rotation_{signal}", ""): value for signal, value in went.items()})
+    assert ("adversarial-rotation" in stream.loud()) is told

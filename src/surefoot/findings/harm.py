@@ -18,7 +18,7 @@ from surefoot.findings.history import History
 from surefoot.findings.levels import EARLY
 from surefoot.findings.progress import one_loss
 from surefoot.findings.scatter import scatter
-from surefoot.findings.turned import first_way, told_by_rewards
+from surefoot.findings.turned import Turned, first_way, told_by_rewards
 from surefoot.runs.schema import Evidence
 
 _FEWEST = 9  # values: three that began, three that were best, three that are worse
@@ -62,6 +62,14 @@ class Harm:
 def harms(history: History) -> tuple[Harm, ...]:
     """All numbers that have turned so, those that the script prints first."""
     return history.once("harms", lambda: tuple(_found(history)))
+
+
+def turned_late(history: History) -> Turned | None:
+    """The first printed number with such harm, as ``turned`` tells of one that was best earlier or has more values."""
+    for harm in harms(history):
+        if harm.signal == "printed_number":
+            return Turned(harm.name, harm.first, harm.step, harm.best, harm.now, harm.best)
+    return None
 
 
 def _found(history: History) -> Iterator[Harm]:

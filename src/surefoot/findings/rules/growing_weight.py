@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from surefoot.findings.harm import harms
+from surefoot.findings.harm import turned_late
 from surefoot.findings.history import History
 from surefoot.findings.remedies import best_of
 from surefoot.findings.rule import Sign
@@ -73,7 +73,7 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
     the loudest itself 1.5 times is enough, and a quarter that is lost. Or it was 0 until then (see below). What is
     printed has no price in it."""
     given = given_back(history)
-    lost = given or _turned_for_the_worse(history)
+    lost = given or turned_late(history)
     if lost is None:
         return None
     loudest = max(_loudness(history, name) for name in names)
@@ -105,14 +105,6 @@ def _overpriced(history: History, names: list[str], cures: tuple[Remedy, ...]) -
             f"{lost.best:.3g} by step {lost.step}, and is no better than {lost.now:.3g} now."
         )
         return Sign("warning", cause, evidence, (), lost.step, bounds(np.array([weights[0], then]), cures))
-    return None
-
-
-def _turned_for_the_worse(history: History) -> Turned | None:
-    """The same of a number with too few values for that, or that was at its best late."""
-    for harm in harms(history):
-        if harm.signal == "printed_number":
-            return Turned(harm.name, harm.first, harm.step, harm.best, harm.now, harm.best)
     return None
 
 
