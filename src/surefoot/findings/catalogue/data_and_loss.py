@@ -311,8 +311,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "Or the losses of all players: half of the variance of each in one line of its spectrum, three periods or "
             "more over a quarter of the run, its spread no less than 0.8 of what it was; two periods of one are enough "
             "beside three or more of the other that are as long, or half as long.\n"
-            "Or such a turn at one look, and a number that the script prints, whose direction its name tells, that had "
-            "got better and is worse than it was at first."
+            "Or such a turn at one look, or a joint gradient four times as long as 16 looks before at three in a row, "
+            "and a number that the script prints, whose direction its name tells, that had got better and is worse "
+            "than it was at first."
         ),
         source="Rosca et al. 2021, Discretization Drift in Two-Player Games, arXiv 2105.13922",
         not_this="Samples that wander and cover the data all the same are an info.",
