@@ -210,3 +210,18 @@ def test_two_players_that_drive_each_other_outward(growth: float, share: float, 
         went = {"turns": 0.3, "coherence": 0.2, "share": share, "growth": growth if step > 300 else 0.8, "balance": 0.4}
         stream.row(step, "rotation", {(f"rotation_{signal}", ""): value for signal, value in went.items()})
     assert ("adversarial-rotation" in stream.loud()) is told
+
+
+@pytest.mark.parametrize(
+    ("height", "every", "labels", "told"),
+    [(0.4, 40, False, True), (0.03, 40, False, False), (0.4, 150, False, False), (0.4, 40, True, False)],
+)
+def test_a_loss_that_is_thrown_up_again_and_again(height: float, every: int, labels: bool, told: bool) -> None:
+    teeth = [0.015 + height * math.exp(-(s % every) / 15) for s in range(400)]
+    stream = train([*falling(200, 1.0, 0.012, noise=0.0), *teeth], constant=1.0)
+    for step in (s for s in LOOKS if labels and s <= 600):
+        seen = min(10, 2 + step // 60)
+        row = {"label_classes": seen, "label_classes_seen": seen, "batch_rows": 64.0}
+        stream.row(step, "samples", {(signal, ""): float(value) for signal, value in row.items()})
+    found = stream.findings().get("loss-spike")
+    assert (found is not None and "sets back" in found.cause) is told

@@ -24,6 +24,7 @@ from surefoot.findings.rates import JUMP
 from surefoot.findings.rule import Sign, rule
 from surefoot.findings.rules.unsafe_step import rate_jump, worst_step
 from surefoot.findings.slower import shortened
+from surefoot.findings.turned import told_by_rewards
 from surefoot.runs.schema import Evidence, Remedy, Severity
 
 _BEFORE = 16  # rows that say what the level was
@@ -35,6 +36,7 @@ _LOOKS = 4
 _AFTER = 8  # rows after an optimiser was made anew
 _ORDER = 10.0  # times the level: what has gone on to so much of a loss has lost a decade of its fit
 _SLOWED = 0.7  # of the loss at half of the steps, as for a learning rate that is too high
+_FAR_ABOVE, _AGAIN = 3.0, 5  # of the best level, and of the rows before a leap; leaps
 _RENEWED = 1.5  # times the highest of the rows before, in two of those; its square in one
 _SOURCE = (
     "the run's own history: the median of the 16 rows before, plus half of what had been gained since the start, half "
@@ -73,7 +75,8 @@ def loss_spike(history: History) -> Sign | None:
     optimiser that takes the place of one of its kind, for the second time: of the eight rows after, two are half as
     high again as the highest of the 16 before, or one is more than twice as high. Warning, too, where all steps are
     taken on one and the same batch, and in the newest half of the run, in which the loss hardly came down, it was
-    thrown up by a decade three times.
+    thrown up by a decade three times; or where it leaps threefold five times and more, and is three times its best in
+    the newest half of the run.
     """
     if len(history.losses) != 1:
         return None  # adversaries trade wins
@@ -83,7 +86,7 @@ def loss_spike(history: History) -> Sign | None:
         sign = _renewed(history, name)
         if sign is not None:
             return sign
-        sign = _thrown_back(history, name, level)
+        sign = _thrown_back(history, name, level) or _again_and_again(history, name, level)
         if sign is not None:
             return sign
         spikes = find_spikes(*history.series("loss", name), level)
@@ -153,6 +156,39 @@ def _thrown_back(history: History, name: str, level: LossLevel) -> Sign | None:
         f"{highest:.3g} from {usual:.3g}, hardly lower than at half of the run: its steps are too long to settle."
     )
     cures = shortened(history, name, 4.0, remedies.CLIP, rate_first=True)
+    return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[began[0]]), cures)
+
+
+def _again_and_again(history: History, name: str, level: LossLevel) -> Sign | None:
+    """The loss leaps, falls, and leaps again, so often that the newest half of the run is far above what it had come
+    to: something sets back, now and then, what was learned. A batch that is hard is over with the next row."""
+    steps, losses = history.measured("loss", name)
+    ours = steps >= level.first_step
+    steps, losses = steps[ours], losses[ours]
+    newer = losses[2 * steps >= history.step]
+    if len(newer) < 2 * _BEFORE or not 0 < level.best < _LOST * level.first or told_by_rewards(history):
+        return None
+    if not np.median(newer) >= _FAR_ABOVE * level.best or len(history.events("optimizers")) > 2:
+        return None  # or each is a stage
+    before = np.lib.stride_tricks.sliding_window_view(losses, _HIGH).max(axis=1)[: -2 * _HIGH + 1]
+    at = np.arange(_HIGH, _HIGH + len(before))
+    leaps = (losses[at] >= _FAR_ABOVE * before) & (np.minimum(losses[at + 1], losses[at + 2]) >= 2 * before)
+    began = at[np.flatnonzero(leaps)]
+    began = began[np.diff(began, prepend=-_BEFORE) > _HIGH]  # rows of one leap count once
+    if len(began) < _AGAIN or 2 * steps[began[-1]] < history.step:
+        return None
+    if any(until >= steps[began[0]] for _, until in new_labels(history)):
+        return None  # other tasks come, each with something new to learn
+    highest, usual = float(losses[began].max()), float(np.median(newer))
+    source = "the run's own history: three times the three rows before, twice in the two after, at five times or more"
+    evidence = Evidence("loss", name, int(steps[began[-1]]), float(losses[began[-1]]),
+                        float(_FAR_ABOVE * before[began[-1] - _HIGH]), source)  # fmt: skip
+    cause = (
+        f"the loss was thrown up {len(began)} times since step {int(steps[began[0]])}, to {highest:.3g}: it had come "
+        f"down to {level.best:.3g}, and is at {usual:.3g} in the newest half of the run. Something sets back what is "
+        "learned: look at what the script does at these steps."
+    )
+    cures = shortened(history, name, 2.0, remedies.CLIP)
     return Sign("warning", cause, (evidence,), (name,) if name else (), int(steps[began[0]]), cures)
 
 
