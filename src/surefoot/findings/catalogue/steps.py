@@ -181,7 +181,9 @@ ENTRIES: tuple[Explanation, ...] = (
             "rows before, or one above 2.25 times, for the second time.\n"
             "Where all steps are on one and the same batch: three times in the newest half of the run above ten times "
             "the median of that half, and back below twice it in between, while the loss is above 0.7 of what it was "
-            "at half of the run."
+            "at half of the run.\n"
+            "Again and again: five leaps to three times the three rows before (twice in the two after), the last in "
+            "the newest half of the run, whose median is three times the best level; no new labels, no new optimizers."
         ),
         source="the run's own history",
         not_this=(
