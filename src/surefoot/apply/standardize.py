@@ -14,7 +14,7 @@ from surefoot.apply.first_layers import FirstLayers
 from surefoot.nn.standardize import RunningStandardize
 from surefoot.observe.data_sites import DataSite
 
-_UNEVEN = 100.0  # as the rule `unscaled-inputs` has it
+_UNEVEN, _FAR_OFF = 100.0, 1 / 32  # as the rule `unscaled-inputs` has them, of a run that learned nothing for long
 
 
 class Standardize(FirstLayers):
@@ -30,7 +30,7 @@ class Standardize(FirstLayers):
         """One for a layer whose pre-activations are off."""
         scale = input_scale(site.data, site.feature_dim)
         size = float(preactivation_scale(scale.second_moments, site.weight.detach()))
-        far = float(scale.spread) >= _UNEVEN or 0 < float(scale.variation) <= 1 / _UNEVEN
+        far = float(scale.spread) >= _UNEVEN or 0 < float(scale.variation) <= _FAR_OFF
         if size == 0 or (1 / self.factor < size < self.factor and not far):
             return None
         features = site.data.shape[site.feature_dim]
