@@ -23,6 +23,7 @@ from surefoot.observe.signals.gradients import local, parameters_of
 
 SAMPLE = 64  # elements of a parameter that are compared
 _NORM = nn.modules.batchnorm._NormBase
+_ASKS: dict[type, bool] = {}  # classes of modules that were looked through
 
 
 class TrainingMode(Instrument):
@@ -100,12 +101,12 @@ def _moody(module: nn.Module) -> bool:
 
 def _asks_for_its_mode(kind: type) -> bool:
     """A class of the script's own with a method that reads ``self.training``."""
-    if kind.__module__.startswith("torch."):
-        return False
-    methods = [
-        getattr(method, "__code__", None) for name, method in vars(kind).items() if name not in ("train", "eval")
-    ]
-    return any(code is not None and "training" in code.co_names for code in methods)
+    known = _ASKS.get(kind)
+    if known is None:
+        own = {} if kind.__module__.startswith("torch.") else vars(kind)
+        codes = [getattr(method, "__code__", None) for name, method in own.items() if name not in ("train", "eval")]
+        known = _ASKS[kind] = any(code is not None and "training" in code.co_names for code in codes)
+    return known
 
 
 @dataclass(slots=True)
