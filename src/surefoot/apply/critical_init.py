@@ -70,7 +70,7 @@ class CriticalInit(Start):
         first = next((module.weight for _, module, _ in dense_layers(model)), None)
         sizes = [float(s.data.detach().double().square().mean().sqrt()) for s in find_data(view)
                  if s.weight is first and s.data.is_floating_point()]  # fmt: skip
-        drawn = {id(module.weight): None for _, module, _ in dense_layers(model)}
+        drawn = {id(module.weight) for _, module, _ in dense_layers(model)}
         ends: dict[int, Tensor] = {}  # a layer may end several branches
         for branch in find_branches(view.nodes) if not self.gamma else ():
             for fed in feeding_layer(branch.end):
@@ -78,7 +78,7 @@ class CriticalInit(Start):
                     ends[id(fed.parameter)] = fed.parameter
         size = sizes[0] if sizes and 0 < sizes[0] < float("inf") else None
         theirs = {id(p) for m in model.modules() if of_the_script(m) for p in m.parameters(recurse=False)}
-        by_hand = [(w, fan_in) for w, fan_in in find_multiplied(view) if id(w) in theirs - drawn.keys()]
+        by_hand = [(w, fan_in) for w, fan_in in find_multiplied(view) if id(w) in theirs - drawn]
         return _activation(view), size, list(ends.values()), by_hand
 
 

@@ -3,10 +3,9 @@
 Steps that were too long, a jump, a climb are told when they are seen, for then nobody knows how it goes on. Where the
 run has ended well, has shown nothing of it in all of its newer half, and its losses are at their best and below half of
 where they began, it has healed by itself; so have players that once went round in circles, if what is printed is best
-at the end, and a validation loss that rose while a first stage saw a part of the data only, if it is best then, and
-parameters that no optimizer held in a first stage, if one holds them in the newer half, or a batch that was the only
-one in it. What else is a fact of the
-script (its wiring, its start) heals by no good end.
+at the end, a validation loss that rose while a first stage saw a part of the data only, if it is best then, parameters
+that no optimizer held in a first stage, if one holds them in the newer half, and a batch that was the only one in it.
+What else is a fact of the script (its wiring, its start) heals by no good end.
 """
 
 from __future__ import annotations
@@ -35,9 +34,7 @@ _HALF = 0.5
 
 def healed(history: History, findings: Sequence[Finding]) -> list[Finding]:
     """The findings, those that have healed as infos without remedies."""
-    told = {f.id for f in findings if f.severity != "info"} & (
-        _MAY_HEAL | _OF_A_GAME | _OF_VALIDATION | _OF_A_STAGE | _OF_DATA
-    )
+    told = {f.id for f in findings if f.severity != "info"} & _ALL
     if not told or not _ended(history):
         return list(findings)
     well: frozenset[str] = frozenset()

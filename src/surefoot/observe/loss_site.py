@@ -154,9 +154,9 @@ def soft_targets(loss: LossSite, nodes: Sequence[Node]) -> Tensor | None:
     return None
 
 
-def shape_source(node: Node | None) -> Node | None:
-    """The node that made the numbers of a tensor: its own, or what is behind ops that only reshape."""
-    while node is not None and node.name() in SHAPE_ONLY:
+def shape_source(node: Node | None, through: frozenset[str] = SHAPE_ONLY) -> Node | None:
+    """The node that made the numbers of a tensor: its own, or what is behind ops that only reshape (or ``through``)."""
+    while node is not None and node.name() in through:
         node = next((child for child, _ in node.next_functions), None)
     return node
 

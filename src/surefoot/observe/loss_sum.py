@@ -208,23 +208,26 @@ def own_errors(root: Tensor) -> list[OwnErrors]:
     if root.grad_fn is None or root.numel() != 1:
         return []
     terms = split(root)
-    nodes = [(term.edge.node, term.value) for term in terms] if terms else [(root.grad_fn, root)]
-    found = []
-    for node, value in nodes:
-        inner = _reduced(_below_scalings(node)[1])
-        made_by = inner if inner is None else _reduced(inner) or inner
-        errors = None if made_by is None else _errors(made_by)
-        if errors is not None and value is not None:
-            found.append(OwnErrors(errors[0], errors[1].detach(), made_by, value.detach()))
-    return found
+    parts = [(term.edge.node, term.value) for term in terms] if terms else [(root.grad_fn, root)]
+    return [errors for node, value in parts if value is not None and (errors := _own(node, value)) is not None]
 
 
 def hand_written_rows(root: Tensor) -> Tensor | None:
     """The error of each row (dimension 0) where the loss is such a mean or sum and nothing else."""
-    found = own_errors(root) if not split(root) else []
-    if not found or found[0].numbers.dim() == 0:
+    found = _own(root.grad_fn, root) if root.grad_fn is not None and root.numel() == 1 else None
+    if found is None or found.numbers.dim() == 0:
         return None
-    return found[0].numbers.reshape(len(found[0].numbers), -1).mean(dim=1)
+    return found.numbers.reshape(len(found.numbers), -1).mean(dim=1)
+
+
+def _own(node: Node, value: Tensor) -> OwnErrors | None:
+    """The numbers behind a node that has made ``value`` as their mean or sum."""
+    inner = _reduced(_below_scalings(node)[1])
+    if inner is None:
+        return None
+    made_by = _reduced(inner) or inner
+    errors = _errors(made_by)
+    return None if errors is None else OwnErrors(errors[0], errors[1].detach(), made_by, value.detach())
 
 
 def _loss_value(name: str, node: Node) -> Tensor | None:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from surefoot.observe.loss_site import LossSite
+from surefoot.observe.loss_site import LossSite, shape_source
 from surefoot.observe.loss_sum import OwnErrors, own_errors
-from surefoot.observe.nodes import Node, saved
+from surefoot.observe.nodes import saved
 
 MAX_ELEMENTS = 1 << 24  # of predictions, as of a batch of large pictures: their targets take as much memory once more
 _NAMES = {"squared_error": "mse_loss", "absolute_error": "l1_loss"}
@@ -49,10 +49,10 @@ def _site(errors: OwnErrors, outputs: Sequence[Tensor]) -> LossSite | None:
     if float(getattr(difference, "_saved_alpha", 1)) != 1:
         return None
     sides = [child for child, _ in difference.next_functions]
-    made_by = [_source(side) for side in sides if side is not None]
+    made_by = [shape_source(side, _IN_ORDER) for side in sides if side is not None]
     if len(made_by) != 1 or made_by[0] is None:
         return None  # what is asked for is trained, too: a game's, or a penalty
-    output = next((o for o in outputs if o.grad_fn is not None and _source(o.grad_fn) is made_by[0]), None)
+    output = next((o for o in outputs if shape_source(o.grad_fn, _IN_ORDER) is made_by[0]), None)
     if output is None or output.numel() != residual.numel() or residual.numel() > MAX_ELEMENTS:
         return None
     with torch.no_grad():
@@ -60,9 +60,3 @@ def _site(errors: OwnErrors, outputs: Sequence[Tensor]) -> LossSite | None:
         targets = made - residual if sides[0] is not None else made + residual
         scale = errors.value.float().reshape(()) / errors.numbers.float().mean()
     return LossSite(_NAMES[errors.kind], errors.node, made_by[0], 0, given=(made, targets), scale=scale)
-
-
-def _source(node: Node | None) -> Node | None:
-    while node is not None and node.name() in _IN_ORDER:
-        node = next((child for child, _ in node.next_functions), None)
-    return node

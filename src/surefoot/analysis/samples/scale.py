@@ -120,11 +120,12 @@ def far_rows(inputs: Float[Tensor, "n ..."], factor: float = 4.0) -> Bool[Tensor
 
 
 class ColumnErrors(NamedTuple):
-    """How far apart the outputs of a regression are in scale, and what is learned of them; each 0-d."""
+    """How far apart the outputs of a regression are in scale, and what is left to be learned: of all together, and of
+    the one of which most is; each 0-d."""
 
     spread: Tensor
-    learned: Tensor
-    unlearned: Tensor
+    left: Tensor
+    most: Tensor
 
 
 def column_errors(outputs: Float[Tensor, "n outputs"], targets: Float[Tensor, "n outputs"]) -> ColumnErrors:

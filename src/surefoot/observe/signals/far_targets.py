@@ -27,8 +27,9 @@ def read_far_targets(nodes: Sequence[Node], loss: LossSite | None = None) -> dic
     lost = torch.zeros(())
     for node in nodes[-_NEAR:]:
         name = LOSSES.get(node.name())
-        sides = saved(node, "self"), saved(node, "target")
-        read = _of_one(node, name, *sides) if name is not None and name in DISTANCES else None
+        if name not in DISTANCES:
+            continue
+        read = _of_one(node, name, saved(node, "self"), saved(node, "target"))
         if read is None:
             continue
         numbers, own = read

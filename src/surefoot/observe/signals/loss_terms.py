@@ -76,7 +76,7 @@ class LossTerms(Instrument):
 
     def _may_borrow(self, view: GraphView, parameters: Sequence[Tensor], terms: int) -> bool:
         """Whether the terms' gradients may be asked for at this look; their values and weights cost nothing."""
-        if terms * sum(p.numel() for p in parameters) > MAX_ELEMENTS:
+        if self._listeners or terms * sum(p.numel() for p in parameters) > MAX_ELEMENTS:
             return False
         if not view.complete or not self.tools.affords("terms", 0.7 * terms):
             return False
